@@ -1,0 +1,147 @@
+//! The one error type. Every variant reads as a single line that names the file, tensor, op or limit at fault.
+
+use std::path::PathBuf;
+
+/// The result of everything that can fail here.
+pub type Result<T, E = Error> = std::result::Result<T, E>;
+
+/// What went wrong, in terms of what the caller handed in.
+#[derive(Debug, thiserror::Error)]
+#[non_exhaustive]
+pub enum Error {
+    /// The request itself is wrong: an unknown option, a class for a prompt model. The command line exits with 2.
+    #[error("{0}")]
+    Usage(String),
+
+    /// A file or address could not be read or written.
+    #[error("{}: {source}", path.display())]
+    Io {
+        /// The file or address.
+        path: PathBuf,
+        /// What the system said.
+        source: std::io::Error,
+    },
+
+    /// A file was read, but what it holds cannot be used (truncated, corrupt, a path outside its folder).
+    #[error("{file}: {reason}")]
+    File {
+        /// The file or address.
+        file: String,
+        /// Why it cannot be used.
+        reason: String,
+    },
+
+    /// A JSON config names a class or sets a field that this engine does not implement.
+    #[error("{file}: {reason}")]
+    Config {
+        /// The config file.
+        file: String,
+        /// Which field, and why it cannot be honoured.
+        reason: String,
+    },
+
+    /// A tensor is missing, superfluous, of the wrong shape, or holds NaN or Inf.
+    #[error("tensor {name}: {reason}")]
+    Tensor {
+        /// The name in the safetensors file.
+        name: String,
+        /// What is wrong with it.
+        reason: String,
+    },
+
+    /// An op was given values whose shapes do not fit.
+    #[error("{op}: {reason}")]
+    Shape {
+        /// The op.
+        op: String,
+        /// Expected against found, with the values' names.
+        reason: String,
+    },
+
+    /// No adapter was found.
+    #[error("no GPU adapter: {0}")]
+    NoAdapter(String),
+
+    /// The adapter is too small for a buffer or a kernel.
+    #[error("the adapter is too small: {what} needs {limit} = {needed}, it has {available}")]
+    Limit {
+        /// Which tensor or kernel.
+        what: String,
+        /// The limit's name in WebGPU.
+        limit: &'static str,
+        /// What would be needed.
+        needed: u64,
+        /// What the adapter offers.
+        available: u64,
+    },
+
+    /// The device ran out of memory.
+    #[error("out of GPU memory while {0}")]
+    OutOfMemory(String),
+
+    /// The device reported an error, or was lost.
+    #[error("GPU: {0}")]
+    Gpu(String),
+
+    /// The caller asked to stop.
+    #[error("cancelled")]
+    Cancelled,
+
+    /// An error, with what was being done when it arose.
+    #[error("{context}")]
+    While {
+        /// What was being done.
+        context: String,
+        /// The error itself.
+        #[source]
+        source: Box<Error>,
+    },
+}
+
+impl Error {
+    /// A shape error of `op`.
+    pub fn shape(op: impl Into<String>, reason: impl Into<String>) -> Self {
+        Self::Shape { op: op.into(), reason: reason.into() }
+    }
+
+    /// A tensor error.
+    pub fn tensor(name: impl Into<String>, reason: impl Into<String>) -> Self {
+        Self::Tensor { name: name.into(), reason: reason.into() }
+    }
+
+    /// A config error.
+    pub fn config(file: impl Into<String>, reason: impl Into<String>) -> Self {
+        Self::Config { file: file.into(), reason: reason.into() }
+    }
+
+    /// A file error.
+    pub fn file(file: impl Into<String>, reason: impl Into<String>) -> Self {
+        Self::File { file: file.into(), reason: reason.into() }
+    }
+
+    /// An input or output error at `path`.
+    pub fn io(path: impl Into<PathBuf>, source: std::io::Error) -> Self {
+        Self::Io { path: path.into(), source }
+    }
+
+    /// Whether the request was at fault rather than the work.
+    pub fn is_usage(&self) -> bool {
+        match self {
+            Self::Usage(_) => true,
+            Self::While { source, .. } => source.is_usage(),
+            _ => false,
+        }
+    }
+}
+
+/// Adds what was being done to an error.
+pub trait Context<T> {
+    /// Wraps the error with `context`, evaluated only on failure.
+    fn context<S: Into<String>>(self, context: impl FnOnce() -> S) -> Result<T>;
+}
+
+impl<T> Context<T> for Result<T> {
+    fn context<S: Into<String>>(self, context: impl FnOnce() -> S) -> Result<T> {
+        self.map_err(|source| Error::While { context: context().into(), source: Box::new(source) })
+    }
+}
