@@ -2,6 +2,15 @@
 //!
 //! The floors, each using only those below it, are told in `ARCHITECTURE.md`.
 
+pub mod gpu;
+pub mod graph;
+pub mod kernels;
+pub mod tensor;
+pub mod weights;
+
 mod error;
 
 pub use error::{Context, Error, Result};
+pub use gpu::{Gpu, GpuOptions};
+pub use tensor::Tensor;
+pub use wgpu;
