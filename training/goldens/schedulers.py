@@ -90,7 +90,8 @@ def strict(config: dict) -> dict:
     """The config as save_pretrained writes it, less its one value that strict JSON lacks: lambda_min_clipped = -Infinity."""
     infinite = [key for key, value in config.items() if isinstance(value, float) and not math.isfinite(value)]
     assert set(infinite) <= {"lambda_min_clipped"}, infinite
-    return {key: value for key, value in sorted(config.items()) if key not in infinite}
+    # _use_default_values is how diffusers remembers what was given; it is never saved.
+    return {key: value for key, value in sorted(config.items()) if key not in infinite and key != "_use_default_values"}
 
 
 def write(out: Path) -> None:
