@@ -3,6 +3,7 @@
 //! The floors, each using only those below it, are told in `ARCHITECTURE.md`.
 
 mod error;
+pub mod rng;
 pub mod weights;
 
 pub use error::{Context, Error, Result};
