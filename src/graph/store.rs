@@ -127,11 +127,16 @@ impl Store {
         Ok(&self.entry(name)?.parts)
     }
 
-    /// The entry that a graph's stored value refers to, after checking that both mean the same.
+    /// The entry that a graph's stored value refers to, after checking that both mean the same. Unpacked values may be
+    /// seen at another shape of equal length.
     pub fn resolve(&self, graph: &Graph, id: ValueId) -> Result<&[Buffer]> {
         let value = graph.get(id);
         let entry = self.entry(&value.name)?;
-        if entry.shape != value.shape || entry.element != value.element {
+        let same_shape = match value.element {
+            Element::Packed(_) => entry.shape == value.shape,
+            Element::F32 | Element::U32 => entry.shape.iter().product::<usize>() == value.len(),
+        };
+        if !same_shape || entry.element != value.element {
             let reason = format!(
                 "the graph expects {:?} {:?}, the store holds {:?} {:?}",
                 value.shape, value.element, entry.shape, entry.element

@@ -179,7 +179,7 @@ impl Scope<'_> {
     }
 
     /// Matrices `[rows, k]` of equal width, stacked by rows into one: query, key and value as one product.
-    pub fn stacked(&mut self, names: &[&str], shape: &[usize]) -> Result<Weight> {
+    pub fn stacked(&mut self, names: &[String], shape: &[usize]) -> Result<Weight> {
         self.packed(names, shape, Precision::Any)
     }
 
@@ -194,7 +194,7 @@ impl Scope<'_> {
     }
 
     /// Biases, stacked like the matrices they belong to.
-    pub fn stacked_vector(&mut self, names: &[&str], shape: &[usize]) -> Result<Weight> {
+    pub fn stacked_vector(&mut self, names: &[String], shape: &[usize]) -> Result<Weight> {
         self.want(names, shape, Element::F32)
     }
 
@@ -206,14 +206,14 @@ impl Scope<'_> {
         Ok(Table { checkpoint: self.loader.checkpoint.clone(), name, rows: shape[0], width: shape[1] })
     }
 
-    fn packed(&mut self, names: &[&str], shape: &[usize], precision: Precision) -> Result<Weight> {
-        let format = self.loader.format(&self.name(names[0]), precision);
+    fn packed(&mut self, names: &[impl AsRef<str>], shape: &[usize], precision: Precision) -> Result<Weight> {
+        let format = self.loader.format(&self.name(names[0].as_ref()), precision);
         self.want(names, shape, Element::Packed(format))
     }
 
     /// `shape` is the whole's; parts share its rows equally.
-    fn want(&mut self, names: &[&str], shape: &[usize], element: Element) -> Result<Weight> {
-        let parts: Vec<String> = names.iter().map(|name| self.name(name)).collect();
+    fn want(&mut self, names: &[impl AsRef<str>], shape: &[usize], element: Element) -> Result<Weight> {
+        let parts: Vec<String> = names.iter().map(|name| self.name(name.as_ref())).collect();
         let mut part_shape = shape.to_vec();
         if let Some(rows) = part_shape.first_mut() {
             *rows /= parts.len();
