@@ -44,6 +44,11 @@ pub struct Config {
 }
 
 impl Config {
+    /// Width of the text as it comes from the text encoder.
+    pub fn text_width(&self) -> usize {
+        self.caption_channels.or(self.cross_width).unwrap_or(0)
+    }
+
     /// Reads the config, refusing what this engine does not implement.
     pub fn read(mut fields: Fields) -> Result<Self> {
         let block = BlockConfig::read(&mut fields, 1e-6)?;
