@@ -8,7 +8,7 @@ mod request;
 mod text_to_image;
 
 pub use class_to_image::ClassToImage;
-pub use denoise::{Run, Step};
+pub use denoise::{GUIDED, LATENTS, Run, Step};
 pub use folder::{LoadOptions, ModelFolder, Progress};
 pub use picture::Pictures;
 pub use request::{Compress, Embeds, Ids, Request};
@@ -35,13 +35,22 @@ impl Pipeline {
         options: LoadOptions,
         progress: impl FnMut(Progress<'_>),
     ) -> Result<Self> {
-        let folder = ModelFolder::open(source).await?;
+        Self::from_folder(gpu, &ModelFolder::open(source).await?, options, progress).await
+    }
+
+    /// Loads an opened folder.
+    pub async fn from_folder(
+        gpu: &Gpu,
+        folder: &ModelFolder,
+        options: LoadOptions,
+        progress: impl FnMut(Progress<'_>),
+    ) -> Result<Self> {
         match folder.pipeline.as_str() {
             class_to_image::CLASS => {
-                Ok(Self::ClassToImage(ClassToImage::from_folder(gpu, &folder, options, progress).await?))
+                Ok(Self::ClassToImage(ClassToImage::from_folder(gpu, folder, options, progress).await?))
             }
             class if text_to_image::CLASSES.contains(&class) => {
-                Ok(Self::TextToImage(TextToImage::from_folder(gpu, &folder, options, progress).await?))
+                Ok(Self::TextToImage(TextToImage::from_folder(gpu, folder, options, progress).await?))
             }
             other => Err(Error::config(
                 folder.source.display("model_index.json"),
