@@ -93,7 +93,9 @@ RECIPES = {
     "pixart_sigma": Recipe(
         "300 tokens, stretched positions, a wide picture, three levels of autoencoder, given latents, tokenizer.json alone",
         SIGMA, DPMSolverMultistepScheduler(use_karras_sigmas=True, solver_order=3, **MILD), text(5, 13, [48, 32]),
-        transformer={"num_attention_heads": 2, "attention_head_dim": 14, "sample_size": 16, "interpolation_scale": 2, "caption_channels": 14},
+        transformer={
+            "num_attention_heads": 2, "attention_head_dim": 14, "sample_size": 16, "interpolation_scale": 2, "caption_channels": 14,
+        },
         autoencoder={"channels": (4, 6, 8)}, text_encoder={"d_model": 14},
         keep_tokenizer_json=True, given=("latents",), trace=True,
     ),
@@ -102,7 +104,8 @@ RECIPES = {
         SIGMA, DPMSolverMultistepScheduler(use_flow_sigmas=True, prediction_type="flow_prediction", flow_shift=3.0),
         text(4, 14, [24, 16], guidance=3.0, max_sequence_length=64),
         transformer={"patch_size": 1, "out_channels": 4, "sample_size": 6, "caption_channels": 18, "num_layers": 1},
-        autoencoder={"channels": (4, 4, 6)}, text_encoder={"d_model": 18, "num_layers": 3, "num_heads": 2, "d_kv": 11}, dtype="bf16",
+        autoencoder={"channels": (4, 4, 6)}, dtype="bf16",
+        text_encoder={"d_model": 18, "num_layers": 3, "num_heads": 2, "d_kv": 11},
     ),
     "pixart_embeds": Recipe(
         "no tokeniser and no text encoder: embeddings are given; no caption projection",

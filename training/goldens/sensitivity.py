@@ -5,6 +5,7 @@ Anything near 1e-4, the tolerance of the tests, is a golden that cannot fail.
 """
 
 import argparse
+import json
 from contextlib import contextmanager
 from pathlib import Path
 
@@ -112,8 +113,6 @@ def moved(folder: Path, request: dict, mistake) -> float | None:
 
 
 def main() -> None:
-    import json
-
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("folder", type=Path)
     root = parser.parse_args().folder

@@ -5,6 +5,7 @@ Same format as the committed ones. Not part of the tests' data: made by hand, an
 
 import argparse
 import random
+import shutil
 from pathlib import Path
 
 from diffusers import DDIMScheduler, DDPMScheduler, DPMSolverMultistepScheduler, EulerDiscreteScheduler
@@ -94,8 +95,8 @@ def pixart(draw: random.Random, index: int) -> Recipe:
     unit = max(8, factor * patch)
     size = [unit * draw.randint(1, max(1, min(4, 12 * factor * patch // unit))) for _ in range(2)]
     model = draw.choice([12, 18, 22, 26])
-    shape = {"num_layers": draw.randint(1, 3), "patch_size": patch, "out_channels": draw.choice([4, 8]), "caption_channels": model}
-    shape |= {"sample_size": 128 if conditions else patch * draw.randint(2, 9), **width(draw, 12 if conditions else 4)}
+    shape = {"num_layers": draw.randint(1, 3), "patch_size": patch, "out_channels": draw.choice([4, 8])}
+    shape |= {"caption_channels": model, "sample_size": 128 if conditions else patch * draw.randint(2, 9), **width(draw, 12 if conditions else 4)}
     shape |= {"interpolation_scale": draw.choice([None, 1, 2])}
     text = {"d_model": model, "num_heads": draw.randint(1, 4), "d_kv": draw.choice([5, 8, 11]), "d_ff": draw.choice([29, 37, 64])}
     text |= {"num_layers": draw.randint(1, 3), "feed_forward_proj": draw.choice(["gated-gelu", "relu"])}
@@ -127,7 +128,7 @@ def main() -> None:
         except AssertionError as unfit:
             # Some draws saturate or die out: no fit golden, try the next.
             print(f"{out.name}: left out, {unfit}")
-            __import__("shutil").rmtree(out)
+            shutil.rmtree(out)
             continue
         made += 1
         print(f"{out.name}: {recipe.pipeline}, {type(recipe.scheduler).__name__}, {recipe.dtype}, {recipe.request['size']}")
