@@ -26,6 +26,8 @@ pub struct Request {
     pub count: Option<usize>,
     /// Another scheduler than the folder's, over the folder's config.
     pub scheduler: Option<String>,
+    /// Tokens that a prompt is padded or cut to.
+    pub max_length: Option<usize>,
     /// Compression policy; none: what the checkpoint was made for.
     pub compress: Option<Compress>,
     /// Starting noise `[B, C, h, w]`, before any scaling by the scheduler's initial sigma, instead of the seed's.

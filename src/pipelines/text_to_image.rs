@@ -110,7 +110,11 @@ impl TextToImage {
         let config = &self.transformer.config;
         let guidance = Some(request.guidance.unwrap_or(4.5)).filter(|&scale| scale > 1.0);
         let scheduler = self.folder.scheduler(request.scheduler.as_deref()).await?;
-        let schedule = scheduler.schedule(request.steps.unwrap_or(20))?;
+        let mut schedule = scheduler.schedule(request.steps.unwrap_or(20))?;
+        if self.folder.pipeline == "PixArtAlphaPipeline" && schedule.steps.len() == 1 {
+            // diffusers' PixArt-α then decodes the predicted sample instead of the stepped one.
+            schedule = schedule.predicted(scheduler.as_ref())?;
+        }
 
         let mut generator = Generator::manual_seed(request.seed);
         let factor = self.vae.config.scale_factor();
@@ -197,9 +201,10 @@ impl TextToImage {
                 let Some(prompt) = &request.prompt else {
                     return Err(Error::Usage("this model draws prompts: give one".into()));
                 };
-                let mut all = vec![self.tokens(prompt, &mut warnings)?];
+                let max_length = request.max_length.unwrap_or(self.max_length);
+                let mut all = vec![self.tokens(prompt, max_length, &mut warnings)?];
                 if guided {
-                    all.insert(0, self.tokens(request.negative.as_deref().unwrap_or(""), &mut warnings)?);
+                    all.insert(0, self.tokens(request.negative.as_deref().unwrap_or(""), max_length, &mut warnings)?);
                 }
                 all.into_iter().map(|encoded| (encoded.ids, encoded.mask)).unzip()
             }
@@ -236,12 +241,12 @@ impl TextToImage {
     }
 
     /// A prompt's tokens. diffusers lower-cases and strips it first.
-    fn tokens(&self, prompt: &str, warnings: &mut Vec<String>) -> Result<Encoded> {
+    fn tokens(&self, prompt: &str, max_length: usize, warnings: &mut Vec<String>) -> Result<Encoded> {
         let missing = || Error::Usage("this model folder has no tokeniser: give --prompt-ids or --prompt-embeds".into());
         let tokenizer = self.tokenizer.as_ref().ok_or_else(missing)?;
-        let encoded = tokenizer.encode(prompt.to_lowercase().trim(), self.max_length)?;
+        let encoded = tokenizer.encode(prompt.to_lowercase().trim(), max_length)?;
         if let Some(cut) = &encoded.truncated {
-            warnings.push(format!("the prompt is longer than {} tokens; this was cut off: {cut:?}", self.max_length));
+            warnings.push(format!("the prompt is longer than {max_length} tokens; this was cut off: {cut:?}"));
         }
         Ok(encoded)
     }
