@@ -4,6 +4,7 @@
 
 mod error;
 pub mod rng;
+pub mod tokenizer;
 pub mod weights;
 
 pub use error::{Context, Error, Result};
