@@ -1,1 +1,3 @@
+//! The `foveate` command.
+
 fn main() {}

@@ -9,7 +9,7 @@ pub fn check(map: &[u8]) -> Result<(), String> {
     let (length, rest) = map.split_first_chunk().ok_or("is too short")?;
     let length = u32::from_le_bytes(*length) as usize;
     // A node's children lie in one block of 256 units, so whole blocks mean that with the node they are all there.
-    if length == 0 || length % 1024 != 0 || length > rest.len() {
+    if length == 0 || !length.is_multiple_of(1024) || length > rest.len() {
         return Err(format!("claims a trie of {length} bytes where {} follow", rest.len()));
     }
     let (trie, replacements) = rest.split_at(length);
