@@ -7,6 +7,7 @@ pub mod graph;
 pub mod kernels;
 pub mod rng;
 pub mod tensor;
+pub mod tokenizer;
 pub mod weights;
 
 mod error;
