@@ -54,7 +54,7 @@ pub fn run(graph: &Graph, stored: &HashMap<String, Tensor>) -> Result<HostValues
             Element::Packed(format) => {
                 let (_, k) = value.matrix();
                 let mut words = Vec::new();
-                format.encode_rows(tensor.f32(), k, &mut words);
+                format.encode_rows(tensor.f32(), k, &mut words).map_err(|unfit| unfit.of(&value.name))?;
                 Tensor::new(&value.shape, format.decode_rows(&words, k))?
             }
             _ => tensor,

@@ -98,7 +98,7 @@ impl Case {
                     (None, _) => {}
                     (Some(tensor), Element::Packed(format)) => {
                         let mut words = Vec::new();
-                        format.encode_rows(tensor.f32(), value.matrix().1, &mut words);
+                        format.encode_rows(tensor.f32(), value.matrix().1, &mut words).unwrap();
                         store.write_rows(gpu, &value.name, 0, &words).unwrap();
                     }
                     (Some(tensor), _) => store.write(gpu, &value.name, tensor.bytes()).unwrap(),
