@@ -3,18 +3,21 @@
 //! Conventions of every kernel: binding 0 is the uniform `Params`, storage buffers follow in order; numbers are f32,
 //! accumulated in f32; rows are contiguous; variants are `override` constants, so each WGSL file is plain and complete.
 
+mod chunks;
 mod elementwise;
+mod norm;
 mod rows;
 #[cfg(test)]
 pub(crate) mod testing;
 
 pub use elementwise::{add, multiply};
+pub use norm::{Modulation, Norm, NormKind, norm};
 pub use rows::{NOTHING, ReadRows, WriteRows};
 
 use crate::gpu::Shader;
 
 /// Every shader, for tools and tests that go over all of them.
-pub static SHADERS: &[&Shader] = &[&elementwise::SHADER];
+pub static SHADERS: &[&Shader] = &[&elementwise::SHADER, &norm::SHADER];
 
 /// The WGSL file of this stem.
 macro_rules! shader {
