@@ -1,5 +1,5 @@
 // Normalise and modulate: out = (norm(x̂)·weight + bias)·(1 + scale) + shift, where x̂ is a row of the stream, or the
-// weighted sum of W of them. One workgroup per row of out.
+// weighted sum of W of them. LANES threads share a row of out.
 
 struct Params {
     rows: u32,         // B·k, rows of out
@@ -33,7 +33,8 @@ override WEIGHTED: bool = false;
 override BIASED: bool = false;
 override MODULATED: bool = false;  // by emb …
 override TABLED: bool = false;     // … plus table
-override THREADS: u32 = 256u;      // a power of two
+override THREADS: u32 = 256u;      // in a workgroup, at most 256
+override LANES: u32 = 256u;        // of them on one row; a power of two
 
 var<workgroup> partial: array<vec2f, 256>;
 
@@ -43,24 +44,25 @@ fn main(
     @builtin(num_workgroups) grid: vec3u,
     @builtin(local_invocation_index) thread: u32,
 ) {
-    let row = workgroup.x + workgroup.y * grid.x;
-    if row >= params.rows {
-        return;
-    }
+    let first = (workgroup.x + workgroup.y * grid.x) * (THREADS / LANES);
+    // Threads beyond the last row go along to the barriers with the last row, and write nothing.
+    let live = first + thread / LANES < params.rows;
+    let row = min(first + thread / LANES, params.rows - 1u);
+    let lane = thread % LANES;
     let channels = params.channels;
 
     var mean = 0.0;
     if CENTRED {
         var sum = 0.0;
-        for (var c = thread; c < channels; c += THREADS) {
+        for (var c = lane; c < channels; c += LANES) {
             sum += source(row, c);
         }
         mean = total(vec2f(sum, 0.0), thread).x / f32(channels);
     }
     // The squares are of deviations, so a large mean cancels nothing. What rounding left of the mean is summed beside
-    // them and taken out: at mean 1000 and deviation 0.01 it is a hundredth of the result.
+    // them and taken out: at mean 1000 and deviation 0.01 it is a hundredth of the result and more.
     var sums = vec2f(0.0);
-    for (var c = thread; c < channels; c += THREADS) {
+    for (var c = lane; c < channels; c += LANES) {
         let deviation = source(row, c) - mean;
         sums += vec2f(deviation, deviation * deviation);
     }
@@ -69,7 +71,7 @@ fn main(
     let inverse = inverseSqrt(max(sums.y - rest * rest, 0.0) + params.eps);
 
     let sample = row / params.compact * params.emb_stride;
-    for (var c = thread; c < channels; c += THREADS) {
+    for (var c = lane; c < channels; c += LANES) {
         var y = (source(row, c) - mean - rest) * inverse;
         if WEIGHTED {
             y *= weight[c];
@@ -86,7 +88,9 @@ fn main(
             }
             y = y * (1.0 + scale) + shift;
         }
-        out[row * channels + c] = y;
+        if live {
+            out[row * channels + c] = y;
+        }
     }
 }
 
@@ -107,17 +111,20 @@ fn source(row: u32, c: u32) -> f32 {
     return sum;
 }
 
-// The sum of value over the workgroup.
+// The sum of value over the threads of a row.
 fn total(value: vec2f, thread: u32) -> vec2f {
+    if LANES == 1u {
+        return value;
+    }
     partial[thread] = value;
     workgroupBarrier();
-    for (var stride = THREADS / 2u; stride > 0u; stride /= 2u) {
-        if thread < stride {
+    for (var stride = LANES / 2u; stride > 0u; stride /= 2u) {
+        if thread % LANES < stride {
             partial[thread] += partial[thread + stride];
         }
         workgroupBarrier();
     }
-    let sum = partial[0];
+    let sum = partial[thread - thread % LANES];
     workgroupBarrier();  // before the next total overwrites it
     return sum;
 }

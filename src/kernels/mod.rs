@@ -6,18 +6,20 @@
 mod chunks;
 mod elementwise;
 mod norm;
+mod residual;
 mod rows;
 #[cfg(test)]
 pub(crate) mod testing;
 
 pub use elementwise::{add, multiply};
 pub use norm::{Modulation, Norm, NormKind, norm};
+pub use residual::{Gate, residual};
 pub use rows::{NOTHING, ReadRows, WriteRows};
 
 use crate::gpu::Shader;
 
 /// Every shader, for tools and tests that go over all of them.
-pub static SHADERS: &[&Shader] = &[&elementwise::SHADER, &norm::SHADER];
+pub static SHADERS: &[&Shader] = &[&elementwise::SHADER, &norm::SHADER, &residual::SHADER];
 
 /// The WGSL file of this stem.
 macro_rules! shader {

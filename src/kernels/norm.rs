@@ -5,7 +5,7 @@ use super::chunks::Chunks;
 use super::rows::stream;
 use super::{ReadRows, params, shader};
 use crate::Result;
-use crate::gpu::{Caps, Shader};
+use crate::gpu::{AdapterClass, Caps, Shader};
 use crate::graph::reference::HostValues;
 use crate::graph::{Access, Binding, Dispatch, Graph, Op, ValueId};
 
@@ -138,7 +138,8 @@ impl Op for NormOp {
         let mut constants: Vec<_> =
             names.into_iter().zip(optional).map(|(name, id)| (name, f64::from(u8::from(id.is_some())))).collect();
         constants.push(("CENTRED", f64::from(u8::from(kind == NormKind::Layer))));
-        constants.push(("THREADS", channels.next_power_of_two().clamp(32, 256) as f64));
+        let (threads, lanes) = team(caps.class, channels);
+        constants.extend([("THREADS", f64::from(threads)), ("LANES", f64::from(lanes))]);
         let mut bindings: Vec<Binding> = vec![self.x.into()];
         bindings.extend(optional.map(Binding::from));
         bindings.push(self.out.into());
@@ -148,7 +149,7 @@ impl Op for NormOp {
             constants,
             params: params.bytes(),
             bindings,
-            workgroups: caps.grid((batch * compact) as u64),
+            workgroups: caps.grid((batch * compact).div_ceil((threads / lanes) as usize) as u64),
         }])
     }
 
@@ -178,6 +179,18 @@ impl Op for NormOp {
     }
 }
 
+/// Threads of a workgroup, and how many of them share a row. Where a barrier is a switch between coroutines, rows are
+/// best left to one thread each: on lavapipe [2048, 384] took 7 ms so, and 130 ms with 256 threads to a row.
+fn team(class: AdapterClass, channels: usize) -> (u32, u32) {
+    match class {
+        AdapterClass::Software => (8, 1),
+        AdapterClass::Hardware => {
+            let lanes = channels.next_power_of_two().clamp(32, 256) as u32;
+            (lanes, lanes)
+        }
+    }
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -198,7 +211,7 @@ mod tests {
                 let bias = Some(case.input("bias", &[channels]));
                 norm(&mut case.graph, x, Norm { weight, ..plain }).unwrap();
                 norm(&mut case.graph, x, Norm { weight, bias, ..plain }).unwrap();
-                case.agrees(TOLERANCE);
+                case.agrees_on_every_class(TOLERANCE);
             }
         }
     }
@@ -209,7 +222,7 @@ mod tests {
         let x = case.input("x", &[5, 12]);
         let out = norm(&mut case.graph, x, Norm { eps: 1e-6, ..Norm::default() }).unwrap();
         assert_eq!(case.graph.shape(out), [1, 5, 12]);
-        case.agrees(TOLERANCE);
+        case.agrees_on_every_class(TOLERANCE);
     }
 
     #[test]
@@ -219,7 +232,7 @@ mod tests {
             let values = case.random(3 * channels).iter().map(|v| 1000.0 + 0.01 * v).collect();
             let x = case.input_of("x", &[1, 3, channels], values);
             norm(&mut case.graph, x, Norm { eps: 1e-6, ..Norm::default() }).unwrap();
-            case.agrees(TOLERANCE);
+            case.agrees_on_every_class(1e-5);
         }
     }
 
@@ -234,7 +247,7 @@ mod tests {
                 norm(&mut case.graph, constant, Norm { kind, eps, ..Norm::default() }).unwrap();
                 norm(&mut case.graph, x, Norm { kind, eps, ..Norm::default() }).unwrap()
             });
-            case.agrees(TOLERANCE);
+            case.agrees_on_every_class(TOLERANCE);
             let host = crate::graph::reference::run(&case.graph, &case.stored).unwrap();
             assert!(host.f32(two[0])[0].abs() > 2.0 * host.f32(two[1])[0].abs(), "eps has no effect");
         }
@@ -256,7 +269,7 @@ mod tests {
                 let out = norm(&mut case.graph, x, Norm { eps: 1e-6, rows, ..Norm::default() }).unwrap();
                 assert_eq!(case.graph.shape(out), [batch, compact, channels]);
             }
-            case.agrees(TOLERANCE);
+            case.agrees_on_every_class(TOLERANCE);
         }
     }
 
@@ -278,7 +291,7 @@ mod tests {
             let modulation = Some(Modulation { emb, table, shift: 3, scale: 5 });
             let rows = ReadRows::Map { index, weight: None };
             norm(&mut case.graph, x, Norm { eps: 1e-6, modulation, rows, ..Norm::default() }).unwrap();
-            case.agrees(TOLERANCE);
+            case.agrees_on_every_class(TOLERANCE);
         }
     }
 
