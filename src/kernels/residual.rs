@@ -47,8 +47,10 @@ struct Residual {
 pub fn residual(graph: &mut Graph, x: ValueId, branch: ValueId, gate: Option<Gate>, rows: WriteRows) -> Result<()> {
     let op = SHADER.stem;
     let plain = gate.is_none() && rows == WriteRows::All; // a sum, for which the shape does not matter
-    let extent =
-        |id| if plain { Ok([1, graph.get(id).matrix().0, graph.get(id).matrix().1]) } else { stream(graph, op, id) };
+    let extent = |id| match graph.get(id).matrix() {
+        (rows, channels) if plain => Ok([1, rows, channels]),
+        _ => stream(graph, op, id),
+    };
     let ([batch, stream, channels], [samples, compact, width]) = (extent(x)?, extent(branch)?);
     let fits = match rows {
         WriteRows::All if plain => same_shape(graph, x, branch),
