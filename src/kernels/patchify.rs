@@ -36,10 +36,10 @@ pub fn patchify(
 ) -> Result<ValueId> {
     let op = SHADER.stem;
     let extent @ [count, channels, height, width] = graph.dims(op, latents)?;
-    if patch == 0 || height % patch != 0 || width % patch != 0 {
+    if patch == 0 || !height.is_multiple_of(patch) || !width.is_multiple_of(patch) {
         return Err(Error::shape(op, format!("{height}×{width} latents do not divide into patches of {patch}")));
     }
-    if batch == 0 || count == 0 || batch % count != 0 {
+    if batch == 0 || count == 0 || !batch.is_multiple_of(count) {
         return Err(Error::shape(op, format!("{batch} samples cannot show {count} latents equally often")));
     }
     if let Some(step) = step {

@@ -29,7 +29,7 @@ pub fn unpatchify(graph: &mut Graph, tokens: ValueId, patch: usize, grid: [usize
     if count != rows * columns {
         return Err(Error::shape(op, format!("{count} tokens are not {rows}×{columns}")));
     }
-    if patch == 0 || features % (patch * patch) != 0 {
+    if patch == 0 || !features.is_multiple_of(patch * patch) {
         return Err(Error::shape(op, format!("{features} features do not divide into patches of {patch}×{patch}")));
     }
     let out = graph.transient("image", &[batch, features / (patch * patch), rows * patch, columns * patch]);
