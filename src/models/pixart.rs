@@ -232,7 +232,7 @@ impl PixArt {
         let modulation = Modulation { emb: embedded, table, shift: 0, scale: 1 };
         let normed = LayerNorm::plain(1e-6).modulate(graph, x, modulation, ReadRows::All)?;
         let patches = self.proj_out.forward(graph, normed, Activation::None)?; // [B, N, p·p·Cout]
-        kernels::unpatchify(graph, patches, grid, self.config.patch)
+        kernels::unpatchify(graph, patches, self.config.patch, grid)
     }
 }
 
