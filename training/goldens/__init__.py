@@ -1,0 +1,1 @@
+"""Golden files: what diffusers, transformers and torch compute, written down for the Rust tests."""
