@@ -3,5 +3,6 @@
 //! The floors, each using only those below it, are told in `ARCHITECTURE.md`.
 
 mod error;
+pub mod schedulers;
 
 pub use error::{Context, Error, Result};
