@@ -2,7 +2,18 @@
 //!
 //! The floors, each using only those below it, are told in `ARCHITECTURE.md`.
 
+pub mod gpu;
+pub mod graph;
+pub mod kernels;
+pub mod rng;
+pub mod tensor;
+pub mod tokenizer;
+pub mod weights;
+
 mod error;
 pub mod schedulers;
 
 pub use error::{Context, Error, Result};
+pub use gpu::{Gpu, GpuOptions};
+pub use tensor::Tensor;
+pub use wgpu;

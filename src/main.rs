@@ -1,1 +1,3 @@
-fn main(){}
+//! The `foveate` command.
+
+fn main() {}

@@ -1,5 +1,6 @@
 """Watching a real pipeline run: what its parts are handed and what they return."""
 
+import inspect
 import sys
 from contextlib import contextmanager
 
@@ -47,7 +48,7 @@ class Capture(dict):
             return result
 
         # The pipelines look at the signature to decide whether to pass a generator and eta.
-        step.__signature__ = __import__("inspect").signature(original)
+        step.__signature__ = inspect.signature(original)
         return step
 
     def watch_noise(self, owner, name: str | None):

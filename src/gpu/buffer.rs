@@ -1,0 +1,82 @@
+//! A GPU buffer, how it is filled, and how it is read back.
+
+use super::Gpu;
+use crate::{Error, Result};
+
+/// A storage buffer. Cloning shares it.
+#[derive(Clone, Debug)]
+pub struct Buffer(pub(crate) wgpu::Buffer);
+
+impl Buffer {
+    /// Its size in bytes.
+    pub fn size(&self) -> u64 {
+        self.0.size()
+    }
+
+    /// The wgpu buffer, for hosts that bind it themselves.
+    pub fn raw(&self) -> &wgpu::Buffer {
+        &self.0
+    }
+}
+
+impl Gpu {
+    /// Creates a storage buffer of `bytes` (rounded up to 16, so that kernels can see all of it as
+    /// vec4), zeroed. `what` names it in errors and captures.
+    pub async fn buffer(&self, bytes: u64, what: &str) -> Result<Buffer> {
+        let size = bytes.next_multiple_of(16).max(16);
+        let caps = self.caps();
+        if size > caps.max_tensor_bytes() {
+            let limit = if size > caps.max_buffer { "max_buffer_size" } else { "max_storage_buffer_binding_size" };
+            return Err(Error::Limit { what: what.into(), limit, needed: size, available: caps.max_tensor_bytes() });
+        }
+        let scope = self.device().push_error_scope(wgpu::ErrorFilter::OutOfMemory);
+        let buffer = self.device().create_buffer(&wgpu::BufferDescriptor {
+            label: Some(what),
+            size,
+            usage: wgpu::BufferUsages::STORAGE
+                | wgpu::BufferUsages::UNIFORM
+                | wgpu::BufferUsages::COPY_SRC
+                | wgpu::BufferUsages::COPY_DST,
+            mapped_at_creation: false,
+        });
+        match scope.pop().await {
+            None => Ok(Buffer(buffer)),
+            Some(_) => Err(Error::OutOfMemory(format!("allocating {size} bytes for {what}"))),
+        }
+    }
+
+    /// Queues a write of `bytes` (a multiple of 4) at `offset`.
+    pub fn write(&self, buffer: &Buffer, offset: u64, bytes: &[u8]) {
+        self.queue().write_buffer(&buffer.0, offset, bytes);
+    }
+
+    /// Hands queued writes to the device and waits until their staging memory is free again.
+    /// Streaming a model calls this every few dozen MiB, so that its size is never held twice.
+    pub async fn flush(&self) -> Result<()> {
+        self.queue().submit([]);
+        self.wait().await
+    }
+
+    /// Reads `bytes` bytes from the start of `buffer`: submits a copy, waits, maps.
+    pub async fn read(&self, buffer: &Buffer, bytes: u64) -> Result<Vec<u8>> {
+        let size = bytes.next_multiple_of(4).min(buffer.size());
+        let scope = self.device().push_error_scope(wgpu::ErrorFilter::OutOfMemory);
+        let staging = self.device().create_buffer(&wgpu::BufferDescriptor {
+            label: Some("readback"),
+            size,
+            usage: wgpu::BufferUsages::MAP_READ | wgpu::BufferUsages::COPY_DST,
+            mapped_at_creation: false,
+        });
+        if scope.pop().await.is_some() {
+            return Err(Error::OutOfMemory(format!("reading back {size} bytes")));
+        }
+        self.submit_copy(buffer, &staging, size);
+        let (sender, receiver) = super::context::oneshot();
+        staging.map_async(wgpu::MapMode::Read, .., move |result| sender.send(result));
+        self.wait().await?;
+        receiver.await.map_err(|e| Error::Gpu(format!("mapping a readback: {e}")))?;
+        self.check()?;
+        let view = staging.get_mapped_range(..).map_err(|e| Error::Gpu(format!("mapping a readback: {e}")))?;
+        Ok(view[..bytes.min(size) as usize].to_vec())
+    }
+}

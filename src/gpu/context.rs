@@ -1,0 +1,225 @@
+//! The device: requested here, or borrowed from a host program.
+
+use std::collections::HashMap;
+use std::future::Future;
+use std::pin::Pin;
+use std::sync::{Arc, Mutex, MutexGuard};
+use std::task::{Poll, Waker};
+
+use super::{Caps, Pipeline, PipelineKey};
+use crate::{Error, Result};
+
+/// How to choose an adapter.
+#[derive(Clone, Debug, Default)]
+pub struct GpuOptions {
+    /// Part of the adapter's name, case-insensitive. None: the fastest.
+    pub adapter: Option<String>,
+    /// Ask for timestamp queries where the adapter has them.
+    pub profile: bool,
+}
+
+/// A device with its capabilities and compiled pipelines. Cloning shares it.
+#[derive(Clone)]
+pub struct Gpu(Arc<Inner>);
+
+struct Inner {
+    device: wgpu::Device,
+    queue: wgpu::Queue,
+    caps: Caps,
+    pipelines: Mutex<HashMap<PipelineKey, Arc<Pipeline>>>,
+    /// The first error no scope caught, kept until [`Gpu::check`] hands it on. None where the host owns the device.
+    fault: Arc<Mutex<Option<Error>>>,
+}
+
+/// Every adapter of this machine with its capabilities.
+pub async fn adapters() -> Vec<Caps> {
+    let instance = wgpu::Instance::new(wgpu::InstanceDescriptor::new_without_display_handle());
+    let adapters = instance.enumerate_adapters(wgpu::Backends::all()).await;
+    adapters.iter().map(|a| Caps::of(&a.get_info(), a.features(), &a.limits())).collect()
+}
+
+const INSTALL_HINT: &str = "install a Vulkan driver (Debian/Ubuntu: apt-get install mesa-vulkan-drivers libvulkan1 \
+                            gives a software one), or update the graphics driver";
+
+impl Gpu {
+    /// Opens an adapter and a device with the limits it offers.
+    pub async fn request(options: GpuOptions) -> Result<Self> {
+        let instance = wgpu::Instance::new(wgpu::InstanceDescriptor::new_without_display_handle());
+        let adapter = match &options.adapter {
+            None => {
+                let wish = wgpu::RequestAdapterOptions {
+                    power_preference: wgpu::PowerPreference::HighPerformance,
+                    ..Default::default()
+                };
+                let found = instance.request_adapter(&wish).await;
+                found.map_err(|e| Error::NoAdapter(format!("{INSTALL_HINT} ({e})")))?
+            }
+            Some(name) => {
+                let all = instance.enumerate_adapters(wgpu::Backends::all()).await;
+                let names: Vec<_> = all.iter().map(|a| a.get_info().name).collect();
+                let wanted = name.to_lowercase();
+                let found = all.into_iter().find(|a| a.get_info().name.to_lowercase().contains(&wanted));
+                found.ok_or_else(|| match names.is_empty() {
+                    true => Error::NoAdapter(INSTALL_HINT.into()),
+                    false => Error::Usage(format!("no adapter is named {name:?}; there are: {}", names.join(", "))),
+                })?
+            }
+        };
+        let mut features = wgpu::Features::SHADER_F16 | wgpu::Features::SUBGROUP;
+        if options.profile {
+            features |= wgpu::Features::TIMESTAMP_QUERY;
+        }
+        let descriptor = wgpu::DeviceDescriptor {
+            label: Some("foveate"),
+            required_features: adapter.features() & features,
+            required_limits: adapter.limits(),
+            // Models are a few large, long-lived buffers: do not grow pools around them.
+            memory_hints: wgpu::MemoryHints::MemoryUsage,
+            ..Default::default()
+        };
+        let opened = adapter.request_device(&descriptor).await;
+        let (device, queue) = opened.map_err(|e| Error::Gpu(format!("opening the device: {e}")))?;
+        let fault: Arc<Mutex<Option<Error>>> = Arc::default();
+        let keep = fault.clone();
+        device.on_uncaptured_error(Arc::new(move |error: wgpu::Error| {
+            lock(&keep).get_or_insert_with(|| from_wgpu(&error));
+        }));
+        let keep = fault.clone();
+        device.set_device_lost_callback(move |reason, message| {
+            if reason != wgpu::DeviceLostReason::Destroyed {
+                lock(&keep).get_or_insert_with(|| Error::Gpu(format!("the device was lost: {message}")));
+            }
+        });
+        Self::new(&adapter, device, queue, fault)
+    }
+
+    /// Borrows a host program's device. Its error handler and its limits stay as they are.
+    pub fn from_wgpu(adapter: &wgpu::Adapter, device: wgpu::Device, queue: wgpu::Queue) -> Result<Self> {
+        Self::new(adapter, device, queue, Arc::default())
+    }
+
+    fn new(
+        adapter: &wgpu::Adapter,
+        device: wgpu::Device,
+        queue: wgpu::Queue,
+        fault: Arc<Mutex<Option<Error>>>,
+    ) -> Result<Self> {
+        let caps = Caps::of(&adapter.get_info(), device.features(), &device.limits());
+        let least = Caps::minimum();
+        for (limit, available, needed) in [
+            ("max_storage_buffers_per_shader_stage", caps.max_storage_buffers, least.max_storage_buffers),
+            ("max_compute_workgroup_storage_size", caps.workgroup_memory, least.workgroup_memory),
+            ("max_compute_invocations_per_workgroup", caps.workgroup_threads, least.workgroup_threads),
+        ] {
+            if available < needed {
+                let what = "every kernel".into();
+                return Err(Error::Limit { what, limit, needed: needed.into(), available: available.into() });
+            }
+        }
+        Ok(Self(Arc::new(Inner { device, queue, caps, pipelines: Mutex::default(), fault })))
+    }
+
+    /// What the device can do.
+    pub fn caps(&self) -> &Caps {
+        &self.0.caps
+    }
+
+    /// The same device, believed to have `caps`: how tests meet small limits and other adapter classes.
+    #[cfg(test)]
+    pub(crate) fn with_caps(&self, caps: Caps) -> Self {
+        let Inner { device, queue, fault, .. } = &*self.0;
+        let (device, queue, fault) = (device.clone(), queue.clone(), fault.clone());
+        Self(Arc::new(Inner { device, queue, caps, pipelines: Mutex::default(), fault }))
+    }
+
+    /// The wgpu device.
+    pub fn device(&self) -> &wgpu::Device {
+        &self.0.device
+    }
+
+    /// The wgpu queue.
+    pub fn queue(&self) -> &wgpu::Queue {
+        &self.0.queue
+    }
+
+    pub(super) fn pipelines(&self) -> MutexGuard<'_, HashMap<PipelineKey, Arc<Pipeline>>> {
+        lock(&self.0.pipelines)
+    }
+
+    /// Waits until everything submitted so far has run.
+    pub async fn wait(&self) -> Result<()> {
+        let (sender, receiver) = oneshot();
+        self.queue().on_submitted_work_done(move || sender.send(Ok(())));
+        // Blocks natively; has no effect in a browser, where the event loop completes the future below.
+        let polled = self.device().poll(wgpu::PollType::wait_indefinitely());
+        polled.map_err(|e| Error::Gpu(format!("waiting for the device: {e}")))?;
+        let done: Result<(), wgpu::BufferAsyncError> = receiver.await;
+        done.map_err(|e| Error::Gpu(e.to_string()))?;
+        self.check()
+    }
+
+    /// The first error that no scope caught, if there was one.
+    pub fn check(&self) -> Result<()> {
+        match lock(&self.0.fault).take() {
+            Some(error) => Err(error),
+            None => Ok(()),
+        }
+    }
+}
+
+impl std::fmt::Debug for Gpu {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        write!(f, "Gpu({})", self.0.caps)
+    }
+}
+
+pub(super) fn from_wgpu(error: &wgpu::Error) -> Error {
+    match error {
+        wgpu::Error::OutOfMemory { .. } => Error::OutOfMemory("running".into()),
+        wgpu::Error::Validation { description, .. } | wgpu::Error::Internal { description, .. } => {
+            Error::Gpu(description.split_whitespace().collect::<Vec<_>>().join(" "))
+        }
+    }
+}
+
+/// A poisoned lock means another thread panicked while holding plain data; the data is still sound.
+pub(super) fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
+    mutex.lock().unwrap_or_else(|poisoned| poisoned.into_inner())
+}
+
+/// A callback's result as a future: what wgpu's callbacks need on native and in a browser alike.
+pub(super) fn oneshot<T, E>() -> (Sender<T, E>, Receiver<T, E>) {
+    let slot = Arc::new(Mutex::new((None, None)));
+    (Sender(slot.clone()), Receiver(slot))
+}
+
+type Slot<T, E> = Arc<Mutex<(Option<Result<T, E>>, Option<Waker>)>>;
+
+pub(super) struct Sender<T, E>(Slot<T, E>);
+
+impl<T, E> Sender<T, E> {
+    pub(super) fn send(self, value: Result<T, E>) {
+        let mut slot = lock(&self.0);
+        slot.0 = Some(value);
+        if let Some(waker) = slot.1.take() {
+            waker.wake();
+        }
+    }
+}
+
+pub(super) struct Receiver<T, E>(Slot<T, E>);
+
+impl<T, E> Future for Receiver<T, E> {
+    type Output = Result<T, E>;
+
+    fn poll(self: Pin<&mut Self>, cx: &mut std::task::Context<'_>) -> Poll<Self::Output> {
+        let mut slot = lock(&self.0);
+        match slot.0.take() {
+            Some(value) => Poll::Ready(value),
+            None => {
+                slot.1 = Some(cx.waker().clone());
+                Poll::Pending
+            }
+        }
+    }
+}

@@ -1,0 +1,17 @@
+//! The only floor that names wgpu: the device (own or borrowed), its buffers and pipelines, and the one file
+//! ([`engine`]) that touches a command encoder.
+
+mod buffer;
+mod caps;
+mod context;
+mod engine;
+mod profiler;
+mod recording;
+mod shader;
+
+pub use buffer::Buffer;
+pub use caps::{AdapterClass, Caps};
+pub use context::{Gpu, GpuOptions, adapters};
+pub use profiler::{Profiler, Span};
+pub use recording::{Command, Group, Recording};
+pub use shader::{Pipeline, PipelineKey, Shader};

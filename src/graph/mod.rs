@@ -1,0 +1,214 @@
+//! A computation as printable data: named values, and ops that read and write them in order.
+//!
+//! A value is a piece of memory with a name. Ops run in the order they were added and may update a value in place, so
+//! the residual stream stays one value through a whole model. Nothing here names a GPU: a graph can be built, printed,
+//! counted ([`Graph::flops`]) and run on the CPU ([`reference::run`]) without one.
+
+mod op;
+mod plan;
+mod planner;
+pub mod reference;
+mod store;
+
+use std::fmt;
+
+pub use op::{Access, Binding, Dispatch, Op};
+pub use plan::{Memory, Plan};
+pub use store::Store;
+
+use crate::weights::Format;
+use crate::{Error, Result};
+
+/// Names a value of one graph.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord)]
+pub struct ValueId(pub(crate) u32);
+
+/// A named piece of memory.
+#[derive(Clone, Debug)]
+pub struct Value {
+    /// For stored values the key in the [`Store`]; for transients a label.
+    pub name: String,
+    /// Dimensions, outermost first.
+    pub shape: Vec<usize>,
+    /// How an element lies in memory.
+    pub element: Element,
+    /// Who provides the memory.
+    pub home: Home,
+}
+
+/// How a value's elements lie in memory.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Element {
+    /// Numbers.
+    F32,
+    /// Indices.
+    U32,
+    /// A weight matrix `[rows, k]` packed row by row (see [`Format`]); more dimensions count as part of `k`.
+    Packed(Format),
+}
+
+/// Who provides a value's memory.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Home {
+    /// The plan: alive from its first use to its last, sharing memory with others.
+    Transient,
+    /// The [`Store`], under the value's name: weights, and state that outlives a run of the plan.
+    Stored,
+}
+
+/// Values and the ops over them.
+#[derive(Debug, Default)]
+pub struct Graph {
+    values: Vec<Value>,
+    nodes: Vec<Node>,
+    group: String,
+}
+
+/// One op, and the group of the profile it belongs to.
+#[derive(Debug)]
+pub struct Node {
+    /// The op.
+    pub op: Box<dyn Op>,
+    /// "block 3 attention".
+    pub group: String,
+}
+
+impl Value {
+    /// Number of elements.
+    pub fn len(&self) -> usize {
+        self.shape.iter().product()
+    }
+
+    /// Whether it has no elements.
+    pub fn is_empty(&self) -> bool {
+        self.len() == 0
+    }
+
+    /// Rows and the length of a row, where a value is seen as a matrix: the last dimension (weights: all but the first) is a row.
+    pub fn matrix(&self) -> (usize, usize) {
+        let rows = match self.element {
+            Element::Packed(_) => self.shape.first().copied().unwrap_or(1),
+            _ => self.shape.iter().rev().skip(1).product(),
+        };
+        (rows, self.len().checked_div(rows).unwrap_or(0))
+    }
+
+    /// Bytes in memory.
+    pub fn bytes(&self) -> u64 {
+        let (rows, k) = self.matrix();
+        4 * match self.element {
+            Element::F32 | Element::U32 => self.len() as u64,
+            Element::Packed(format) => rows as u64 * format.row_words(k) as u64,
+        }
+    }
+}
+
+impl Graph {
+    /// An empty graph.
+    pub fn new() -> Self {
+        Self::default()
+    }
+
+    /// A value whose memory the plan provides.
+    pub fn transient(&mut self, name: impl Into<String>, shape: &[usize]) -> ValueId {
+        self.value(Value { name: name.into(), shape: shape.to_vec(), element: Element::F32, home: Home::Transient })
+    }
+
+    /// A transient of indices.
+    pub fn transient_indices(&mut self, name: impl Into<String>, shape: &[usize]) -> ValueId {
+        self.value(Value { name: name.into(), shape: shape.to_vec(), element: Element::U32, home: Home::Transient })
+    }
+
+    /// A value that lies in the [`Store`] under `name`. Asking twice gives the same value.
+    pub fn stored(&mut self, name: impl Into<String>, shape: &[usize], element: Element) -> ValueId {
+        let name = name.into();
+        let known = self.values.iter().position(|v| v.home == Home::Stored && v.name == name);
+        match known {
+            Some(index) => ValueId(index as u32),
+            None => self.value(Value { name, shape: shape.to_vec(), element, home: Home::Stored }),
+        }
+    }
+
+    /// Makes a transient a stored value, so that it outlives the plan under `name`.
+    pub fn keep(&mut self, id: ValueId, name: impl Into<String>) {
+        let value = &mut self.values[id.0 as usize];
+        (value.home, value.name) = (Home::Stored, name.into());
+    }
+
+    fn value(&mut self, value: Value) -> ValueId {
+        self.values.push(value);
+        ValueId(self.values.len() as u32 - 1)
+    }
+
+    /// Appends an op.
+    pub fn push(&mut self, op: impl Op + 'static) {
+        self.nodes.push(Node { op: Box::new(op), group: self.group.clone() });
+    }
+
+    /// Ops added from here on belong to `group` of the profile.
+    pub fn group(&mut self, group: impl Into<String>) {
+        self.group = group.into();
+    }
+
+    /// All values, indexed by [`ValueId`].
+    pub fn values(&self) -> &[Value] {
+        &self.values
+    }
+
+    /// All ops in order.
+    pub fn nodes(&self) -> &[Node] {
+        &self.nodes
+    }
+
+    /// What lies behind an id.
+    pub fn get(&self, id: ValueId) -> &Value {
+        &self.values[id.0 as usize]
+    }
+
+    /// A value's dimensions.
+    pub fn shape(&self, id: ValueId) -> &[usize] {
+        &self.get(id).shape
+    }
+
+    /// A value's dimensions, where there must be `D` of them.
+    pub fn dims<const D: usize>(&self, op: &str, id: ValueId) -> Result<[usize; D]> {
+        let value = self.get(id);
+        value.shape.as_slice().try_into().map_err(|_| {
+            Error::shape(op, format!("{} has shape {:?}, expected {D} dimensions", value.name, value.shape))
+        })
+    }
+
+    /// Fails unless `id` has exactly `shape`.
+    pub fn expect(&self, op: &str, id: ValueId, shape: &[usize]) -> Result<()> {
+        let value = self.get(id);
+        if value.shape == shape {
+            return Ok(());
+        }
+        Err(Error::shape(op, format!("{} has shape {:?}, expected {shape:?}", value.name, value.shape)))
+    }
+
+    /// Multiply-adds count as two.
+    pub fn flops(&self) -> u64 {
+        self.nodes.iter().map(|n| n.op.flops(self)).sum()
+    }
+}
+
+/// One line per op: group, op, and what it reads and writes.
+impl fmt::Display for Graph {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        for node in &self.nodes {
+            write!(f, "{:24} {:18}", node.group, node.op.name())?;
+            for (id, access) in node.op.access() {
+                let value = self.get(id);
+                let mark = match access {
+                    Access::Read => "",
+                    Access::Write => "→ ",
+                    Access::Update => "↻ ",
+                };
+                write!(f, "  {mark}{}{:?}", value.name, value.shape)?;
+            }
+            writeln!(f)?;
+        }
+        Ok(())
+    }
+}

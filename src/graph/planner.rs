@@ -1,0 +1,55 @@
+//! Which transients share memory: whole buffers, aliased by lifetime.
+//!
+//! Whole buffers, because WebGPU forbids binding one buffer as read-only and read-write in one dispatch even on
+//! disjoint ranges. Lifetimes come from the ops' declared access, never from reference counts.
+
+use super::{Graph, Home, ValueId};
+
+/// The buffers a plan needs, and which of them each transient lies in.
+#[derive(Debug, Default)]
+pub(super) struct Layout {
+    /// Size of each buffer in bytes.
+    pub slots: Vec<u64>,
+    /// For each value its slot; None for stored values and for those no op touches.
+    pub slot_of: Vec<Option<usize>>,
+}
+
+/// Assigns each transient the free slot that fits it best, or the largest free one, which then grows, or a new one.
+pub(super) fn plan(graph: &Graph, reuse: bool) -> Layout {
+    let lifetimes = lifetimes(graph);
+    let mut layout = Layout { slots: Vec::new(), slot_of: vec![None; graph.values().len()] };
+    let mut free: Vec<usize> = Vec::new();
+    for step in 0..graph.nodes().len() {
+        for (index, _) in lifetimes.iter().enumerate().filter(|(_, l)| l.is_some_and(|(first, _)| first == step)) {
+            let bytes = graph.get(ValueId(index as u32)).bytes();
+            let fit = free.iter().copied().filter(|&s| layout.slots[s] >= bytes).min_by_key(|&s| layout.slots[s]);
+            let slot = fit.or_else(|| free.iter().copied().max_by_key(|&s| layout.slots[s])).unwrap_or_else(|| {
+                layout.slots.push(0);
+                layout.slots.len() - 1
+            });
+            free.retain(|&s| s != slot);
+            layout.slots[slot] = layout.slots[slot].max(bytes);
+            layout.slot_of[index] = Some(slot);
+        }
+        if reuse {
+            // A value's slot is free after its last op, so an op's inputs and outputs never share one.
+            let ended = lifetimes.iter().enumerate().filter(|(_, l)| l.is_some_and(|(_, last)| last == step));
+            free.extend(ended.filter_map(|(index, _)| layout.slot_of[index]));
+        }
+    }
+    layout
+}
+
+/// First and last op that touches each transient.
+fn lifetimes(graph: &Graph) -> Vec<Option<(usize, usize)>> {
+    let mut lifetimes: Vec<Option<(usize, usize)>> = vec![None; graph.values().len()];
+    for (step, node) in graph.nodes().iter().enumerate() {
+        for (id, _) in node.op.access() {
+            if graph.get(id).home == Home::Transient {
+                let lifetime = &mut lifetimes[id.0 as usize];
+                *lifetime = Some((lifetime.map_or(step, |(first, _)| first), step));
+            }
+        }
+    }
+    lifetimes
+}

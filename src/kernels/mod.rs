@@ -1,0 +1,57 @@
+//! One file per shader: parameters, constructor (which checks shapes), recording, CPU reference, tests.
+//!
+//! Conventions of every kernel: binding 0 is the uniform `Params`, storage buffers follow in order; numbers are f32,
+//! accumulated in f32; rows are contiguous; variants are `override` constants, so each WGSL file is plain and complete.
+
+mod attention;
+mod elementwise;
+mod linear;
+mod rows;
+#[cfg(test)]
+pub(crate) mod testing;
+
+pub use attention::{Attention, Columns, attention};
+pub use elementwise::{add, multiply};
+pub use linear::{Activation, Linear, linear};
+pub use rows::{NOTHING, ReadRows, WriteRows};
+
+use crate::gpu::Shader;
+
+/// Every shader, for tools and tests that go over all of them.
+pub static SHADERS: &[&Shader] = &[&attention::SHADER, &elementwise::SHADER, &linear::SHADER];
+
+/// The WGSL file of this stem.
+macro_rules! shader {
+    ($stem:literal) => {
+        $crate::gpu::Shader { stem: $stem, source: include_str!(concat!("../../shaders/", $stem, ".wgsl")) }
+    };
+}
+pub(crate) use shader;
+
+/// A uniform struct of 4-byte scalars, laid out as WGSL lays out the same fields, with its bytes padded to 16.
+/// A test compares each with its shader.
+macro_rules! params {
+    ($(#[$doc:meta])* struct $name:ident { $($field:ident : $kind:ty),* $(,)? }) => {
+        $(#[$doc])*
+        #[derive(Clone, Copy, Debug)]
+        struct $name { $($field: $kind),* }
+
+        impl $name {
+            /// The struct's bytes in field order, padded to a whole vec4 as uniform layout asks.
+            fn bytes(&self) -> Vec<u8> {
+                let mut bytes = Vec::new();
+                $(bytes.extend_from_slice(&self.$field.to_le_bytes());)*
+                bytes.resize(bytes.len().next_multiple_of(16), 0);
+                bytes
+            }
+        }
+
+        #[cfg(test)]
+        #[test]
+        fn params_match_the_shader() {
+            let fields = [$((stringify!($field), stringify!($kind))),*];
+            crate::kernels::testing::params_match(&SHADER, &fields);
+        }
+    };
+}
+pub(crate) use params;

@@ -1,0 +1,66 @@
+//! Row maps: how a sublayer addresses rows of the residual stream `[B, N, C]` instead of copying them.
+//!
+//! The stream stays where it is. A sublayer computes on `k ≤ N` compact rows per sample; a [`ReadRows`] says which rows
+//! of the stream each compact row is made of, a [`WriteRows`] says which compact row each row of the stream receives.
+//! Every compression method is a way of filling these two.
+
+use crate::graph::{Graph, ValueId};
+use crate::{Error, Result};
+
+/// Which rows a sublayer reads.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub enum ReadRows {
+    /// Row for row.
+    #[default]
+    All,
+    /// Compact row j of sample b is Σ over w of weight[b, j, w] · x[b, index[b, j, w]].
+    Map {
+        /// `[B, k, W]` indices into the sample's N rows.
+        index: ValueId,
+        /// `[B, k, W]`; none: every weight is 1 / W.
+        weight: Option<ValueId>,
+    },
+}
+
+/// Which rows a sublayer's result goes to.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub enum WriteRows {
+    /// Row for row.
+    #[default]
+    All,
+    /// Row n of sample b receives weight[b, n] · branch[b, index[b, n]]; [`NOTHING`] leaves it as it is.
+    Map {
+        /// `[B, N]` indices into the sample's k compact rows, or [`NOTHING`].
+        index: ValueId,
+        /// `[B, N]`; none: every weight is 1.
+        weight: Option<ValueId>,
+    },
+}
+
+/// In a [`WriteRows`] index: this row receives nothing.
+pub const NOTHING: u32 = u32::MAX;
+
+impl ReadRows {
+    /// Compact rows per sample (k) and sources per row (W), for a stream `[B, N, C]`; checks the map's shape.
+    pub fn extent(self, graph: &Graph, op: &str, batch: usize, rows: usize) -> Result<(usize, usize)> {
+        let Self::Map { index, weight } = self else { return Ok((rows, 1)) };
+        let [b, k, sources] = graph.dims(op, index)?;
+        if b != batch || k == 0 || k > rows || sources == 0 {
+            let reason = format!("row map {:?} does not fit {batch} samples of {rows} rows", [b, k, sources]);
+            return Err(Error::shape(op, reason));
+        }
+        if let Some(weight) = weight {
+            graph.expect(op, weight, &[b, k, sources])?;
+        }
+        Ok((k, sources))
+    }
+}
+
+impl WriteRows {
+    /// Checks the map's shape against a stream `[B, N, C]`.
+    pub fn check(self, graph: &Graph, op: &str, batch: usize, rows: usize) -> Result<()> {
+        let Self::Map { index, weight } = self else { return Ok(()) };
+        graph.expect(op, index, &[batch, rows])?;
+        weight.map_or(Ok(()), |weight| graph.expect(op, weight, &[batch, rows]))
+    }
+}

@@ -1,0 +1,233 @@
+//! Where a model's files come from: a folder, an address, or memory.
+
+use std::collections::BTreeMap;
+use std::ops::Range;
+use std::path::PathBuf;
+use std::sync::Arc;
+
+use crate::{Error, Result};
+
+mod folder;
+#[cfg(all(feature = "cli", not(target_arch = "wasm32")))]
+mod http;
+
+/// The most that [`Source::read`] takes into memory at once, in bytes. It is for configs and vocabularies; weights are
+/// read in ranges.
+const WHOLE_FILE: u64 = 256 << 20;
+
+/// A model folder, wherever it is. Files in it are named by '/'-separated paths that cannot leave it.
+#[derive(Clone, Debug)]
+pub enum Source {
+    /// A folder on this machine.
+    Folder(PathBuf),
+    /// An `http://` or `https://` address below which the files lie.
+    Url(String),
+    /// Files already in memory, by path: what a web page was given, or a test made.
+    Memory(Arc<BTreeMap<String, Vec<u8>>>),
+}
+
+impl Source {
+    /// An address where `s` starts with `http://` or `https://`, else a folder.
+    pub fn parse(s: &str) -> Self {
+        if s.starts_with("http://") || s.starts_with("https://") {
+            Self::Url(s.trim_end_matches('/').into())
+        } else {
+            Self::Folder(s.into())
+        }
+    }
+
+    /// The whole of `file`, which must not be larger than 256 MiB.
+    pub async fn read(&self, file: &str) -> Result<Vec<u8>> {
+        self.check(file)?;
+        match self {
+            Self::Folder(root) => folder::read(&root.join(file), WHOLE_FILE),
+            Self::Url(base) => http::read(&http::address(base, file), WHOLE_FILE),
+            Self::Memory(files) => Ok(in_memory(files, file)?.clone()),
+        }
+    }
+
+    /// The bytes `range` of `file`; an error where the file ends before the range does.
+    pub async fn read_range(&self, file: &str, range: Range<u64>) -> Result<Vec<u8>> {
+        self.check(file)?;
+        if range.start >= range.end {
+            return Ok(Vec::new());
+        }
+        match self {
+            Self::Folder(root) => folder::read_range(&root.join(file), range),
+            Self::Url(base) => http::read_range(&http::address(base, file), range),
+            Self::Memory(files) => {
+                let bytes = in_memory(files, file)?;
+                check_range(file, &range, bytes.len() as u64)?;
+                Ok(bytes[range.start as usize..range.end as usize].to_vec())
+            }
+        }
+    }
+
+    /// The size of `file` in bytes.
+    pub async fn size(&self, file: &str) -> Result<u64> {
+        self.check(file)?;
+        match self {
+            Self::Folder(root) => folder::size(&root.join(file)),
+            Self::Url(base) => http::size(&http::address(base, file)),
+            Self::Memory(files) => Ok(in_memory(files, file)?.len() as u64),
+        }
+    }
+
+    /// Whether there is such a file. What cannot be found out (no connection, no permission) is an error.
+    pub async fn exists(&self, file: &str) -> Result<bool> {
+        self.check(file)?;
+        match self {
+            Self::Folder(root) => folder::exists(&root.join(file)),
+            Self::Url(base) => http::exists(&http::address(base, file)),
+            Self::Memory(files) => Ok(files.contains_key(file)),
+        }
+    }
+
+    /// `file` as messages name it: with its folder or address.
+    pub fn display(&self, file: &str) -> String {
+        match self {
+            Self::Folder(root) => root.join(file).display().to_string(),
+            Self::Url(base) => format!("{base}/{file}"),
+            Self::Memory(_) => file.into(),
+        }
+    }
+
+    /// Refuses a path that leaves the model folder, whatever the platform would make of it. A config file may name
+    /// other files (shards), so such a path can come from a stranger. Symbolic links are followed: model caches are
+    /// made of them.
+    fn check(&self, file: &str) -> Result<()> {
+        if stays_inside(file) { Ok(()) } else { Err(Error::file(self.display(file), "leaves the model folder")) }
+    }
+}
+
+/// Whether `file` is a plain relative path: no root, no drive, no `..`, no backslash, no empty part.
+pub(super) fn stays_inside(file: &str) -> bool {
+    !file.contains(['\\', ':', '\0']) && file.split('/').all(|part| !matches!(part, "" | "." | ".."))
+}
+
+/// Refuses a range that reaches beyond the `size` bytes of `file`, before anything is allocated for it.
+fn check_range(file: &str, range: &Range<u64>, size: u64) -> Result<()> {
+    if range.end <= size {
+        return Ok(());
+    }
+    Err(Error::file(file, format!("bytes {}..{} were asked for, it has only {size}", range.start, range.end)))
+}
+
+/// Refuses a file of `size` bytes for reading whole.
+fn check_whole(file: &str, size: u64, most: u64) -> Result<()> {
+    if size <= most {
+        return Ok(());
+    }
+    Err(Error::file(file, format!("is {size} bytes long, more than the {most} that are read at once")))
+}
+
+fn in_memory<'a>(files: &'a BTreeMap<String, Vec<u8>>, file: &str) -> Result<&'a Vec<u8>> {
+    files.get(file).ok_or_else(|| Error::file(file, "there is no such file"))
+}
+
+/// A build without an HTTP client: every address is refused.
+#[cfg(not(all(feature = "cli", not(target_arch = "wasm32"))))]
+mod http {
+    use super::{Error, Range, Result};
+
+    pub fn address(base: &str, file: &str) -> String {
+        format!("{base}/{file}")
+    }
+    pub fn read(url: &str, _most: u64) -> Result<Vec<u8>> {
+        refuse(url)
+    }
+    pub fn read_range(url: &str, _range: Range<u64>) -> Result<Vec<u8>> {
+        refuse(url)
+    }
+    pub fn size(url: &str) -> Result<u64> {
+        refuse(url)
+    }
+    pub fn exists(url: &str) -> Result<bool> {
+        refuse(url)
+    }
+    fn refuse<T>(url: &str) -> Result<T> {
+        Err(Error::file(url, "reading addresses is not implemented by this build"))
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn memory() -> Source {
+        Source::Memory(Arc::new(BTreeMap::from([("a/b.bin".to_string(), (0..100).collect())])))
+    }
+
+    fn folder() -> (tempfile::TempDir, Source) {
+        let dir = tempfile::tempdir().unwrap();
+        std::fs::create_dir(dir.path().join("a")).unwrap();
+        std::fs::write(dir.path().join("a/b.bin"), (0..100).collect::<Vec<u8>>()).unwrap();
+        let source = Source::parse(dir.path().to_str().unwrap());
+        (dir, source)
+    }
+
+    #[test]
+    fn folder_and_memory_read_alike() {
+        let (_dir, folder) = folder();
+        for source in [memory(), folder] {
+            pollster::block_on(async {
+                assert_eq!(source.read("a/b.bin").await.unwrap(), (0..100).collect::<Vec<u8>>());
+                assert_eq!(source.read_range("a/b.bin", 10..13).await.unwrap(), [10, 11, 12]);
+                assert!(source.read_range("a/b.bin", 100..100).await.unwrap().is_empty());
+                assert_eq!(source.size("a/b.bin").await.unwrap(), 100);
+                assert!(source.exists("a/b.bin").await.unwrap());
+                for absent in ["a/c.bin", "a", "a/b.bin/c"] {
+                    assert!(!source.exists(absent).await.unwrap(), "{absent}");
+                    assert!(source.read(absent).await.unwrap_err().to_string().contains(absent));
+                }
+                let beyond = source.read_range("a/b.bin", 90..u64::MAX).await.unwrap_err().to_string();
+                assert!(beyond.contains("b.bin: bytes 90..18446744073709551615 were asked for, it has only 100"));
+            });
+        }
+    }
+
+    #[test]
+    fn paths_cannot_leave_the_folder() {
+        let (_dir, folder) = folder();
+        let bad = [
+            "",
+            "/etc/passwd",
+            "../x",
+            "a/../../x",
+            "a/..",
+            "./x",
+            "a//b",
+            "C:/x",
+            "C:x",
+            "a\\..\\x",
+            "\\\\h\\x",
+            "x\0",
+        ];
+        for source in [memory(), folder, Source::parse("http://localhost:1/m/")] {
+            for path in bad {
+                let error = pollster::block_on(source.read(path)).unwrap_err().to_string();
+                assert!(error.ends_with(&format!("{path}: leaves the model folder")), "{path:?}: {error}");
+                assert!(pollster::block_on(source.exists(path)).is_err());
+                assert!(pollster::block_on(source.size(path)).is_err());
+                assert!(pollster::block_on(source.read_range(path, 0..1)).is_err());
+            }
+        }
+    }
+
+    #[test]
+    fn addresses_are_told_from_folders() {
+        assert!(matches!(Source::parse("https://host/model/"), Source::Url(url) if url == "https://host/model"));
+        assert!(matches!(Source::parse("http/model"), Source::Folder(_)));
+        assert_eq!(Source::parse("http://host/m").display("vae/x"), "http://host/m/vae/x");
+    }
+
+    #[test]
+    fn a_giant_is_not_read_whole() {
+        let dir = tempfile::tempdir().unwrap();
+        std::fs::File::create(dir.path().join("giant")).unwrap().set_len(WHOLE_FILE + 1).unwrap();
+        let source = Source::Folder(dir.path().into());
+        let error = pollster::block_on(source.read("giant")).unwrap_err().to_string();
+        assert!(error.ends_with("giant: is 268435457 bytes long, more than the 268435456 that are read at once"));
+        assert_eq!(pollster::block_on(source.read_range("giant", WHOLE_FILE..WHOLE_FILE + 1)).unwrap(), [0]);
+    }
+}
