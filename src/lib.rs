@@ -11,6 +11,7 @@ pub mod tokenizer;
 pub mod weights;
 
 mod error;
+pub mod schedulers;
 
 pub use error::{Context, Error, Result};
 pub use gpu::{Gpu, GpuOptions};
