@@ -156,7 +156,14 @@ impl Block {
     }
 
     /// Updates the stream `x [B, N, C]`.
-    fn forward(&self, graph: &mut Graph, layer: usize, x: ValueId, conditioning: ValueId, rows: BlockRows) -> Result<()> {
+    fn forward(
+        &self,
+        graph: &mut Graph,
+        layer: usize,
+        x: ValueId,
+        conditioning: ValueId,
+        rows: BlockRows,
+    ) -> Result<()> {
         let ada = self.ada_linear.forward(graph, conditioning, Activation::None)?; // [B, 6·C]
         let modulation = |shift, scale| Modulation { emb: ada, table: None, shift, scale };
         let gate = |chunk| Some(Gate { emb: ada, table: None, chunk });

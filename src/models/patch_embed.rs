@@ -1,7 +1,6 @@
 //! Patches to tokens: a strided convolution as one linear layer, plus the fixed sine-cosine position of each token
 //! (diffusers `PatchEmbed`).
 
-use super::layers::Linear;
 use super::{Scope, Weight};
 use crate::graph::{Element, Graph, ValueId};
 use crate::kernels::{self, Activation, ReadRows};

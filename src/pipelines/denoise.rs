@@ -94,9 +94,8 @@ impl Run {
         let batch = shape[0] * if guidance.is_some() { 2 } else { 1 };
         let output = model(&mut graph, Noisy { latents: x, step, batch }, policy)?;
         graph.group("scheduler");
-        let [history, noise, guided] = [HISTORY.as_slice(), &[NOISE], &[GUIDED]].map(|names| {
-            names.iter().map(|name| graph.stored(*name, &shape, Element::F32)).collect::<Vec<_>>()
-        });
+        let [history, noise, guided] = [HISTORY.as_slice(), &[NOISE], &[GUIDED]]
+            .map(|names| names.iter().map(|name| graph.stored(*name, &shape, Element::F32)).collect::<Vec<_>>());
         kernels::scheduler_step(
             &mut graph,
             SchedulerStep {
