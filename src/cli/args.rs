@@ -191,7 +191,8 @@ mod tests {
     fn sizes_and_numbers_are_checked() {
         assert_eq!(parse(&["x", "--size", "512x384"]).unwrap().size, Some([512, 384]));
         assert_eq!(parse(&["x", "--guidance", "-1.5"]).unwrap().guidance, Some(-1.5));
-        for bad in [["--size", "512"], ["--size", "ax8"], ["--guidance", "nan"], ["--dtype", "fp8"], ["--set", "ratio"]] {
+        for bad in [["--size", "512"], ["--size", "ax8"], ["--guidance", "nan"], ["--dtype", "fp8"], ["--set", "ratio"]]
+        {
             assert!(parse(&["x", bad[0], bad[1]]).is_err(), "{bad:?}");
         }
     }

@@ -35,12 +35,12 @@ pub async fn run(options: &Generate) -> Result<()> {
     let source = model::find(options.model.as_deref())?;
     let outputs = Outputs::check(options, count(&request))?;
     let folder = ModelFolder::open(source).await?;
+    folder.kind()?.check(&request)?;
     let scheduler = folder.scheduler(request.scheduler.as_deref()).await?.class();
 
     let cancel = Cancel::on_interrupt()?;
     let (mut progress, mut seconds) = (Progress::new(), Seconds::default());
-    let gpu =
-        Gpu::request(GpuOptions { adapter: options.adapter.clone(), profile: options.profile.is_some() }).await?;
+    let gpu = Gpu::request(GpuOptions { adapter: options.adapter.clone(), profile: options.profile.is_some() }).await?;
     let mut trace = match options.profile {
         Some(_) => Some(Trace::new(&gpu).await?),
         None => None,

@@ -68,7 +68,8 @@ fn chain(error: &Error) -> Vec<String> {
 /// clap's message without its usage and its pointer to `--help`.
 fn one_line(rendered: &str) -> String {
     let paragraphs = rendered.split("\n\n").map(|p| p.split_whitespace().collect::<Vec<_>>().join(" "));
-    let kept = paragraphs.filter(|p| !p.is_empty() && !p.starts_with("Usage:") && !p.starts_with("For more information"));
+    let kept =
+        paragraphs.filter(|p| !p.is_empty() && !p.starts_with("Usage:") && !p.starts_with("For more information"));
     let line = kept.collect::<Vec<_>>().join("; ");
     line.strip_prefix("error: ").unwrap_or(&line).to_owned()
 }

@@ -19,10 +19,10 @@ impl Tensors {
     /// All of them as a safetensors file.
     pub fn file(&self) -> Result<Vec<u8>> {
         let bad = |error| Error::tensor("of --save-tensors", format!("{error}"));
-        let view = |(name, tensor): (_, &'_ Tensor)| {
-            Ok((name, TensorView::new(Dtype::F32, tensor.shape.clone(), tensor.bytes()).map_err(bad)?))
-        };
-        let views = self.0.iter().map(view).collect::<Result<Vec<(&String, TensorView<'_>)>>>()?;
+        let mut views = Vec::new();
+        for (name, tensor) in &self.0 {
+            views.push((name, TensorView::new(Dtype::F32, tensor.shape.clone(), tensor.bytes()).map_err(bad)?));
+        }
         safetensors::serialize(views, None).map_err(bad)
     }
 }

@@ -40,10 +40,9 @@ impl Trace {
 fn events(steps: &[Vec<Span>]) -> Vec<Value> {
     let start = |spans: &[Span]| spans.iter().map(|s| s.start).fold(f64::INFINITY, f64::min);
     let zero = start(steps.first().map_or(&[], |spans| spans));
-    let event = |name: &str, row: u32, ts: f64, dur: f64, step: usize| {
-        json!({ "name": name, "ph": "X", "pid": 0, "tid": row, "ts": ts - zero, "dur": dur, "args": { "step": step } })
-    };
-    let row = |tid: u32, name| json!({ "name": "thread_name", "ph": "M", "pid": 0, "tid": tid, "args": { "name": name } });
+    let event = |name: &str, row: u32, ts: f64, dur: f64, step: usize| json!({ "name": name, "ph": "X", "pid": 0, "tid": row, "ts": ts - zero, "dur": dur, "args": { "step": step } });
+    let row =
+        |tid: u32, name| json!({ "name": "thread_name", "ph": "M", "pid": 0, "tid": tid, "args": { "name": name } });
     let mut events = vec![row(0, "steps"), row(1, "groups")];
     for (index, spans) in steps.iter().enumerate().filter(|(_, spans)| !spans.is_empty()) {
         let first = start(spans);

@@ -6,7 +6,7 @@ use std::sync::OnceLock;
 use rand::rngs::StdRng;
 use rand::{RngExt, SeedableRng};
 
-use crate::gpu::{Gpu, GpuOptions, Shader};
+use crate::gpu::{AdapterClass, Gpu, GpuOptions, Shader};
 use crate::graph::{Access, Element, Graph, Home, Memory, Plan, Store, ValueId, reference};
 use crate::tensor::{Data, Tensor, relative_l2};
 use crate::weights::Format;
@@ -64,6 +64,15 @@ impl Case {
     /// cannot fail proves nothing.
     pub fn agrees(&self, tolerance: f64) {
         self.agrees_on(gpu(), tolerance);
+    }
+
+    /// [`Case::agrees`] for kernels whose variant depends on the adapter's class: with each of them.
+    pub fn agrees_on_every_class(&self, tolerance: f64) {
+        static CLASSES: OnceLock<[Gpu; 2]> = OnceLock::new();
+        let classes = [AdapterClass::Software, AdapterClass::Hardware];
+        for gpu in CLASSES.get_or_init(|| classes.map(|class| gpu().posing_as(class))) {
+            self.agrees_on(gpu, tolerance);
+        }
     }
 
     pub fn agrees_on(&self, gpu: &Gpu, tolerance: f64) {
@@ -156,14 +165,13 @@ fn every_shader_is_valid_and_keeps_to_the_conventions() {
     for shader in super::SHADERS {
         let module = naga::front::wgsl::parse_str(shader.source)
             .unwrap_or_else(|e| panic!("{}", e.emit_to_string_with_path(shader.source, shader.stem)));
-        naga::valid::Validator::new(naga::valid::ValidationFlags::all(), naga::valid::Capabilities::empty())
+        // Core WebGPU and no more; naga counts unpack2x16float as a capability, for old OpenGL's sake.
+        let core = naga::valid::Capabilities::SHADER_FLOAT16_IN_FLOAT32;
+        let info = naga::valid::Validator::new(naga::valid::ValidationFlags::all(), core)
             .validate(&module)
             .unwrap_or_else(|e| panic!("{}.wgsl: {e:?}", shader.stem));
         let storage = |v: &&naga::GlobalVariable| matches!(v.space, naga::AddressSpace::Storage { .. });
         for (index, _) in module.entry_points.iter().enumerate() {
-            let info = naga::valid::Validator::new(Default::default(), naga::valid::Capabilities::empty())
-                .validate(&module)
-                .unwrap();
             let used = module.global_variables.iter().filter(|(h, _)| !info.get_entry_point(index)[*h].is_empty());
             assert!(used.map(|(_, v)| v).filter(storage).count() <= 8, "{}: over 8 storage buffers", shader.stem);
         }

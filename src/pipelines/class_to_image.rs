@@ -4,6 +4,7 @@ use std::sync::Arc;
 
 use super::denoise::{Latents, Run, Start};
 use super::folder::{LoadOptions, ModelFolder, Progress, upload};
+use super::kind::Kind;
 use super::request::{Compress, Request};
 use crate::gpu::Gpu;
 use crate::graph::Store;
@@ -64,13 +65,9 @@ impl ClassToImage {
 
     /// Prepares a run.
     pub async fn prepare(&self, request: &Request) -> Result<Run> {
+        Kind::ClassToImage.check(request)?;
         let config = &self.transformer.config;
-        let Some(class) = request.class else {
-            return Err(Error::Usage("this model draws classes: give --class N, not a prompt".into()));
-        };
-        if request.prompt.is_some() || request.prompt_ids.is_some() || request.prompt_embeds.is_some() {
-            return Err(Error::Usage("this model draws classes and takes no prompt: give --class N alone".into()));
-        }
+        let class = request.class.unwrap_or_default();
         if class as usize > config.classes {
             let reason = format!("there is no class {class}: this model has 0 … {}", config.classes - 1);
             return Err(Error::Usage(reason));
@@ -84,13 +81,14 @@ impl ClassToImage {
             return Err(Error::Usage(reason));
         }
         let scheduler = self.folder.scheduler(request.scheduler.as_deref()).await?;
-        let schedule = scheduler.schedule(request.steps.unwrap_or(50))?;
+        // diffusers' DiTPipeline neither scales its first noise by the initial sigma, nor steps from the unscaled sample.
+        // Only Euler tells the difference; its pictures come out as diffusers' do.
+        let schedule = scheduler.schedule(request.steps.unwrap_or(50))?.from_scaled_input();
 
         let mut generator = Generator::manual_seed(request.seed);
         let factor = self.vae.config.scale_factor();
         let latent = request.latent_size(config.sample_size, factor)?;
         let grid = self.transformer.patch_embed.grid(latent)?;
-        // diffusers' DiTPipeline does not scale its noise by the scheduler's initial sigma.
         let start = request.noise(&mut generator, config.in_channels, latent, 1.0)?;
         let count = start.shape[0];
 

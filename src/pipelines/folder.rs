@@ -82,12 +82,6 @@ impl ModelFolder {
         }
     }
 
-    /// A component's tensors.
-    pub async fn checkpoint(&self, component: &str) -> Result<Checkpoint> {
-        let stem = if component == "text_encoder" { "model" } else { "diffusion_pytorch_model" };
-        Checkpoint::open(&self.source, component, stem).await
-    }
-
     /// Builds a component's model from its checkpoint's names and shapes; nothing is uploaded yet.
     pub async fn build<M>(
         &self,
@@ -96,8 +90,9 @@ impl ModelFolder {
         unused: impl Fn(&str) -> bool,
         model: impl FnOnce(&mut Scope<'_>) -> Result<M>,
     ) -> Result<(M, Loader)> {
+        let stem = if component == "text_encoder" { "model" } else { "diffusion_pytorch_model" };
         let doing = || format!("loading the {component}");
-        let checkpoint = self.checkpoint(component).await.context(doing)?;
+        let checkpoint = Checkpoint::open(&self.source, component, stem).await.context(doing)?;
         let mut loader = Loader::new(component, checkpoint, dtype);
         loader.ignore(unused);
         let model = model(&mut loader.root()).context(doing)?;

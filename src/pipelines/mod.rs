@@ -3,6 +3,7 @@
 mod class_to_image;
 mod denoise;
 mod folder;
+mod kind;
 mod picture;
 mod request;
 mod text_to_image;
@@ -10,13 +11,14 @@ mod text_to_image;
 pub use class_to_image::ClassToImage;
 pub use denoise::{GUIDED, LATENTS, Run, Step};
 pub use folder::{LoadOptions, ModelFolder, Progress};
+pub use kind::Kind;
 pub use picture::Pictures;
 pub use request::{Compress, Embeds, Ids, Request};
 pub use text_to_image::TextToImage;
 
+use crate::Result;
 use crate::gpu::Gpu;
 use crate::weights::Source;
-use crate::{Error, Result};
 
 /// Whatever pipeline a model folder holds.
 #[derive(Debug)]
@@ -45,22 +47,10 @@ impl Pipeline {
         options: LoadOptions,
         progress: impl FnMut(Progress<'_>),
     ) -> Result<Self> {
-        match folder.pipeline.as_str() {
-            class_to_image::CLASS => {
-                Ok(Self::ClassToImage(ClassToImage::from_folder(gpu, folder, options, progress).await?))
-            }
-            class if text_to_image::CLASSES.contains(&class) => {
-                Ok(Self::TextToImage(TextToImage::from_folder(gpu, folder, options, progress).await?))
-            }
-            other => Err(Error::config(
-                folder.source.display("model_index.json"),
-                format!(
-                    "_class_name = {other:?}: the pipelines here are {}, {}",
-                    class_to_image::CLASS,
-                    text_to_image::CLASSES.join(", ")
-                ),
-            )),
-        }
+        Ok(match folder.kind()? {
+            Kind::ClassToImage => Self::ClassToImage(ClassToImage::from_folder(gpu, folder, options, progress).await?),
+            Kind::TextToImage => Self::TextToImage(TextToImage::from_folder(gpu, folder, options, progress).await?),
+        })
     }
 
     /// Prepares a run; see [`Run`].

@@ -27,6 +27,8 @@ pub struct Request {
     pub count: Option<usize>,
     /// Another scheduler than the folder's, over the folder's config.
     pub scheduler: Option<String>,
+    /// Tokens that a prompt is padded or cut to.
+    pub max_length: Option<usize>,
     /// Compression policy; none: what the checkpoint was made for.
     pub compress: Option<Compress>,
     /// Starting noise `[B, C, h, w]`, before any scaling by the scheduler's initial sigma, instead of the seed's.
@@ -114,7 +116,9 @@ impl Request {
         match (self.size, given) {
             (None, None) => Ok([sample_size, sample_size]),
             (None, Some(&[_, _, height, width])) => Ok([height, width]),
-            (None, Some(shape)) => Err(Error::Usage(format!("latents {shape:?} should be [batch, channels, height, width]"))),
+            (None, Some(shape)) => {
+                Err(Error::Usage(format!("latents {shape:?} should be [batch, channels, height, width]")))
+            }
             (Some([width, height]), _) if width == 0 || height == 0 || width % factor != 0 || height % factor != 0 => {
                 Err(Error::Usage(format!("a size of {width}x{height} is not divisible by the VAE's factor {factor}")))
             }

@@ -4,15 +4,16 @@ use std::sync::Arc;
 
 use super::denoise::{Latents, Run, Start};
 use super::folder::{LoadOptions, ModelFolder, Progress, upload};
+use super::kind::Kind;
 use super::request::{Compress, Embeds, Ids, Request};
 use crate::gpu::Gpu;
 use crate::graph::{Element, Graph, Memory, Plan, Store, ValueId};
 use crate::kernels::Guidance;
+use crate::models::Loader;
 use crate::models::autoencoder_kl::AutoencoderKl;
 use crate::models::patch_embed::POSITIONS;
 use crate::models::pixart::{Config, PixArt, TEXT_BIAS, Text};
 use crate::models::t5::{self, T5};
-use crate::models::Loader;
 use crate::rng::Generator;
 use crate::tokenizer::{Encoded, Tokenizer};
 use crate::weights::Source;
@@ -81,7 +82,7 @@ impl TextToImage {
         let mut loaders = vec![("transformer", &transformer_loader), ("vae", &vae_loader)];
         loaders.extend(text_loader.iter().map(|loader| ("text_encoder", loader)));
         let store = upload(gpu, &loaders, progress).await?;
-        let max_length = if folder.pipeline == "PixArtAlphaPipeline" { 120 } else { 300 };
+        let max_length = folder.prompt_tokens();
         let (gpu, folder, vae) = (gpu.clone(), folder.clone(), Arc::new(vae));
         Ok(Self { gpu, folder, store, tokenizer, text_encoder, transformer, vae, max_length })
     }
@@ -104,13 +105,16 @@ impl TextToImage {
 
     /// Prepares a run: encodes the text, and computes once what no step changes.
     pub async fn prepare(&self, request: &Request) -> Result<Run> {
-        if request.class.is_some() {
-            return Err(Error::Usage("this model draws prompts: give a prompt, not --class".into()));
-        }
+        Kind::TextToImage.check(request)?;
         let config = &self.transformer.config;
         let guidance = Some(request.guidance.unwrap_or(4.5)).filter(|&scale| scale > 1.0);
         let scheduler = self.folder.scheduler(request.scheduler.as_deref()).await?;
-        let schedule = scheduler.schedule(request.steps.unwrap_or(20))?;
+        let mut schedule = scheduler.schedule(request.steps.unwrap_or(20))?;
+        let one_step = schedule.steps.len() == 1 && scheduler.class() != "DPMSolverMultistepScheduler";
+        if one_step && self.folder.pipeline == "PixArtAlphaPipeline" {
+            // diffusers' PixArt-α then decodes the predicted sample instead of the stepped one (and fails with DPM-Solver).
+            schedule = schedule.predicted();
+        }
 
         let mut generator = Generator::manual_seed(request.seed);
         let factor = self.vae.config.scale_factor();
@@ -194,12 +198,11 @@ impl TextToImage {
                 all.into_iter().unzip()
             }
             None => {
-                let Some(prompt) = &request.prompt else {
-                    return Err(Error::Usage("this model draws prompts: give one".into()));
-                };
-                let mut all = vec![self.tokens(prompt, &mut warnings)?];
+                let prompt = request.prompt.as_deref().unwrap_or_default();
+                let max_length = request.max_length.unwrap_or(self.max_length);
+                let mut all = vec![self.tokens(prompt, max_length, &mut warnings)?];
                 if guided {
-                    all.insert(0, self.tokens(request.negative.as_deref().unwrap_or(""), &mut warnings)?);
+                    all.insert(0, self.tokens(request.negative.as_deref().unwrap_or(""), max_length, &mut warnings)?);
                 }
                 all.into_iter().map(|encoded| (encoded.ids, encoded.mask)).unzip()
             }
@@ -236,12 +239,13 @@ impl TextToImage {
     }
 
     /// A prompt's tokens. diffusers lower-cases and strips it first.
-    fn tokens(&self, prompt: &str, warnings: &mut Vec<String>) -> Result<Encoded> {
-        let missing = || Error::Usage("this model folder has no tokeniser: give --prompt-ids or --prompt-embeds".into());
+    fn tokens(&self, prompt: &str, max_length: usize, warnings: &mut Vec<String>) -> Result<Encoded> {
+        let missing =
+            || Error::Usage("this model folder has no tokeniser: give --prompt-ids or --prompt-embeds".into());
         let tokenizer = self.tokenizer.as_ref().ok_or_else(missing)?;
-        let encoded = tokenizer.encode(prompt.to_lowercase().trim(), self.max_length)?;
+        let encoded = tokenizer.encode(prompt.to_lowercase().trim(), max_length)?;
         if let Some(cut) = &encoded.truncated {
-            warnings.push(format!("the prompt is longer than {} tokens; this was cut off: {cut:?}", self.max_length));
+            warnings.push(format!("the prompt is longer than {max_length} tokens; this was cut off: {cut:?}"));
         }
         Ok(encoded)
     }
