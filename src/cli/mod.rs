@@ -10,6 +10,7 @@ mod metadata;
 mod model;
 mod output;
 mod progress;
+mod quiet;
 mod report;
 mod tensors;
 mod trace;
@@ -26,6 +27,9 @@ pub fn main() -> ExitCode {
         Ok(args) => args,
         Err(error) => return report::unparsed(&error),
     };
+    if !matches!(args.command, Command::Inspect(_)) {
+        quiet::restart();
+    }
     let (json, done) = match &args.command {
         Command::Generate(options) => (options.json, pollster::block_on(generate::run(options))),
         Command::Inspect(options) => (options.json, pollster::block_on(inspect::run(options))),

@@ -46,12 +46,15 @@ fn components(components: &[Component]) -> String {
 
 fn losses(losses: &[Loss]) -> String {
     let percent = |share: f64| format!("{:.2} %", 100.0 * share);
-    let mut rows = vec![cells(["error of weights", "dtype", "mean", "worst", "in"])];
-    for loss in losses {
-        let (mean, worst) = (percent(loss.mean), percent(loss.worst));
-        rows.push(vec![loss.component.into(), loss.format.to_string(), mean, worst, loss.tensor.clone()]);
-    }
-    table::lines(&rows)
+    let mut rows = vec![cells(["error of weights", "dtype", "mean", "worst"])];
+    rows.extend(
+        losses
+            .iter()
+            .map(|loss| vec![loss.component.into(), loss.format.to_string(), percent(loss.mean), percent(loss.worst)]),
+    );
+    let tensors = ["in"].into_iter().chain(losses.iter().map(|loss| loss.tensor.as_str()));
+    let lines: Vec<_> = table::lines(&rows).lines().zip(tensors).map(|(line, t)| format!("{line}  {t}")).collect();
+    lines.join("\n")
 }
 
 fn matrix(kept: &Kept) -> String {
