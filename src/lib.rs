@@ -6,12 +6,12 @@ pub mod gpu;
 pub mod graph;
 pub mod kernels;
 pub mod rng;
+pub mod schedulers;
 pub mod tensor;
 pub mod tokenizer;
 pub mod weights;
 
 mod error;
-pub mod schedulers;
 
 pub use error::{Context, Error, Result};
 pub use gpu::{Gpu, GpuOptions};
