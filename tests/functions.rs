@@ -7,9 +7,9 @@ use common::{Tensors, close, golden, gpu, json};
 use foveate::config::Fields;
 use foveate::graph::{Graph, Memory, Plan, Store};
 use foveate::kernels::Activation;
+use foveate::models::Loader;
 use foveate::models::patch_embed::positions;
 use foveate::models::t5::{Config, T5};
-use foveate::models::Loader;
 use foveate::weights::{Checkpoint, Source};
 use pollster::block_on;
 

@@ -68,9 +68,8 @@ fn request(folder: &Path, given: Given) -> Request {
         prompt_embeds: embeds.then(|| Embeds {
             embeds: inputs.get("prompt_embeds").clone(),
             mask: mask("prompt_attention_mask"),
-            negative: guided.then(|| {
-                (inputs.get("negative_prompt_embeds").clone(), mask("negative_prompt_attention_mask"))
-            }),
+            negative: guided
+                .then(|| (inputs.get("negative_prompt_embeds").clone(), mask("negative_prompt_attention_mask"))),
         }),
         ..Default::default()
     }

@@ -1,7 +1,6 @@
 //! Patches to tokens: a strided convolution as one linear layer, plus the fixed sine-cosine position of each token
 //! (diffusers `PatchEmbed`).
 
-use super::layers::Linear;
 use super::{Scope, Weight};
 use crate::graph::{Element, Graph, ValueId};
 use crate::kernels::{self, Activation, ReadRows};
@@ -61,7 +60,7 @@ impl PatchEmbed {
 
     /// Tokens `[B, N, C]` of the noisy latents.
     pub fn forward(&self, graph: &mut Graph, noisy: Noisy) -> Result<ValueId> {
-        let patches = kernels::patchify(graph, noisy.latents, noisy.batch, self.patch, Some(noisy.step))?;
+        let patches = kernels::patchify(graph, noisy.latents, self.patch, noisy.batch, Some(noisy.step))?;
         let (weight, bias) = (self.weight.in_graph(graph), Some(self.bias.in_graph(graph)));
         let (activation, rows) = (Activation::None, ReadRows::All);
         let tokens = kernels::linear(graph, patches, kernels::Linear { weight, bias, activation, rows })?;

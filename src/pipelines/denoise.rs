@@ -90,13 +90,12 @@ impl Run {
 
         let mut graph = Graph::new();
         let x = graph.stored(LATENTS, &shape, Element::F32);
-        let step = graph.stored(STEP, &[step_row::LENGTH], Element::F32);
+        let step = graph.stored(STEP, &[step_row::LEN], Element::F32);
         let batch = shape[0] * if guidance.is_some() { 2 } else { 1 };
         let output = model(&mut graph, Noisy { latents: x, step, batch }, policy)?;
         graph.group("scheduler");
-        let [history, noise, guided] = [HISTORY.as_slice(), &[NOISE], &[GUIDED]].map(|names| {
-            names.iter().map(|name| graph.stored(*name, &shape, Element::F32)).collect::<Vec<_>>()
-        });
+        let [history, noise, guided] = [HISTORY.as_slice(), &[NOISE], &[GUIDED]]
+            .map(|names| names.iter().map(|name| graph.stored(*name, &shape, Element::F32)).collect::<Vec<_>>());
         kernels::scheduler_step(
             &mut graph,
             SchedulerStep {
@@ -116,7 +115,7 @@ impl Run {
         let (mut rows, mut draws, mut noise_of) = (Vec::new(), Vec::new(), Vec::new());
         let count = shape.iter().product::<usize>();
         for step in &schedule.steps {
-            let mut row: [f32; step_row::LENGTH] = bytemuck::cast(*step);
+            let mut row: [f32; step_row::LEN] = bytemuck::cast(*step);
             row[step_row::GUIDANCE] = guidance.unwrap_or(1.0);
             rows.extend(row);
             noise_of.push(step.draws_noise().then_some(draws.len() / count));

@@ -80,7 +80,9 @@ impl Compress {
     pub fn policy(self) -> Result<Box<dyn crate::compress::Policy>> {
         match self {
             Self::Dense => Ok(Box::new(crate::compress::Dense)),
-            other => Err(Error::Usage(format!("the policy {other:?} is not in this version, which computes dense only"))),
+            other => {
+                Err(Error::Usage(format!("the policy {other:?} is not in this version, which computes dense only")))
+            }
         }
     }
 }
@@ -107,7 +109,9 @@ impl Request {
         match (self.size, given) {
             (None, None) => Ok([sample_size, sample_size]),
             (None, Some(&[_, _, height, width])) => Ok([height, width]),
-            (None, Some(shape)) => Err(Error::Usage(format!("latents {shape:?} should be [batch, channels, height, width]"))),
+            (None, Some(shape)) => {
+                Err(Error::Usage(format!("latents {shape:?} should be [batch, channels, height, width]")))
+            }
             (Some([width, height]), _) if width == 0 || height == 0 || width % factor != 0 || height % factor != 0 => {
                 Err(Error::Usage(format!("a size of {width}x{height} is not divisible by the VAE's factor {factor}")))
             }

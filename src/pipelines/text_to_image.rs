@@ -8,11 +8,11 @@ use super::request::{Compress, Embeds, Ids, Request};
 use crate::gpu::Gpu;
 use crate::graph::{Element, Graph, Memory, Plan, Store, ValueId};
 use crate::kernels::Guidance;
+use crate::models::Loader;
 use crate::models::autoencoder_kl::AutoencoderKl;
 use crate::models::patch_embed::POSITIONS;
 use crate::models::pixart::{Config, PixArt, TEXT_BIAS, Text};
 use crate::models::t5::{self, T5};
-use crate::models::Loader;
 use crate::rng::Generator;
 use crate::tokenizer::{Encoded, Tokenizer};
 use crate::weights::Source;
@@ -111,9 +111,10 @@ impl TextToImage {
         let guidance = Some(request.guidance.unwrap_or(4.5)).filter(|&scale| scale > 1.0);
         let scheduler = self.folder.scheduler(request.scheduler.as_deref()).await?;
         let mut schedule = scheduler.schedule(request.steps.unwrap_or(20))?;
-        if self.folder.pipeline == "PixArtAlphaPipeline" && schedule.steps.len() == 1 {
-            // diffusers' PixArt-α then decodes the predicted sample instead of the stepped one.
-            schedule = schedule.predicted(scheduler.as_ref())?;
+        let one_step = schedule.steps.len() == 1 && scheduler.class() != "DPMSolverMultistepScheduler";
+        if one_step && self.folder.pipeline == "PixArtAlphaPipeline" {
+            // diffusers' PixArt-α then decodes the predicted sample instead of the stepped one (and fails with DPM-Solver).
+            schedule = schedule.predicted();
         }
 
         let mut generator = Generator::manual_seed(request.seed);
@@ -242,7 +243,8 @@ impl TextToImage {
 
     /// A prompt's tokens. diffusers lower-cases and strips it first.
     fn tokens(&self, prompt: &str, max_length: usize, warnings: &mut Vec<String>) -> Result<Encoded> {
-        let missing = || Error::Usage("this model folder has no tokeniser: give --prompt-ids or --prompt-embeds".into());
+        let missing =
+            || Error::Usage("this model folder has no tokeniser: give --prompt-ids or --prompt-embeds".into());
         let tokenizer = self.tokenizer.as_ref().ok_or_else(missing)?;
         let encoded = tokenizer.encode(prompt.to_lowercase().trim(), max_length)?;
         if let Some(cut) = &encoded.truncated {

@@ -117,6 +117,23 @@ impl Schedule {
         }
     }
 
+    /// The same schedule with every step's prediction in place of its sample: x' = m.
+    pub fn predicted(mut self) -> Self {
+        for step in &mut self.steps {
+            (step.sample, step.output, step.current, step.previous, step.noise) = (0.0, 0.0, 1.0, [0.0; 2], 0.0);
+        }
+        self
+    }
+
+    /// The same schedule for a loop that steps from the model's scaled input instead of from the sample.
+    pub fn from_scaled_input(mut self) -> Self {
+        for step in &mut self.steps {
+            step.sample *= step.input_scale;
+            step.convert_sample *= step.input_scale;
+        }
+        self
+    }
+
     /// How many steps draw noise; which ones, [`Step::draws_noise`] says. In diffusers they draw in order, one tensor of
     /// the model output's shape each, from the generator that drew the initial noise.
     pub fn draws_noise(&self) -> usize {
