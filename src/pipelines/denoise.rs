@@ -186,6 +186,18 @@ impl Run {
         Ok(Pictures(Tensor::new(&shape, pixels)?))
     }
 
+    /// Takes all remaining steps, one submission each, and gives the pictures.
+    pub async fn complete(mut self) -> Result<Pictures> {
+        let gpu = self.gpu.clone();
+        while let Some(step) = self.next_step() {
+            let mut encoder = gpu.encoder();
+            step.encode(&mut encoder)?;
+            gpu.submit(encoder);
+            gpu.wait().await?;
+        }
+        self.finish().await
+    }
+
     /// The pictures, once every step was encoded and submitted.
     pub async fn finish(self) -> Result<Pictures> {
         if self.at < self.schedule.steps.len() {
