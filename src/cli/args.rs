@@ -48,7 +48,7 @@ pub struct Generate {
     #[arg(long, value_name = "F", value_parser = finite, allow_negative_numbers = true)]
     pub guidance: Option<f32>,
     /// Seed of the noise, as of torch's CPU generator
-    #[arg(long, value_name = "N", default_value_t = 0)]
+    #[arg(long, value_name = "N", default_value = "0", value_parser = seed, allow_negative_numbers = true)]
     pub seed: u64,
     /// Width and height in pixels [default: what the model was trained at]
     #[arg(long, value_name = "WxH", value_parser = size)]
@@ -145,6 +145,12 @@ fn usage<T>(reason: impl Into<String>) -> Result<T> {
     Err(Error::Usage(reason.into()))
 }
 
+/// torch takes negative seeds too, as the bits that they are.
+fn seed(text: &str) -> Result<u64, String> {
+    let negative = || text.parse::<i64>().map(|seed| seed as u64);
+    text.parse::<u64>().or_else(|_| negative()).map_err(|_| "a seed is a whole number of 64 bits".into())
+}
+
 fn finite(text: &str) -> Result<f32, String> {
     match text.parse::<f32>() {
         Ok(value) if value.is_finite() => Ok(value),
@@ -191,6 +197,7 @@ mod tests {
     fn sizes_and_numbers_are_checked() {
         assert_eq!(parse(&["x", "--size", "512x384"]).unwrap().size, Some([512, 384]));
         assert_eq!(parse(&["x", "--guidance", "-1.5"]).unwrap().guidance, Some(-1.5));
+        assert_eq!(parse(&["x", "--seed", "-1"]).unwrap().seed, u64::MAX);
         for bad in [["--size", "512"], ["--size", "ax8"], ["--guidance", "nan"], ["--dtype", "fp8"], ["--set", "ratio"]]
         {
             assert!(parse(&["x", bad[0], bad[1]]).is_err(), "{bad:?}");

@@ -3,6 +3,7 @@
 mod args;
 mod cancel;
 mod devices;
+mod drawing;
 mod generate;
 mod inputs;
 mod inspect;
@@ -11,6 +12,7 @@ mod model;
 mod output;
 mod progress;
 mod quiet;
+mod record;
 mod report;
 mod tensors;
 mod trace;

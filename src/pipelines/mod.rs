@@ -22,6 +22,7 @@ use crate::weights::Source;
 
 /// Whatever pipeline a model folder holds.
 #[derive(Debug)]
+#[allow(clippy::large_enum_variant, reason = "a program holds one or two, and never moves them much")]
 pub enum Pipeline {
     /// `DiTPipeline`.
     ClassToImage(ClassToImage),

@@ -1,0 +1,83 @@
+//! What is kept of a run beside its pictures: tensors for `--save-tensors`, times for `--profile`.
+
+use foveate::pipelines::{GUIDED, LATENTS, Request, Run, Step};
+use foveate::rng::Generator;
+use foveate::{Gpu, Pictures, Result, Tensor, wgpu};
+
+use super::args::Generate;
+use super::tensors::Tensors;
+use super::trace::Trace;
+
+/// Both, where they were asked for.
+#[derive(Debug)]
+pub struct Record {
+    tensors: Option<Tensors>,
+    trace: Option<Trace>,
+}
+
+impl Record {
+    /// Fails where a profile is asked of an adapter that cannot give one.
+    pub async fn new(options: &Generate, gpu: &Gpu) -> Result<Self> {
+        let trace = match options.profile {
+            Some(_) => Some(Trace::new(gpu).await?),
+            None => None,
+        };
+        Ok(Self { tensors: options.save_tensors.as_ref().map(|_| Tensors::default()), trace })
+    }
+
+    /// Before the first step.
+    pub async fn start(&mut self, request: &Request, run: &Run) -> Result<()> {
+        if let Some(tensors) = &mut self.tensors {
+            tensors.insert("latents_init", starting_noise(request, run).await?);
+        }
+        Ok(())
+    }
+
+    /// Encodes a step, timed where times are wanted.
+    pub fn encode(&mut self, step: &Step<'_>, encoder: &mut wgpu::CommandEncoder) -> Result<()> {
+        match &mut self.trace {
+            Some(trace) => step.encode_profiled(encoder, &mut trace.profiler),
+            None => step.encode(encoder),
+        }
+    }
+
+    /// After step `index` has run.
+    pub async fn after_step(&mut self, gpu: &Gpu, run: &Run, index: usize) -> Result<()> {
+        if let Some(trace) = &mut self.trace {
+            trace.end_step(gpu).await?;
+        }
+        if let Some(tensors) = &mut self.tensors {
+            tensors.insert(format!("noise_pred.{index}"), run.read(GUIDED).await?);
+            tensors.insert(format!("latents.{index}"), run.read(LATENTS).await?);
+        }
+        Ok(())
+    }
+
+    /// What the user should know.
+    pub fn warnings(&self) -> Vec<String> {
+        let dropped = self.trace.as_ref().map_or(0, Trace::dropped);
+        let warning = || format!("the profile lacks {dropped} groups: a step has more than it can hold");
+        (dropped > 0).then(warning).into_iter().collect()
+    }
+
+    /// The file for `--save-tensors`.
+    pub fn tensors(&mut self, pictures: &Pictures) -> Result<Vec<u8>> {
+        let tensors = self.tensors.get_or_insert_default();
+        tensors.insert("image", if pictures.len() == 1 { pictures.planes(0)? } else { pictures.0.clone() });
+        tensors.file()
+    }
+
+    /// The file for `--profile`.
+    pub fn profile(&self, gpu: &Gpu) -> Result<Vec<u8>> {
+        self.trace.as_ref().map_or(Ok(Vec::new()), |trace| trace.file(&gpu.caps().to_string()))
+    }
+}
+
+/// The noise that was given, or that the seed draws, before the scheduler scales it.
+async fn starting_noise(request: &Request, run: &Run) -> Result<Tensor> {
+    if let Some(given) = &request.init_latents {
+        return Ok(given.clone());
+    }
+    let shape = run.read(LATENTS).await?.shape;
+    Tensor::new(&shape, Generator::manual_seed(request.seed).randn(shape.iter().product()))
+}

@@ -1,0 +1,292 @@
+//! The built program, as a shell sees it: exit codes, lines, files.
+#![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic, reason = "tests")]
+
+mod common;
+
+use std::fs;
+use std::path::{Path, PathBuf};
+use std::process::{Command, Output};
+
+use common::{Tensors, close, golden, json, max_error};
+use serde_json::Value;
+use tempfile::{TempDir, tempdir};
+
+/// An empty folder to run in.
+struct Shell(TempDir);
+
+impl Shell {
+    fn new() -> Self {
+        Self(tempdir().unwrap())
+    }
+
+    fn command(&self, arguments: &[&str]) -> Command {
+        let mut command = Command::new(env!("CARGO_BIN_EXE_foveate"));
+        command.args(arguments).current_dir(self.0.path()).env("FOVEATE_MODEL", golden("pixart_alpha/model"));
+        command
+    }
+
+    fn run(&self, arguments: &[&str]) -> Output {
+        self.command(arguments).output().unwrap()
+    }
+
+    /// The result of a run that must succeed, as JSON.
+    fn json(&self, arguments: &[&str]) -> Value {
+        let output = self.run(&[arguments, &["--json"]].concat());
+        assert!(output.status.success(), "{arguments:?}: {}", text(&output.stdout));
+        serde_json::from_slice(&output.stdout).unwrap()
+    }
+
+    /// A run that must fail with `code` and one line on stderr that contains `reason`.
+    fn fails(&self, arguments: &[&str], code: i32, reason: &str) {
+        let output = self.run(arguments);
+        let (stdout, stderr) = (text(&output.stdout), text(&output.stderr));
+        assert_eq!(output.status.code(), Some(code), "{arguments:?}: {stderr}");
+        assert!(stderr.starts_with("error: ") && stderr.contains(reason), "{arguments:?}: {stderr}");
+        assert_eq!((stderr.lines().count(), stdout.as_str()), (1, ""), "{arguments:?}: {stderr}");
+    }
+
+    fn path(&self, name: &str) -> PathBuf {
+        self.0.path().join(name)
+    }
+
+    fn files(&self) -> Vec<String> {
+        let names = fs::read_dir(self.0.path()).unwrap().map(|entry| entry.unwrap().file_name());
+        let mut names: Vec<_> = names.map(|name| name.into_string().unwrap()).collect();
+        names.sort();
+        names
+    }
+}
+
+fn text(bytes: &[u8]) -> String {
+    String::from_utf8(bytes.to_vec()).unwrap()
+}
+
+fn model(name: &str) -> String {
+    golden(name).join("model").to_str().unwrap().to_owned()
+}
+
+fn inputs(name: &str) -> String {
+    golden(name).join("inputs.safetensors").to_str().unwrap().to_owned()
+}
+
+/// The arguments of a golden's request.
+fn request(name: &str) -> Vec<String> {
+    let json = json(&golden(name).join("request.json"));
+    let mut arguments = vec!["generate".to_owned(), "--model".into(), model(name)];
+    arguments.extend(json["prompt"].as_str().map(str::to_owned));
+    for key in ["class", "negative", "steps", "guidance", "seed"] {
+        let value = json[key].as_str().map(str::to_owned).or(json[key].as_number().map(|n| n.to_string()));
+        arguments.extend(value.into_iter().flat_map(|value| [format!("--{key}"), value]));
+    }
+    arguments.extend(["--size".into(), format!("{}x{}", json["size"][0], json["size"][1])]);
+    arguments
+}
+
+fn words(arguments: &[String]) -> Vec<&str> {
+    arguments.iter().map(String::as_str).collect()
+}
+
+/// The text chunks of a PNG.
+fn about(file: &Path) -> Vec<(String, String)> {
+    let reader = png::Decoder::new(std::io::BufReader::new(fs::File::open(file).unwrap())).read_info().unwrap();
+    let info = reader.info();
+    let plain = info.uncompressed_latin1_text.iter().map(|chunk| (chunk.keyword.clone(), chunk.text.clone()));
+    let wide = info.utf8_text.iter().map(|chunk| (chunk.keyword.clone(), chunk.get_text().unwrap()));
+    plain.chain(wide).collect()
+}
+
+#[test]
+fn wrong_requests_are_usage_errors() {
+    let shell = Shell::new();
+    let (dit, ids) = (model("dit_ddim"), inputs("pixart_alpha"));
+    let cases: &[(&[&str], &str)] = &[
+        (&["bench"], "unrecognized subcommand 'bench'"),
+        (&["generate"], "nothing to draw"),
+        (&["generate", "x", "--sed", "1"], "'--seed'"),
+        (&["generate", "x", "--seed", "0.5"], "--seed"),
+        (&["generate", "x", "--size", "16"], "WIDTHxHEIGHT"),
+        (&["generate", "x", "--size", "17x16"], "17x16 is not divisible"),
+        (&["generate", "x", "--steps", "0"], "at least one step"),
+        (&["generate", "x", "--count", "0"], "count"),
+        (&["generate", "x", "--dtype", "fp8"], "f32, f16, bf16, int8 or int4"),
+        (&["generate", "x", "--scheduler", "magic"], "no scheduler magic"),
+        (&["generate", "x", "--adapter", "no such thing"], "no adapter is named"),
+        (&["generate", "x", "--compress", "tome"], "tome is not in this version"),
+        (&["generate", "x", "--compress", "gzip"], "dense, diffcr, mod, sdtm, tome"),
+        (&["generate", "x", "--set", "ratio=0.5"], "dense has no parameters"),
+        (&["generate", "x", "--ratio", "0.5"], "--ratio"),
+        (&["generate", "x", "--class", "1"], "--class"),
+        (&["generate", "x", "-o", "x.jpg"], ".png"),
+        (&["generate", "x", "-o", "x.png", "--profile", "x.png"], "two outputs go to"),
+        (&["generate", "--class", "1"], "this model draws prompts"),
+        (&["generate", "x", "--model", &dit], "this model draws classes"),
+        (&["generate", "--class", "5000", "--model", &dit], "no class 5000"),
+        (&["generate", "--prompt-ids", &ids, "--prompt-embeds", &ids], "cannot be used with"),
+        (&["inspect"], "<DIR|URL>"),
+    ];
+    for (arguments, reason) in cases {
+        shell.fails(arguments, 2, reason);
+    }
+    assert!(shell.files().is_empty());
+}
+
+#[test]
+fn what_cannot_be_read_is_named() {
+    let shell = Shell::new();
+    fs::write(shell.path("cut.safetensors"), [200, 0, 0, 0, 0, 0, 0, 0, b'{']).unwrap();
+    fs::create_dir(shell.path("odd")).unwrap();
+    fs::write(shell.path("odd/model_index.json"), r#"{"_class_name": "WarpPipeline"}"#).unwrap();
+    let ids = inputs("dit_ddim");
+    for (arguments, reason) in [
+        (&["generate", "x", "--model", "absent"][..], "absent/model_index.json"),
+        (&["generate", "x", "--model", "odd"], "WarpPipeline"),
+        (&["inspect", "absent"], "absent/model_index.json"),
+        (&["inspect", "odd"], "WarpPipeline"),
+        (&["generate", "x", "--init-latents", "absent.safetensors"], "absent.safetensors"),
+        (&["generate", "x", "--init-latents", "cut.safetensors"], "cut.safetensors"),
+        (&["generate", "--prompt-ids", &ids], "tensor input_ids"),
+    ] {
+        shell.fails(arguments, 1, reason);
+    }
+}
+
+#[test]
+fn errors_are_json_where_asked() {
+    let shell = Shell::new();
+    for (arguments, code, reason) in [
+        (&["generate", "x", "--json", "--sed", "1"][..], 2, "--seed"),
+        (&["generate", "x", "--json", "--model", "absent"], 1, "opening the model"),
+    ] {
+        let output = shell.run(arguments);
+        let told: Value = serde_json::from_slice(&output.stdout).unwrap();
+        assert_eq!((output.status.code(), text(&output.stderr).as_str()), (Some(code), ""));
+        assert!(told["error"].as_str().unwrap().contains(reason) && told["causes"].is_array(), "{told}");
+    }
+}
+
+#[test]
+fn a_failure_leaves_files_as_they_were() {
+    let shell = Shell::new();
+    fs::write(shell.path("old.png"), "old").unwrap();
+    let other_size = ["--size", "32x32", "--init-latents", &inputs("pixart_alpha")];
+    shell.fails(&[&["generate", "x", "-o", "old.png"], &other_size[..]].concat(), 2, "latents given");
+    shell.fails(&["generate", "x", "-o", "absent/x.png"], 1, "there is no such folder");
+    shell.fails(&["generate", "x", "-o", "old.png", "--profile", "absent/x.json"], 1, "there is no such folder");
+    assert_eq!(
+        (shell.files(), fs::read(shell.path("old.png")).unwrap()),
+        (vec!["old.png".to_owned()], b"old".to_vec())
+    );
+    fs::create_dir(shell.path("folder.png")).unwrap();
+    shell.fails(&["generate", "x", "-o", "folder.png"], 1, "no regular file");
+}
+
+#[test]
+fn a_picture_knows_its_request_and_comes_again() {
+    let shell = Shell::new();
+    let request = request("pixart_alpha");
+    for name in ["first.png", "second.png"] {
+        let told = shell.json(&[words(&request), vec!["-o", name]].concat());
+        assert_eq!((&told["outputs"][0], &told["steps"]), (&name.into(), &4.into()));
+        assert!(told["flops_per_step"].as_u64().unwrap() > 0 && told["seconds"]["steps"].as_f64().unwrap() > 0.0);
+    }
+    assert_eq!(fs::read(shell.path("first.png")).unwrap(), fs::read(shell.path("second.png")).unwrap());
+    assert_eq!(shell.files(), ["first.png", "second.png"]);
+    let about = about(&shell.path("first.png"));
+    let pairs: Vec<_> = about.iter().map(|(key, value)| (key.as_str(), value.as_str())).collect();
+    for pair in [
+        ("prompt", "  A red Fox in the snow, by the sea at night "),
+        ("negative", "low quality, blurry"),
+        ("seed", "7"),
+        ("steps", "4"),
+        ("guidance", "4.5"),
+        ("scheduler", "DPMSolverMultistepScheduler"),
+        ("size", "16x16"),
+        ("model", "model"),
+        ("compress", "dense"),
+    ] {
+        assert!(pairs.contains(&pair), "{pair:?} is not in {pairs:?}");
+    }
+}
+
+/// Every way to say the same: seed and prompt, or tensors in their place.
+#[test]
+fn saved_tensors_are_those_of_diffusers() {
+    for (name, given) in [
+        ("dit_ddim", &[][..]),
+        ("dit_ddim", &["--init-latents"]),
+        ("pixart_alpha", &["--init-latents", "--prompt-ids"]),
+        ("pixart_alpha", &["--prompt-embeds"]),
+    ] {
+        let (shell, request, file) = (Shell::new(), request(name), inputs(name));
+        let given = given.iter().flat_map(|option| [*option, &file]);
+        let arguments: Vec<_> =
+            words(&request).into_iter().chain(given).chain(["--save-tensors", "all.safetensors"]).collect();
+        shell.json(&arguments);
+        let found = Tensors::read(&shell.path("all.safetensors"));
+        let expected = Tensors::read(&golden(name).join("expected.safetensors"));
+        for (tensor, values) in &found.0 {
+            let (values, wanted) = (values.f32(), expected.get(tensor));
+            assert_eq!(found.get(tensor).shape, wanted.shape, "{name}: {tensor}");
+            match tensor.as_str() {
+                "image" => assert!(max_error(values, wanted.f32()) <= 2e-3, "{name}: image"),
+                _ => close(&format!("{name}: {tensor}"), values, wanted.f32(), 1e-4),
+            }
+        }
+        assert_eq!(found.0.len(), 2 + 2 * 4, "{name}");
+    }
+}
+
+#[test]
+fn several_pictures_are_one_batch() {
+    let shell = Shell::new();
+    let (dit, options) =
+        (model("dit_ddim"), ["--steps", "1", "--save-tensors", "all.safetensors", "--profile", "times.json"]);
+    let told = shell.json(&[&["generate", "--class", "3", "--count", "2", "--model", &dit], &options[..]].concat());
+    assert_eq!(told["outputs"], serde_json::json!(["foveate-1.png", "foveate-2.png"]));
+    assert_eq!(shell.files(), ["all.safetensors", "foveate-1.png", "foveate-2.png", "times.json"]);
+    assert_eq!(Tensors::read(&shell.path("all.safetensors")).get("image").shape[..2], [2, 3]);
+    let trace = json(&shell.path("times.json"));
+    let events = trace["traceEvents"].as_array().unwrap();
+    assert!(events.iter().any(|e| e["name"] == "step 0") && events.iter().any(|e| e["name"] == "block 0 attention"));
+}
+
+#[test]
+fn models_are_inspected_without_a_gpu() {
+    let shell = Shell::new();
+    let told = shell.json(&["inspect", &model("pixart_alpha")]);
+    let transformer = &told["components"][0];
+    assert_eq!(transformer["class"], "PixArtTransformer2DModel");
+    let bytes = |dtype: &str| transformer["bytes"][dtype].as_u64().unwrap();
+    assert!(bytes("f32") > bytes("f16") && bytes("f32") > bytes("int8") && bytes("int8") > bytes("int4"));
+    assert!(told["flops_per_step"]["dense"].as_u64().unwrap() > 0);
+    assert!(told["errors"].as_array().unwrap().iter().all(|e| e["worst"].as_f64() >= e["mean"].as_f64()));
+    let text = text(&shell.run(&["inspect", &model("dit_ddim")]).stdout);
+    assert!(text.contains("DiTTransformer2DModel") && text.contains("int4"), "{text}");
+}
+
+#[test]
+fn adapters_are_listed() {
+    let told = Shell::new().json(&["devices"]);
+    assert!(told["adapters"][0]["max_storage_buffers"].as_u64().unwrap() >= 8);
+}
+
+/// The signal is sent as soon as the program listens for it, which is long before it is done.
+#[cfg(target_os = "linux")]
+#[test]
+fn an_interrupt_leaves_nothing_behind() {
+    let shell = Shell::new();
+    let child = shell.command(&["generate", "--class", "1", "--steps", "1000", "--model", &model("dit_ddim")]);
+    let child = { child }.stderr(std::process::Stdio::piped()).spawn().unwrap();
+    let listens = || {
+        let status = fs::read_to_string(format!("/proc/{}/status", child.id())).unwrap();
+        let caught = status.lines().find_map(|line| line.strip_prefix("SigCgt:")).unwrap().trim().to_owned();
+        u64::from_str_radix(&caught, 16).unwrap() & 2 != 0
+    };
+    while !listens() {
+        std::thread::sleep(std::time::Duration::from_millis(2));
+    }
+    assert!(Command::new("kill").args(["-INT", &child.id().to_string()]).status().unwrap().success());
+    let output = child.wait_with_output().unwrap();
+    assert_eq!((output.status.code(), text(&output.stderr).as_str()), (Some(1), "error: cancelled\n"));
+    assert!(shell.files().is_empty());
+}
