@@ -3,18 +3,20 @@
 //! Conventions of every kernel: binding 0 is the uniform `Params`, storage buffers follow in order; numbers are f32,
 //! accumulated in f32; rows are contiguous; variants are `override` constants, so each WGSL file is plain and complete.
 
+mod conv2d;
 mod elementwise;
 mod rows;
 #[cfg(test)]
 pub(crate) mod testing;
 
+pub use conv2d::{Conv2d, conv2d};
 pub use elementwise::{add, multiply};
 pub use rows::{NOTHING, ReadRows, WriteRows};
 
 use crate::gpu::Shader;
 
 /// Every shader, for tools and tests that go over all of them.
-pub static SHADERS: &[&Shader] = &[&elementwise::SHADER];
+pub static SHADERS: &[&Shader] = &[&conv2d::SHADER, &elementwise::SHADER];
 
 /// The WGSL file of this stem.
 macro_rules! shader {
