@@ -20,9 +20,10 @@ impl Buffer {
 }
 
 impl Gpu {
-    /// Creates a storage buffer of `bytes` (rounded up to a whole word), zeroed. `what` names it in errors and captures.
+    /// Creates a storage buffer of `bytes` (rounded up to 16, so that kernels can see all of it as
+    /// vec4), zeroed. `what` names it in errors and captures.
     pub async fn buffer(&self, bytes: u64, what: &str) -> Result<Buffer> {
-        let size = bytes.next_multiple_of(4).max(16);
+        let size = bytes.next_multiple_of(16).max(16);
         let caps = self.caps();
         if size > caps.max_tensor_bytes() {
             let limit = if size > caps.max_buffer { "max_buffer_size" } else { "max_storage_buffer_binding_size" };

@@ -124,6 +124,14 @@ impl Gpu {
         &self.0.caps
     }
 
+    /// The same device, believed to have `caps`: how tests meet small limits and other adapter classes.
+    #[cfg(test)]
+    pub(crate) fn with_caps(&self, caps: Caps) -> Self {
+        let Inner { device, queue, fault, .. } = &*self.0;
+        let (device, queue, fault) = (device.clone(), queue.clone(), fault.clone());
+        Self(Arc::new(Inner { device, queue, caps, pipelines: Mutex::default(), fault }))
+    }
+
     /// The wgpu device.
     pub fn device(&self) -> &wgpu::Device {
         &self.0.device

@@ -1,0 +1,402 @@
+//! The matrix product of every layer: y = act(x · Wᵀ + b), with weights as they are packed and rows as they are mapped.
+
+use super::{ReadRows, params, shader};
+use crate::gpu::{AdapterClass, Caps, Shader};
+use crate::graph::reference::HostValues;
+use crate::graph::{Access, Binding, Dispatch, Element, Graph, Op, Store, ValueId};
+use crate::weights::Format;
+use crate::{Error, Result};
+
+pub(super) static SHADER: Shader = shader!("linear");
+
+params! {
+    /// Uniform of `linear.wgsl`.
+    struct Params {
+        rows: u32,
+        columns: u32,
+        k: u32,
+        row_words: u32,
+        first: u32,
+        width: u32,
+        compact: u32,
+        source: u32,
+    }
+}
+
+/// The function a result goes through.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub enum Activation {
+    /// x
+    #[default]
+    None,
+    /// x · σ(x)
+    Silu,
+    /// x · Φ(x) with Φ by tanh: torch's `gelu(approximate="tanh")`
+    GeluTanh,
+    /// x · Φ(x)
+    GeluErf,
+    /// max(x, 0)
+    Relu,
+}
+
+impl Activation {
+    /// Its number in the shaders.
+    pub fn id(self) -> u32 {
+        self as u32
+    }
+
+    /// Its value at `x`, computed in f64.
+    pub fn apply(self, x: f32) -> f32 {
+        let v = f64::from(x);
+        let value = match self {
+            Self::None => v,
+            Self::Silu => v / (1.0 + (-v).exp()),
+            Self::GeluTanh => {
+                0.5 * v * (1.0 + ((2.0 / std::f64::consts::PI).sqrt() * (v + 0.044715 * v * v * v)).tanh())
+            }
+            Self::GeluErf => 0.5 * v * (1.0 + erf(v * std::f64::consts::FRAC_1_SQRT_2)),
+            Self::Relu => v.max(0.0),
+        };
+        value as f32
+    }
+}
+
+/// The error function by its series 2/√π · e^(−x²) · Σ 2ⁿ x^(2n+1) / (1·3·…·(2n+1)), whose terms all have one sign.
+fn erf(x: f64) -> f64 {
+    if x.abs() > 6.0 {
+        return x.signum();
+    }
+    let (mut term, mut sum, mut n) = (x, x, 1.0);
+    while term.abs() > 1e-17 * sum.abs() {
+        term *= 2.0 * x * x / (2.0 * n + 1.0);
+        sum += term;
+        n += 1.0;
+    }
+    std::f64::consts::FRAC_2_SQRT_PI * (-x * x).exp() * sum
+}
+
+/// What [`linear`] multiplies with, and what it does besides.
+#[derive(Clone, Copy, Debug)]
+pub struct Linear {
+    /// `[O, K, …]`, packed; further dimensions count as part of K.
+    pub weight: ValueId,
+    /// `[O]`.
+    pub bias: Option<ValueId>,
+    /// Applied to each result.
+    pub activation: Activation,
+    /// Which rows of x to compute on; a map must name one source per row.
+    pub rows: ReadRows,
+}
+
+#[derive(Debug)]
+struct Product {
+    x: ValueId,
+    out: ValueId,
+    options: Linear,
+    format: Format,
+}
+
+/// act(x · Wᵀ + b) for x `[…, K]`, or `[B, N, K]` read through a map.
+pub fn linear(graph: &mut Graph, x: ValueId, options: Linear) -> Result<ValueId> {
+    let op = SHADER.stem;
+    let weight = graph.get(options.weight);
+    let Element::Packed(format) = weight.element else {
+        return Err(Error::shape(op, format!("{} is no packed weight", weight.name)));
+    };
+    let (columns, k) = weight.matrix();
+    let mut shape = graph.shape(x).to_vec();
+    if shape.last() != Some(&k) || weight.is_empty() || graph.get(x).is_empty() {
+        let x = &graph.get(x).name;
+        let reason = format!("{x} {shape:?} cannot be multiplied with {} {:?}", weight.name, weight.shape);
+        return Err(Error::shape(op, reason));
+    }
+    let name = weight.name.trim_end_matches(".weight").to_owned();
+    if let Some(bias) = options.bias {
+        graph.expect(op, bias, &[columns])?;
+    }
+    if let ReadRows::Map { .. } = options.rows {
+        let [batch, rows, _] = graph.dims(op, x)?;
+        let (compact, sources) = options.rows.extent(graph, op, batch, rows)?;
+        if sources != 1 {
+            let reason = format!("a map of {sources} sources per row; rows are combined where they are normalised");
+            return Err(Error::shape(op, reason));
+        }
+        shape[1] = compact;
+    }
+    if let Some(last) = shape.last_mut() {
+        *last = columns;
+    }
+    let out = graph.transient(name, &shape);
+    graph.push(Product { x, out, options, format });
+    Ok(out)
+}
+
+impl Product {
+    /// The map's index and weight, if there is one.
+    fn map(&self) -> (Option<ValueId>, Option<ValueId>) {
+        match self.options.rows {
+            ReadRows::All => (None, None),
+            ReadRows::Map { index, weight } => (Some(index), weight),
+        }
+    }
+
+    /// Rows of y and of x per sample, where there is a map.
+    fn rows_per_sample(&self, graph: &Graph) -> (usize, usize) {
+        match self.options.rows {
+            ReadRows::All => (0, 0),
+            ReadRows::Map { .. } => (graph.shape(self.out)[1], graph.shape(self.x)[1]),
+        }
+    }
+}
+
+impl Op for Product {
+    fn name(&self) -> &'static str {
+        SHADER.stem
+    }
+
+    fn access(&self) -> Vec<(ValueId, Access)> {
+        let (index, row_weight) = self.map();
+        let optional = [self.options.bias, index, row_weight];
+        let read = [self.x, self.options.weight].into_iter().chain(optional.into_iter().flatten());
+        read.map(|id| (id, Access::Read)).chain([(self.out, Access::Write)]).collect()
+    }
+
+    fn record(&self, graph: &Graph, caps: &Caps) -> Result<Vec<Dispatch>> {
+        let (rows, width) = graph.get(self.out).matrix();
+        let (columns, k) = graph.get(self.options.weight).matrix();
+        let row_words = self.format.row_words(k);
+        let (index, row_weight) = self.map();
+        let (compact, source) = self.rows_per_sample(graph);
+        let (entry, tile_rows, tile_columns) = match caps.class {
+            _ if rows <= 4 => ("few", 4, 16),
+            AdapterClass::Hardware => ("tiled", 64, 64),
+            AdapterClass::Software => ("direct", 16, 64),
+        };
+        let constants = vec![
+            ("FORMAT", f64::from(format_id(self.format))),
+            ("VEC4", f64::from(u8::from(k % 4 == 0))),
+            ("BIAS", f64::from(u8::from(self.options.bias.is_some()))),
+            ("ACTIVATION", f64::from(self.options.activation.id())),
+            ("MAPPED", f64::from(u8::from(index.is_some()))),
+            ("WEIGHTED", f64::from(u8::from(row_weight.is_some()))),
+        ];
+        let dispatch = |(part, range): (usize, std::ops::Range<usize>)| {
+            let params = Params {
+                rows: rows as u32,
+                columns: range.len() as u32,
+                k: k as u32,
+                row_words: row_words as u32,
+                first: range.start as u32,
+                width: width as u32,
+                compact: compact as u32,
+                source: source as u32,
+            };
+            let weight = Binding::Part(self.options.weight, part);
+            let tiles = rows.div_ceil(tile_rows) as u64 * range.len().div_ceil(tile_columns) as u64;
+            Dispatch {
+                shader: &SHADER,
+                entry,
+                constants: constants.clone(),
+                params: params.bytes(),
+                bindings: vec![
+                    self.x.into(),
+                    weight,
+                    self.options.bias.into(),
+                    index.into(),
+                    row_weight.into(),
+                    self.out.into(),
+                ],
+                workgroups: caps.grid(tiles),
+            }
+        };
+        Ok(Store::split_rows(columns, 4 * row_words as u64, caps)?.into_iter().enumerate().map(dispatch).collect())
+    }
+
+    fn reference(&self, graph: &Graph, host: &mut HostValues) {
+        let (rows, columns) = graph.get(self.out).matrix();
+        let (_, k) = graph.get(self.options.weight).matrix();
+        let (compact, source) = self.rows_per_sample(graph);
+        let (index, row_weight) = self.map();
+        let (x, weight) = (host.f32(self.x), host.f32(self.options.weight));
+        let mut out = Vec::with_capacity(rows * columns);
+        for row in 0..rows {
+            let from = index.map_or(row, |index| row / compact * source + host.u32(index)[row] as usize);
+            let scale = row_weight.map_or(1.0, |weight| f64::from(host.f32(weight)[row]));
+            let x = &x[from * k..][..k];
+            for (column, weight) in weight.chunks_exact(k).enumerate() {
+                let dot: f64 = x.iter().zip(weight).map(|(&x, &w)| f64::from(x) * f64::from(w)).sum();
+                let bias = self.options.bias.map_or(0.0, |bias| f64::from(host.f32(bias)[column]));
+                out.push(self.options.activation.apply((scale * dot + bias) as f32));
+            }
+        }
+        host.write(graph, self.out, out);
+    }
+
+    fn flops(&self, graph: &Graph) -> u64 {
+        let (_, k) = graph.get(self.options.weight).matrix();
+        2 * graph.get(self.out).len() as u64 * k as u64
+    }
+}
+
+/// A format's number in the shader.
+fn format_id(format: Format) -> u8 {
+    match format {
+        Format::F32 => 0,
+        Format::F16 => 1,
+        Format::BF16 => 2,
+        Format::Int8 => 3,
+        Format::Int4 => 4,
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::kernels::testing::{Case, gpu};
+
+    /// f32 sums of up to a few hundred products, in another order than the reference's.
+    const TOLERANCE: f64 = 3e-6;
+
+    fn both_classes(case: &Case) {
+        for class in [AdapterClass::Software, AdapterClass::Hardware] {
+            case.agrees_on(&gpu().with_caps(Caps { class, ..gpu().caps().clone() }), TOLERANCE);
+        }
+    }
+
+    fn plain(weight: ValueId) -> Linear {
+        Linear { weight, bias: None, activation: Activation::None, rows: ReadRows::All }
+    }
+
+    #[test]
+    fn agrees_over_odd_sizes() {
+        let mut case = Case::new();
+        for (i, (m, k, o)) in [
+            (1, 1, 1),
+            (1, 64, 200),
+            (2, 37, 17),
+            (4, 132, 16),
+            (5, 3, 1),
+            (17, 37, 65),
+            (64, 16, 64),
+            (65, 20, 63),
+            (130, 72, 129),
+            (33, 100, 8),
+        ]
+        .into_iter()
+        .enumerate()
+        {
+            let x = case.input(&format!("x{i}"), &[m, k]);
+            let weight = case.weight(&format!("w{i}"), &[o, k], Format::F32);
+            linear(&mut case.graph, x, plain(weight)).unwrap();
+        }
+        both_classes(&case);
+    }
+
+    #[test]
+    fn agrees_in_every_format() {
+        let mut case = Case::new();
+        for format in Format::ALL {
+            for (m, k, o) in [(1, 37, 5), (3, 96, 40), (9, 31, 66), (40, 100, 70)] {
+                let x = case.input(&format!("x {format} {m}"), &[m, k]);
+                let weight = case.weight(&format!("w {format} {m}"), &[o, k], format);
+                linear(&mut case.graph, x, plain(weight)).unwrap();
+            }
+        }
+        both_classes(&case);
+    }
+
+    #[test]
+    fn agrees_with_bias_and_activation() {
+        use Activation::{GeluErf, GeluTanh, None, Relu, Silu};
+        let mut case = Case::new();
+        for activation in [None, Silu, GeluTanh, GeluErf, Relu] {
+            for m in [2, 19] {
+                let x = case.input(&format!("x {activation:?} {m}"), &[m, 24]);
+                let weight = case.weight(&format!("w {activation:?} {m}"), &[30, 4, 6], Format::F32);
+                let bias = case.input(&format!("b {activation:?} {m}"), &[30]);
+                let options = Linear { bias: Some(bias), activation, ..plain(weight) };
+                linear(&mut case.graph, x, options).unwrap();
+            }
+        }
+        both_classes(&case);
+    }
+
+    #[test]
+    fn activations_stay_finite_far_out() {
+        let mut case = Case::new();
+        let x = case.input_of("x", &[6, 1], vec![-1e4, -200.0, -20.0, 20.0, 200.0, 1e4]);
+        let weight = case.weight("w", &[1, 1], Format::F32);
+        case.stored.insert("w".into(), crate::Tensor::new(&[1, 1], vec![1.0]).unwrap());
+        for activation in [Activation::Silu, Activation::GeluTanh, Activation::GeluErf] {
+            linear(&mut case.graph, x, Linear { activation, ..plain(weight) }).unwrap();
+        }
+        case.agrees(1e-6);
+    }
+
+    #[test]
+    fn agrees_through_row_maps() {
+        let mut case = Case::new();
+        for (name, k, index) in [
+            ("permuted", 5, vec![4, 2, 0, 1, 3, 1, 0, 2, 3, 4]),
+            ("repeated", 3, vec![4, 4, 0, 2, 2, 2]),
+            ("one", 1, vec![3, 0]),
+        ] {
+            let x = case.input(&format!("{name} x"), &[2, 5, 36]);
+            let index = case.indices(&format!("{name} index"), &[2, k, 1], index);
+            let row_weight = case.input(&format!("{name} row weight"), &[2, k, 1]);
+            let weight = case.weight(&format!("{name} w"), &[20, 36], Format::F16);
+            let bias = case.input(&format!("{name} bias"), &[20]);
+            for weight_of in [None, Some(row_weight)] {
+                let rows = ReadRows::Map { index, weight: weight_of };
+                let out = linear(&mut case.graph, x, Linear { rows, bias: Some(bias), ..plain(weight) }).unwrap();
+                assert_eq!(case.graph.shape(out), [2, k, 20]);
+            }
+        }
+        both_classes(&case);
+    }
+
+    #[test]
+    fn a_weight_larger_than_a_binding_is_computed_in_parts() {
+        let mut case = Case::new();
+        for m in [1, 40] {
+            let x = case.input(&format!("x{m}"), &[m, 64]);
+            let weight = case.weight(&format!("w{m}"), &[150, 64], Format::F32);
+            let bias = case.input(&format!("b{m}"), &[150]);
+            linear(&mut case.graph, x, Linear { bias: Some(bias), ..plain(weight) }).unwrap();
+        }
+        for class in [AdapterClass::Software, AdapterClass::Hardware] {
+            // 96 rows fit, of which 64 make whole tiles: parts of 64, 64 and 22 rows.
+            let small = gpu().with_caps(Caps { class, max_binding: 96 * 64 * 4, ..gpu().caps().clone() });
+            assert_eq!(case.graph.nodes()[0].op.record(&case.graph, small.caps()).unwrap().len(), 3);
+            case.agrees_on(&small, TOLERANCE);
+        }
+    }
+
+    #[test]
+    fn refuses_what_does_not_fit() {
+        let mut case = Case::new();
+        let x = case.input("x", &[2, 5, 36]);
+        let weight = case.weight("w", &[20, 36], Format::F32);
+        let other = case.weight("other", &[20, 35], Format::F32);
+        let bias = case.input("bias", &[21]);
+        let index = case.indices("index", &[2, 3, 4], vec![0; 24]);
+        let mut refused = |options: Linear, reason: &str| {
+            let error = linear(&mut case.graph, x, options).unwrap_err().to_string();
+            assert!(error.contains(reason), "{error}");
+        };
+        refused(plain(other), "x [2, 5, 36] cannot be multiplied with other [20, 35]");
+        refused(plain(bias), "bias is no packed weight");
+        refused(Linear { bias: Some(bias), ..plain(weight) }, "bias has shape [21], expected [20]");
+        let rows = ReadRows::Map { index, weight: None };
+        refused(Linear { rows, ..plain(weight) }, "a map of 4 sources per row");
+    }
+
+    #[test]
+    fn erf_is_that_of_the_tables() {
+        for (x, value) in
+            [(0.0, 0.0), (0.5, 0.5204998778130465), (-1.0, -0.8427007929497149), (3.0, 0.9999779095030014)]
+        {
+            assert!((erf(x) - value).abs() < 1e-15, "erf({x}) = {}", erf(x));
+        }
+    }
+}
