@@ -5,6 +5,7 @@
 
 mod conv2d;
 mod elementwise;
+mod group_norm;
 mod linear;
 mod rows;
 #[cfg(test)]
@@ -12,13 +13,14 @@ pub(crate) mod testing;
 
 pub use conv2d::{Conv2d, conv2d};
 pub use elementwise::{add, multiply};
+pub use group_norm::{GroupNorm, group_norm};
 pub use linear::{Activation, Linear, linear};
 pub use rows::{NOTHING, ReadRows, WriteRows};
 
 use crate::gpu::Shader;
 
 /// Every shader, for tools and tests that go over all of them.
-pub static SHADERS: &[&Shader] = &[&conv2d::SHADER, &elementwise::SHADER, &linear::SHADER];
+pub static SHADERS: &[&Shader] = &[&conv2d::SHADER, &elementwise::SHADER, &group_norm::SHADER, &linear::SHADER];
 
 /// The WGSL file of this stem.
 macro_rules! shader {
