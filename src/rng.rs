@@ -31,7 +31,7 @@ impl Generator {
         }
         let mut values: Vec<f32> = (0..n).map(|_| self.uniform()).collect();
         values.chunks_exact_mut(BLOCK).for_each(normalise);
-        if n % BLOCK != 0 {
+        if !n.is_multiple_of(BLOCK) {
             // torch does not continue with the rest, it draws the last sixteen anew.
             let last = &mut values[n - BLOCK..];
             last.fill_with(|| self.uniform());

@@ -3,7 +3,7 @@
 use std::collections::HashMap;
 use std::ops::Range;
 
-use super::{Element, Graph, ValueId};
+use super::{Element, Graph, Home, ValueId};
 use crate::gpu::{Buffer, Caps, Gpu};
 use crate::{Error, Result, Tensor};
 
@@ -60,6 +60,17 @@ impl Store {
             parts.push(gpu.buffer(value.bytes(), name).await?);
         }
         self.entries.insert(name.to_owned(), Entry { parts, shape: shape.to_vec(), element });
+        Ok(())
+    }
+
+    /// Adds zeroed memory for every unpacked stored value of `graph` that is not here yet. Weights must be.
+    pub async fn allocate_missing(&mut self, gpu: &Gpu, graph: &Graph) -> Result<()> {
+        for value in graph.values() {
+            let packed = matches!(value.element, Element::Packed(_));
+            if value.home == Home::Stored && !packed && !self.entries.contains_key(&value.name) {
+                self.allocate(gpu, &value.name, &value.shape, value.element).await?;
+            }
+        }
         Ok(())
     }
 

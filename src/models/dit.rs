@@ -120,7 +120,7 @@ impl DiT {
         let modulation = Modulation { emb, table: None, shift: 0, scale: 1 };
         let normed = LayerNorm::plain(1e-6).modulate(graph, x, modulation, ReadRows::All)?;
         let patches = self.proj_out_2.forward(graph, normed, Activation::None)?; // [B, N, p·p·Cout]
-        kernels::unpatchify(graph, patches, grid, self.config.patch)
+        kernels::unpatchify(graph, patches, self.config.patch, grid)
     }
 }
 
@@ -156,7 +156,14 @@ impl Block {
     }
 
     /// Updates the stream `x [B, N, C]`.
-    fn forward(&self, graph: &mut Graph, layer: usize, x: ValueId, conditioning: ValueId, rows: BlockRows) -> Result<()> {
+    fn forward(
+        &self,
+        graph: &mut Graph,
+        layer: usize,
+        x: ValueId,
+        conditioning: ValueId,
+        rows: BlockRows,
+    ) -> Result<()> {
         let ada = self.ada_linear.forward(graph, conditioning, Activation::None)?; // [B, 6·C]
         let modulation = |shift, scale| Modulation { emb: ada, table: None, shift, scale };
         let gate = |chunk| Some(Gate { emb: ada, table: None, chunk });

@@ -40,7 +40,13 @@ impl Linear {
     }
 
     /// The same on the rows of `x` that `rows` names.
-    pub fn forward_rows(&self, graph: &mut Graph, x: ValueId, activation: Activation, rows: ReadRows) -> Result<ValueId> {
+    pub fn forward_rows(
+        &self,
+        graph: &mut Graph,
+        x: ValueId,
+        activation: Activation,
+        rows: ReadRows,
+    ) -> Result<ValueId> {
         let weight = self.weight.in_graph(graph);
         let bias = self.bias.as_ref().map(|bias| bias.in_graph(graph));
         kernels::linear(graph, x, kernels::Linear { weight, bias, activation, rows })

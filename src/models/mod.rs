@@ -4,9 +4,10 @@ pub mod autoencoder_kl;
 pub mod dit;
 mod layers;
 mod loader;
-mod patch_embed;
+pub mod patch_embed;
 pub mod pixart;
 pub mod t5;
+mod timestep;
 mod transformer_block;
 
 pub use loader::{Loader, Scope, Table, Weight};

@@ -1,7 +1,6 @@
 //! Patches to tokens: a strided convolution as one linear layer, plus the fixed sine-cosine position of each token
 //! (diffusers `PatchEmbed`).
 
-use super::layers::Linear;
 use super::{Scope, Weight};
 use crate::graph::{Element, Graph, ValueId};
 use crate::kernels::{self, Activation, ReadRows};
@@ -61,7 +60,7 @@ impl PatchEmbed {
 
     /// Tokens `[B, N, C]` of the noisy latents.
     pub fn forward(&self, graph: &mut Graph, noisy: Noisy) -> Result<ValueId> {
-        let patches = kernels::patchify(graph, noisy.latents, noisy.batch, self.patch, Some(noisy.step))?;
+        let patches = kernels::patchify(graph, noisy.latents, self.patch, noisy.batch, Some(noisy.step))?;
         let (weight, bias) = (self.weight.in_graph(graph), Some(self.bias.in_graph(graph)));
         let (activation, rows) = (Activation::None, ReadRows::All);
         let tokens = kernels::linear(graph, patches, kernels::Linear { weight, bias, activation, rows })?;
@@ -70,26 +69,31 @@ impl PatchEmbed {
         kernels::add(graph, tokens, positions)
     }
 
-    /// The positions `[N, C]` of a token grid. The first half of a row encodes the column, the second the row, each as
-    /// sines then cosines; a grid of another size than the trained one is spread over the trained one's extent.
-    pub fn positions(&self, [rows, columns]: [usize; 2]) -> Result<Tensor> {
-        let half = self.width / 2;
-        let quarter = half / 2;
-        // As torch does: the coordinates in f32, the rest in f64.
-        let coordinate = |i: usize, count: usize| {
-            let stretch = (count as f64 / self.base as f64) as f32;
-            f64::from(i as f32 / stretch / self.interpolation as f32)
-        };
-        let mut values = Vec::with_capacity(rows * columns * self.width);
-        for row in 0..rows {
-            for column in 0..columns {
-                for position in [coordinate(column, columns), coordinate(row, rows)] {
-                    let angle = |i: usize| position * 10_000f64.powf(-(i as f64) / quarter as f64);
-                    values.extend((0..quarter).map(|i| angle(i).sin() as f32));
-                    values.extend((0..quarter).map(|i| angle(i).cos() as f32));
-                }
+    /// The positions `[N, C]` of a token grid.
+    pub fn positions(&self, grid: [usize; 2]) -> Result<Tensor> {
+        positions(self.width, self.base, self.interpolation, grid)
+    }
+}
+
+/// The sine-cosine positions `[N, width]` of a grid of rows × columns. The first half of a row encodes the column, the
+/// second the row, each as sines then cosines; a grid of another size than the trained one (`base` tokens a side) is
+/// spread over the trained one's extent.
+pub fn positions(width: usize, base: usize, interpolation: f64, [rows, columns]: [usize; 2]) -> Result<Tensor> {
+    let quarter = width / 4;
+    // As torch does: the coordinates in f32, the rest in f64.
+    let coordinate = |i: usize, count: usize| {
+        let stretch = (count as f64 / base as f64) as f32;
+        f64::from(i as f32 / stretch / interpolation as f32)
+    };
+    let mut values = Vec::with_capacity(rows * columns * width);
+    for row in 0..rows {
+        for column in 0..columns {
+            for position in [coordinate(column, columns), coordinate(row, rows)] {
+                let angle = |i: usize| position * 10_000f64.powf(-(i as f64) / quarter as f64);
+                values.extend((0..quarter).map(|i| angle(i).sin() as f32));
+                values.extend((0..quarter).map(|i| angle(i).cos() as f32));
             }
         }
-        Tensor::new(&[rows * columns, self.width], values)
     }
+    Tensor::new(&[rows * columns, width], values)
 }

@@ -44,12 +44,17 @@ pub struct Config {
 }
 
 impl Config {
+    /// Width of the text as it comes from the text encoder.
+    pub fn text_width(&self) -> usize {
+        self.caption_channels.or(self.cross_width).unwrap_or(0)
+    }
+
     /// Reads the config, refusing what this engine does not implement.
     pub fn read(mut fields: Fields) -> Result<Self> {
         let block = BlockConfig::read(&mut fields, 1e-6)?;
         let in_channels = fields.count("in_channels", 4)?;
         // `null` is a value here: as many channels out as in. Absent means the class's default of 8.
-        let out_channels: Option<usize> = fields.nullable("out_channels", 8)?.unwrap_or(in_channels);
+        let out_channels = fields.nullable("out_channels", 8)?.unwrap_or(in_channels);
         let sample_size: usize = fields.count("sample_size", 128)?;
         let config = Self {
             layers: fields.count("num_layers", 28)?,
@@ -67,8 +72,13 @@ impl Config {
         fields.only("norm_type", &["ada_norm_single".into()])?;
         fields.only("attention_type", &["default".into()])?;
         fields.ignore(&[
-            "dropout", "norm_num_groups", "num_embeds_ada_norm", "upcast_attention", "use_linear_projection",
-            "num_vector_embeds", "diffcr",
+            "dropout",
+            "norm_num_groups",
+            "num_embeds_ada_norm",
+            "upcast_attention",
+            "use_linear_projection",
+            "num_vector_embeds",
+            "diffcr",
         ]);
         fields.finish()?;
         Ok(config)
@@ -196,7 +206,10 @@ impl PixArt {
             (format!("{RESOLUTION}.rows"), Tensor::indices(&[1, 3], vec![0, 1, NOTHING])?),
             (ASPECT_RATIO.into(), Tensor::new(&[1], vec![h / w])?),
             (format!("{ASPECT_RATIO}.rows"), Tensor::indices(&[1, 3], vec![NOTHING, NOTHING, 0])?),
-            (SIZE_EMBEDDING.into(), Tensor::new(&[1, 3, self.config.block.width() / 3], vec![0.0; self.config.block.width()])?),
+            (
+                SIZE_EMBEDDING.into(),
+                Tensor::new(&[1, 3, self.config.block.width() / 3], vec![0.0; self.config.block.width()])?,
+            ),
         ])
     }
 
@@ -227,7 +240,7 @@ impl PixArt {
         let modulation = Modulation { emb: embedded, table, shift: 0, scale: 1 };
         let normed = LayerNorm::plain(1e-6).modulate(graph, x, modulation, ReadRows::All)?;
         let patches = self.proj_out.forward(graph, normed, Activation::None)?; // [B, N, p·p·Cout]
-        kernels::unpatchify(graph, patches, grid, self.config.patch)
+        kernels::unpatchify(graph, patches, self.config.patch, grid)
     }
 }
 

@@ -106,9 +106,8 @@ impl T5 {
         let mut encoder = scope.within("encoder");
         let bias = "block.0.layer.0.SelfAttention.relative_attention_bias.weight";
         let positions = encoder.table(bias, [c.buckets, c.heads])?;
-        let blocks = (0..c.layers)
-            .map(|i| Block::load(&mut encoder.within(&format!("block.{i}")), c))
-            .collect::<Result<_>>()?;
+        let blocks =
+            (0..c.layers).map(|i| Block::load(&mut encoder.within(&format!("block.{i}")), c)).collect::<Result<_>>()?;
         let final_norm = RmsNorm::load(&mut encoder, "final_layer_norm", c.width, c.eps)?;
         Ok(Self { words, positions, blocks, final_norm, config })
     }

@@ -4,7 +4,7 @@ use super::Scope;
 use super::layers::Linear;
 use crate::Result;
 use crate::graph::{Graph, ValueId};
-use crate::kernels::{self, Activation, Sinusoid};
+use crate::kernels::{self, Activation, Timesteps};
 
 /// Width of the sinusoid, in every model here.
 const CHANNELS: usize = 256;
@@ -14,7 +14,7 @@ const CHANNELS: usize = 256;
 pub struct TimestepEmbedding {
     linear_1: Linear,
     linear_2: Linear,
-    sinusoid: Sinusoid,
+    sinusoid: kernels::TimestepEmbedding,
 }
 
 impl TimestepEmbedding {
@@ -24,19 +24,24 @@ impl TimestepEmbedding {
         Ok(Self {
             linear_1: Linear::precise(&mut scope, "linear_1", CHANNELS, width)?,
             linear_2: Linear::precise(&mut scope, "linear_2", width, width)?,
-            sinusoid: Sinusoid { dim: CHANNELS, flip_sin_to_cos: true, downscale_freq_shift: shift },
+            sinusoid: kernels::TimestepEmbedding {
+                dim: CHANNELS,
+                flip_sin_to_cos: true,
+                downscale_freq_shift: shift,
+                ..Default::default()
+            },
         })
     }
 
     /// The embedding `[1, C]` of the step's timestep.
     pub fn of_step(&self, graph: &mut Graph, step: ValueId) -> Result<ValueId> {
-        let waves = kernels::timestep_embedding_of_step(graph, step, self.sinusoid)?;
+        let waves = kernels::timestep_embedding(graph, Timesteps::Step(step), self.sinusoid)?;
         self.project(graph, waves)
     }
 
     /// The embeddings `[R, C]` of `values [R]`.
     pub fn of_values(&self, graph: &mut Graph, values: ValueId) -> Result<ValueId> {
-        let waves = kernels::timestep_embedding(graph, values, self.sinusoid)?;
+        let waves = kernels::timestep_embedding(graph, Timesteps::Values(values), self.sinusoid)?;
         self.project(graph, waves)
     }
 

@@ -115,7 +115,14 @@ impl CrossAttention {
     }
 
     /// The rows of `x [B, N, C]` that `rows` names attend to `text [B, S, 2·C]`, masked by `bias [B, S]`.
-    pub fn forward(&self, graph: &mut Graph, x: ValueId, text: ValueId, bias: ValueId, rows: ReadRows) -> Result<ValueId> {
+    pub fn forward(
+        &self,
+        graph: &mut Graph,
+        x: ValueId,
+        text: ValueId,
+        bias: ValueId,
+        rows: ReadRows,
+    ) -> Result<ValueId> {
         let q = self.to_q.forward_rows(graph, x, Activation::None, rows)?;
         let column = |offset| Columns { value: text, offset };
         let queries = Columns { value: q, offset: 0 };

@@ -1,0 +1,348 @@
+//! Attention of every head at once, over columns of packed projections, with no matrix of scores in memory.
+
+use super::{params, shader};
+use crate::gpu::{Caps, Shader};
+use crate::graph::reference::HostValues;
+use crate::graph::{Access, Dispatch, Graph, Op, ValueId};
+use crate::{Error, Result};
+
+pub(super) static SHADER: Shader = shader!("attention");
+
+params! {
+    /// Uniform of `attention.wgsl`.
+    struct Params {
+        queries: u32,
+        keys: u32,
+        heads: u32,
+        head_dim: u32,
+        samples: u32,
+        kv_samples: u32,
+        slices: u32,
+        q_width: u32,
+        q_offset: u32,
+        k_width: u32,
+        k_offset: u32,
+        v_width: u32,
+        v_offset: u32,
+        scale: f32,
+    }
+}
+
+/// The columns `offset … offset + H·D` of a value: q, k and v may lie side by side in one.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Columns {
+    /// `[B, N, width]`.
+    pub value: ValueId,
+    /// The first column.
+    pub offset: usize,
+}
+
+/// How [`attention`] scores keys.
+#[derive(Clone, Copy, Debug)]
+pub struct Attention {
+    /// H.
+    pub heads: usize,
+    /// D: columns of each head.
+    pub head_dim: usize,
+    /// Multiplies q · k.
+    pub scale: f32,
+    /// `[B, Nk]`, added to the scores of a key: 0, or very low (−10000, −∞) where it is masked.
+    pub key_bias: Option<ValueId>,
+    /// `[H, Nq, Nk]`, added to the scores.
+    pub position_bias: Option<ValueId>,
+}
+
+#[derive(Debug)]
+struct Heads {
+    q: Columns,
+    k: Columns,
+    v: Columns,
+    out: ValueId,
+    options: Attention,
+}
+
+/// softmax(scale · q · kᵀ + biases) · v for each head: `[B, Nq, H·D]`. k and v may have one sample for all.
+pub fn attention(graph: &mut Graph, q: Columns, k: Columns, v: Columns, options: Attention) -> Result<ValueId> {
+    let op = SHADER.stem;
+    let Attention { heads, head_dim, .. } = options;
+    let [batch, queries, _] = graph.dims(op, q.value)?;
+    let [kv_batch, keys, _] = graph.dims(op, k.value)?;
+    let [v_batch, v_keys, _] = graph.dims(op, v.value)?;
+    if (v_batch, v_keys) != (kv_batch, keys) || (kv_batch != 1 && kv_batch != batch) || batch * queries * keys == 0 {
+        let shapes = [q, k, v].map(|columns| graph.shape(columns.value));
+        return Err(Error::shape(op, format!("q, k and v have shapes {shapes:?}")));
+    }
+    if heads == 0 || !(1..=MAX_HEAD_DIM).contains(&head_dim) {
+        return Err(Error::shape(op, format!("{heads} heads of {head_dim}; a head has 1 to {MAX_HEAD_DIM} columns")));
+    }
+    let columns = heads * head_dim;
+    for Columns { value, offset } in [q, k, v] {
+        let value = graph.get(value);
+        if value.shape[2] < offset + columns {
+            let reason = format!("{} {:?} has no columns {offset}..{}", value.name, value.shape, offset + columns);
+            return Err(Error::shape(op, reason));
+        }
+    }
+    if let Some(bias) = options.key_bias {
+        graph.expect(op, bias, &[batch, keys])?;
+    }
+    if let Some(bias) = options.position_bias {
+        graph.expect(op, bias, &[heads, queries, keys])?;
+    }
+    let out = graph.transient("attention", &[batch, queries, columns]);
+    graph.push(Heads { q, k, v, out, options });
+    Ok(out)
+}
+
+/// One head of an autoencoder's middle block is this wide.
+const MAX_HEAD_DIM: usize = 512;
+
+impl Op for Heads {
+    fn name(&self) -> &'static str {
+        SHADER.stem
+    }
+
+    fn access(&self) -> Vec<(ValueId, Access)> {
+        let biases = [self.options.key_bias, self.options.position_bias];
+        let read =
+            [self.q, self.k, self.v].map(|columns| columns.value).into_iter().chain(biases.into_iter().flatten());
+        read.map(|id| (id, Access::Read)).chain([(self.out, Access::Write)]).collect()
+    }
+
+    fn record(&self, graph: &Graph, caps: &Caps) -> Result<Vec<Dispatch>> {
+        let Attention { heads, head_dim, scale, key_bias, position_bias } = self.options;
+        let [samples, queries, _] = graph.dims(SHADER.stem, self.out)?;
+        let [kv_samples, keys, _] = graph.dims(SHADER.stem, self.k.value)?;
+        let columns = head_dim.next_multiple_of(32).min(128);
+        let slices = head_dim.div_ceil(columns);
+        let width = |of: Columns| graph.get(of.value).matrix().1;
+        let layout =
+            [head_dim, width(self.q), self.q.offset, width(self.k), self.k.offset, width(self.v), self.v.offset];
+        let params = Params {
+            queries: queries as u32,
+            keys: keys as u32,
+            heads: heads as u32,
+            head_dim: head_dim as u32,
+            samples: samples as u32,
+            kv_samples: kv_samples as u32,
+            slices: slices as u32,
+            q_width: width(self.q) as u32,
+            q_offset: self.q.offset as u32,
+            k_width: width(self.k) as u32,
+            k_offset: self.k.offset as u32,
+            v_width: width(self.v) as u32,
+            v_offset: self.v.offset as u32,
+            scale,
+        };
+        Ok(vec![Dispatch {
+            shader: &SHADER,
+            entry: "staged",
+            constants: vec![
+                ("VEC4", f64::from(u8::from(layout.iter().all(|n| n % 4 == 0)))),
+                ("KEY_BIAS", f64::from(u8::from(key_bias.is_some()))),
+                ("POSITION_BIAS", f64::from(u8::from(position_bias.is_some()))),
+                ("COLUMNS", columns as f64),
+            ],
+            params: params.bytes(),
+            bindings: vec![
+                self.q.value.into(),
+                self.k.value.into(),
+                self.v.value.into(),
+                key_bias.into(),
+                position_bias.into(),
+                self.out.into(),
+            ],
+            workgroups: caps.grid((samples * heads * slices * queries.div_ceil(32)) as u64),
+        }])
+    }
+
+    fn reference(&self, graph: &Graph, host: &mut HostValues) {
+        let Attention { heads, head_dim, scale, .. } = self.options;
+        let (q_shape, k_shape) = (graph.shape(self.q.value), graph.shape(self.k.value));
+        let (samples, queries, kv_samples, keys) = (q_shape[0], q_shape[1], k_shape[0], k_shape[1]);
+        let head_of = |columns: Columns, row: usize, head: usize| {
+            let (_, width) = graph.get(columns.value).matrix();
+            &host.f32(columns.value)[row * width + columns.offset + head * head_dim..][..head_dim]
+        };
+        let mut out = Vec::with_capacity(samples * queries * heads * head_dim);
+        for (sample, query, head) in triples(samples, queries, heads) {
+            let kv_row = sample % kv_samples * keys;
+            let q = head_of(self.q, sample * queries + query, head);
+            let score = |key: usize| {
+                let k = head_of(self.k, kv_row + key, head);
+                let dot: f64 = q.iter().zip(k).map(|(&q, &k)| f64::from(q) * f64::from(k)).sum();
+                let bias = |id: Option<ValueId>, at: usize| id.map_or(0.0, |id| f64::from(host.f32(id)[at]));
+                let key_bias = bias(self.options.key_bias, sample * keys + key);
+                let position_bias = bias(self.options.position_bias, (head * queries + query) * keys + key);
+                (dot * f64::from(scale) + key_bias + position_bias).max(f64::from(f32::MIN))
+            };
+            let scores: Vec<f64> = (0..keys).map(score).collect();
+            let highest = scores.iter().copied().fold(f64::MIN, f64::max);
+            let weights: Vec<f64> = scores.iter().map(|score| (score - highest).exp()).collect();
+            let total: f64 = weights.iter().sum();
+            let mut sums = vec![0.0; head_dim];
+            for (key, weight) in weights.iter().enumerate() {
+                for (sum, &v) in sums.iter_mut().zip(head_of(self.v, kv_row + key, head)) {
+                    *sum += weight / total * f64::from(v);
+                }
+            }
+            out.extend(sums.iter().map(|&sum| sum as f32));
+        }
+        host.write(graph, self.out, out);
+    }
+
+    fn flops(&self, graph: &Graph) -> u64 {
+        let keys = graph.shape(self.k.value)[1];
+        4 * graph.get(self.out).len() as u64 * keys as u64
+    }
+}
+
+/// All (a, b, c) below the given ends, the last fastest.
+fn triples(a: usize, b: usize, c: usize) -> impl Iterator<Item = (usize, usize, usize)> {
+    (0..a * b * c).map(move |i| (i / c / b, i / c % b, i % c))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::gpu::AdapterClass;
+    use crate::kernels::testing::{Case, gpu};
+
+    /// Weighted means of up to a few hundred values; exp in f32 is good to a few units of 1e-7.
+    const TOLERANCE: f64 = 1e-5;
+
+    fn both_classes(case: &Case) {
+        for class in [AdapterClass::Software, AdapterClass::Hardware] {
+            case.agrees_on(&gpu().with_caps(Caps { class, ..gpu().caps().clone() }), TOLERANCE);
+        }
+    }
+
+    fn plain(heads: usize, head_dim: usize) -> Attention {
+        let scale = 1.0 / (head_dim as f32).sqrt();
+        Attention { heads, head_dim, scale, key_bias: None, position_bias: None }
+    }
+
+    fn whole(case: &mut Case, name: &str, shape: [usize; 3]) -> Columns {
+        Columns { value: case.input(name, &shape), offset: 0 }
+    }
+
+    #[test]
+    fn agrees_over_odd_sizes() {
+        let mut case = Case::new();
+        let sizes = [
+            (1, 1, 1, 1, 1),
+            (1, 1, 2, 1, 64),
+            (2, 1, 1, 33, 4),
+            (1, 2, 33, 1, 3),
+            (2, 3, 31, 40, 16),
+            (1, 2, 70, 65, 72),
+            (2, 2, 16, 120, 37),
+            (1, 1, 40, 35, 100),
+            (1, 2, 9, 33, 130),
+            (1, 1, 34, 34, 512),
+        ];
+        for (i, (batch, heads, queries, keys, dim)) in sizes.into_iter().enumerate() {
+            let q = whole(&mut case, &format!("q{i}"), [batch, queries, heads * dim]);
+            let k = whole(&mut case, &format!("k{i}"), [batch, keys, heads * dim]);
+            let v = whole(&mut case, &format!("v{i}"), [batch, keys, heads * dim]);
+            let out = attention(&mut case.graph, q, k, v, plain(heads, dim)).unwrap();
+            assert_eq!(case.graph.shape(out), [batch, queries, heads * dim]);
+        }
+        both_classes(&case);
+    }
+
+    #[test]
+    fn agrees_over_columns_of_one_value() {
+        let mut case = Case::new();
+        for dim in [8, 9] {
+            let value = case.input(&format!("qkv{dim}"), &[2, 37, 3 * 2 * dim]);
+            let [q, k, v] = [0, 1, 2].map(|i| Columns { value, offset: i * 2 * dim });
+            attention(&mut case.graph, q, k, v, plain(2, dim)).unwrap();
+        }
+        both_classes(&case);
+    }
+
+    #[test]
+    fn agrees_with_one_text_for_all_samples() {
+        let mut case = Case::new();
+        let q = whole(&mut case, "q", [3, 20, 32]);
+        let value = case.input("kv", &[1, 45, 64]);
+        let (k, v) = (Columns { value, offset: 0 }, Columns { value, offset: 32 });
+        let mask: Vec<f32> = (0..3 * 45).map(|i| if i % 45 < 7 + i / 45 { 0.0 } else { -10000.0 }).collect();
+        let key_bias = Some(case.input_of("mask", &[3, 45], mask));
+        attention(&mut case.graph, q, k, v, Attention { key_bias, ..plain(2, 16) }).unwrap();
+        both_classes(&case);
+    }
+
+    #[test]
+    fn agrees_with_position_bias() {
+        let mut case = Case::new();
+        let q = whole(&mut case, "q", [2, 35, 64]);
+        let k = whole(&mut case, "k", [2, 35, 64]);
+        let v = whole(&mut case, "v", [2, 35, 64]);
+        let position_bias = Some(case.input("positions", &[4, 35, 35]));
+        let key_bias = Some(case.input("keys", &[2, 35]));
+        let options = Attention { scale: 1.0, position_bias, key_bias, ..plain(4, 16) };
+        attention(&mut case.graph, q, k, v, options).unwrap();
+        both_classes(&case);
+    }
+
+    #[test]
+    fn masks_of_every_depth_give_what_softmax_gives() {
+        for masked in [-10000.0, f32::MIN, f32::NEG_INFINITY] {
+            let mut case = Case::new();
+            let [q, k, v] = ["q", "k", "v"].map(|name| whole(&mut case, name, [3, 40, 8]));
+            // The first sample keeps its last three keys, the second its first, the third none.
+            let kept = |sample: usize, key: usize| [key >= 37, key < 1, false][sample];
+            let mask = triples(1, 3, 40).map(|(_, sample, key)| if kept(sample, key) { 0.0 } else { masked });
+            let mask = mask.collect();
+            let key_bias = Some(case.input_of("mask", &[3, 40], mask));
+            attention(&mut case.graph, q, k, v, Attention { key_bias, ..plain(1, 8) }).unwrap();
+            // Beside −10000 a score keeps three decimals in f32.
+            for class in [AdapterClass::Software, AdapterClass::Hardware] {
+                case.agrees_on(&gpu().with_caps(Caps { class, ..gpu().caps().clone() }), 1e-3);
+            }
+        }
+    }
+
+    #[test]
+    fn scores_of_thousands_do_not_overflow() {
+        let mut case = Case::new();
+        let [q, k, v] = ["q", "k", "v"].map(|name| whole(&mut case, name, [1, 33, 16]));
+        attention(&mut case.graph, q, k, v, Attention { scale: 1000.0, ..plain(1, 16) }).unwrap();
+        // Scores near 1e4 are rounded to 1e-3, and so are the weights.
+        case.agrees(2e-3);
+    }
+
+    #[test]
+    fn refuses_what_does_not_fit() {
+        let mut case = Case::new();
+        let q = whole(&mut case, "q", [4, 10, 24]);
+        let k = whole(&mut case, "k", [4, 12, 24]);
+        let two = whole(&mut case, "two", [2, 12, 24]);
+        let bias = case.input("bias", &[4, 10]);
+        let mut refused = |q, k, v, options, reason: &str| {
+            let error = attention(&mut case.graph, q, k, v, options).unwrap_err().to_string();
+            assert!(error.contains(reason), "{error}");
+        };
+        refused(q, two, two, plain(2, 12), "q, k and v have shapes [[4, 10, 24], [2, 12, 24], [2, 12, 24]]");
+        refused(q, k, q, plain(2, 12), "q, k and v have shapes");
+        refused(q, k, k, plain(2, 13), "q [4, 10, 24] has no columns 0..26");
+        refused(q, k, Columns { offset: 1, ..k }, plain(2, 12), "k [4, 12, 24] has no columns 1..25");
+        refused(q, k, k, plain(1, 513), "1 heads of 513");
+        refused(
+            q,
+            k,
+            k,
+            Attention { key_bias: Some(bias), ..plain(2, 12) },
+            "bias has shape [4, 10], expected [4, 12]",
+        );
+        refused(
+            q,
+            k,
+            k,
+            Attention { position_bias: Some(bias), ..plain(2, 12) },
+            "bias has shape [4, 10], expected [2, 10, 12]",
+        );
+    }
+}
