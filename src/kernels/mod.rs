@@ -7,7 +7,9 @@ mod activation;
 mod affine;
 mod attention;
 mod chunks;
+mod conv2d;
 mod elementwise;
+mod group_norm;
 mod linear;
 mod norm;
 mod patchify;
@@ -23,7 +25,9 @@ mod unpatchify;
 pub use activation::{Activation, activation};
 pub use affine::{Affine, affine};
 pub use attention::{Attention, Columns, attention};
+pub use conv2d::{Conv2d, conv2d};
 pub use elementwise::{add, multiply};
+pub use group_norm::{GroupNorm, group_norm};
 pub use linear::{Linear, linear};
 pub use norm::{Modulation, Norm, NormKind, norm};
 pub use patchify::patchify;
@@ -41,7 +45,9 @@ pub static SHADERS: &[&Shader] = &[
     &activation::SHADER,
     &affine::SHADER,
     &attention::SHADER,
+    &conv2d::SHADER,
     &elementwise::SHADER,
+    &group_norm::SHADER,
     &linear::SHADER,
     &norm::SHADER,
     &patchify::SHADER,
