@@ -2,15 +2,24 @@
 //!
 //! The floors, each using only those below it, are told in `ARCHITECTURE.md`.
 
+pub mod compress;
+pub mod config;
 pub mod gpu;
 pub mod graph;
 pub mod kernels;
+pub mod models;
+pub mod pipelines;
+pub mod rng;
+pub mod schedulers;
 pub mod tensor;
+pub mod tokenizer;
 pub mod weights;
 
 mod error;
 
 pub use error::{Context, Error, Result};
 pub use gpu::{Gpu, GpuOptions};
+pub use pipelines::{ClassToImage, Compress, LoadOptions, Pictures, Pipeline, Progress, Request, Run, TextToImage};
 pub use tensor::Tensor;
+pub use weights::Source;
 pub use wgpu;

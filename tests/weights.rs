@@ -1,6 +1,7 @@
 //! Checkpoints as `save_pretrained` writes them, and as they arrive damaged: every refusal names the culprit.
 
 #![allow(clippy::unwrap_used)] // a test may; clippy knows only the functions marked as one
+
 use std::collections::BTreeMap;
 use std::sync::Arc;
 

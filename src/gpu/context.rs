@@ -6,6 +6,8 @@ use std::pin::Pin;
 use std::sync::{Arc, Mutex, MutexGuard};
 use std::task::{Poll, Waker};
 
+#[cfg(test)]
+use super::AdapterClass;
 use super::{Caps, Pipeline, PipelineKey};
 use crate::{Error, Result};
 
@@ -140,6 +142,15 @@ impl Gpu {
     /// The wgpu queue.
     pub fn queue(&self) -> &wgpu::Queue {
         &self.0.queue
+    }
+
+    /// The same device, treated as one of another class: tests run every variant of a kernel on the adapter at hand.
+    #[cfg(test)]
+    pub(crate) fn posing_as(&self, class: AdapterClass) -> Self {
+        let Inner { device, queue, caps, fault, .. } = &*self.0;
+        let caps = Caps { class, ..caps.clone() };
+        let (device, queue, fault) = (device.clone(), queue.clone(), fault.clone());
+        Self(Arc::new(Inner { device, queue, caps, pipelines: Mutex::default(), fault }))
     }
 
     pub(super) fn pipelines(&self) -> MutexGuard<'_, HashMap<PipelineKey, Arc<Pipeline>>> {

@@ -129,6 +129,12 @@ impl Graph {
         }
     }
 
+    /// Makes a transient a stored value, so that it outlives the plan under `name`.
+    pub fn keep(&mut self, id: ValueId, name: impl Into<String>) {
+        let value = &mut self.values[id.0 as usize];
+        (value.home, value.name) = (Home::Stored, name.into());
+    }
+
     fn value(&mut self, value: Value) -> ValueId {
         self.values.push(value);
         ValueId(self.values.len() as u32 - 1)

@@ -3,7 +3,7 @@
 use std::collections::HashMap;
 use std::ops::Range;
 
-use super::{Element, Graph, ValueId};
+use super::{Element, Graph, Home, ValueId};
 use crate::gpu::{Buffer, Caps, Gpu};
 use crate::{Error, Result, Tensor};
 
@@ -60,6 +60,17 @@ impl Store {
             parts.push(gpu.buffer(value.bytes(), name).await?);
         }
         self.entries.insert(name.to_owned(), Entry { parts, shape: shape.to_vec(), element });
+        Ok(())
+    }
+
+    /// Adds zeroed memory for every unpacked stored value of `graph` that is not here yet. Weights must be.
+    pub async fn allocate_missing(&mut self, gpu: &Gpu, graph: &Graph) -> Result<()> {
+        for value in graph.values() {
+            let packed = matches!(value.element, Element::Packed(_));
+            if value.home == Home::Stored && !packed && !self.entries.contains_key(&value.name) {
+                self.allocate(gpu, &value.name, &value.shape, value.element).await?;
+            }
+        }
         Ok(())
     }
 
@@ -127,11 +138,16 @@ impl Store {
         Ok(&self.entry(name)?.parts)
     }
 
-    /// The entry that a graph's stored value refers to, after checking that both mean the same.
+    /// The entry that a graph's stored value refers to, after checking that both mean the same. Unpacked values may be
+    /// seen at another shape of equal length.
     pub fn resolve(&self, graph: &Graph, id: ValueId) -> Result<&[Buffer]> {
         let value = graph.get(id);
         let entry = self.entry(&value.name)?;
-        if entry.shape != value.shape || entry.element != value.element {
+        let same_shape = match value.element {
+            Element::Packed(_) => entry.shape == value.shape,
+            Element::F32 | Element::U32 => entry.shape.iter().product::<usize>() == value.len(),
+        };
+        if !same_shape || entry.element != value.element {
             let reason = format!(
                 "the graph expects {:?} {:?}, the store holds {:?} {:?}",
                 value.shape, value.element, entry.shape, entry.element

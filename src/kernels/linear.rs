@@ -1,6 +1,6 @@
 //! The matrix product of every layer: y = act(x · Wᵀ + b), with weights as they are packed and rows as they are mapped.
 
-use super::{ReadRows, params, shader};
+use super::{Activation, ReadRows, params, shader};
 use crate::gpu::{AdapterClass, Caps, Shader};
 use crate::graph::reference::HostValues;
 use crate::graph::{Access, Binding, Dispatch, Element, Graph, Op, Store, ValueId};
@@ -21,58 +21,6 @@ params! {
         compact: u32,
         source: u32,
     }
-}
-
-/// The function a result goes through.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
-pub enum Activation {
-    /// x
-    #[default]
-    None,
-    /// x · σ(x)
-    Silu,
-    /// x · Φ(x) with Φ by tanh: torch's `gelu(approximate="tanh")`
-    GeluTanh,
-    /// x · Φ(x)
-    GeluErf,
-    /// max(x, 0)
-    Relu,
-}
-
-impl Activation {
-    /// Its number in the shaders.
-    pub fn id(self) -> u32 {
-        self as u32
-    }
-
-    /// Its value at `x`, computed in f64.
-    pub fn apply(self, x: f32) -> f32 {
-        let v = f64::from(x);
-        let value = match self {
-            Self::None => v,
-            Self::Silu => v / (1.0 + (-v).exp()),
-            Self::GeluTanh => {
-                0.5 * v * (1.0 + ((2.0 / std::f64::consts::PI).sqrt() * (v + 0.044715 * v * v * v)).tanh())
-            }
-            Self::GeluErf => 0.5 * v * (1.0 + erf(v * std::f64::consts::FRAC_1_SQRT_2)),
-            Self::Relu => v.max(0.0),
-        };
-        value as f32
-    }
-}
-
-/// The error function by its series 2/√π · e^(−x²) · Σ 2ⁿ x^(2n+1) / (1·3·…·(2n+1)), whose terms all have one sign.
-fn erf(x: f64) -> f64 {
-    if x.abs() > 6.0 {
-        return x.signum();
-    }
-    let (mut term, mut sum, mut n) = (x, x, 1.0);
-    while term.abs() > 1e-17 * sum.abs() {
-        term *= 2.0 * x * x / (2.0 * n + 1.0);
-        sum += term;
-        n += 1.0;
-    }
-    std::f64::consts::FRAC_2_SQRT_PI * (-x * x).exp() * sum
 }
 
 /// What [`linear`] multiplies with, and what it does besides.
@@ -389,14 +337,5 @@ mod tests {
         refused(Linear { bias: Some(bias), ..plain(weight) }, "bias has shape [21], expected [20]");
         let rows = ReadRows::Map { index, weight: None };
         refused(Linear { rows, ..plain(weight) }, "a map of 4 sources per row");
-    }
-
-    #[test]
-    fn erf_is_that_of_the_tables() {
-        for (x, value) in
-            [(0.0, 0.0), (0.5, 0.5204998778130465), (-1.0, -0.8427007929497149), (3.0, 0.9999779095030014)]
-        {
-            assert!((erf(x) - value).abs() < 1e-15, "erf({x}) = {}", erf(x));
-        }
     }
 }

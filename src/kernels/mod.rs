@@ -3,22 +3,51 @@
 //! Conventions of every kernel: binding 0 is the uniform `Params`, storage buffers follow in order; numbers are f32,
 //! accumulated in f32; rows are contiguous; variants are `override` constants, so each WGSL file is plain and complete.
 
+mod activation;
+mod affine;
 mod attention;
+mod chunks;
 mod elementwise;
 mod linear;
+mod norm;
+mod patchify;
+mod residual;
 mod rows;
+mod scheduler_step;
 #[cfg(test)]
 pub(crate) mod testing;
+mod timestep_embedding;
+mod unpatchify;
 
+pub use activation::{Activation, activation};
+pub use affine::{Affine, affine};
 pub use attention::{Attention, Columns, attention};
 pub use elementwise::{add, multiply};
-pub use linear::{Activation, Linear, linear};
+pub use linear::{Linear, linear};
+pub use norm::{Modulation, Norm, NormKind, norm};
+pub use patchify::patchify;
+pub use residual::{Gate, residual};
 pub use rows::{NOTHING, ReadRows, WriteRows};
+pub use scheduler_step::{Guidance, SchedulerStep, scheduler_step, step_row};
+pub use timestep_embedding::{TimestepEmbedding, Timesteps, timestep_embedding};
+pub use unpatchify::unpatchify;
 
 use crate::gpu::Shader;
 
 /// Every shader, for tools and tests that go over all of them.
-pub static SHADERS: &[&Shader] = &[&attention::SHADER, &elementwise::SHADER, &linear::SHADER];
+pub static SHADERS: &[&Shader] = &[
+    &activation::SHADER,
+    &affine::SHADER,
+    &attention::SHADER,
+    &elementwise::SHADER,
+    &linear::SHADER,
+    &norm::SHADER,
+    &patchify::SHADER,
+    &residual::SHADER,
+    &scheduler_step::SHADER,
+    &timestep_embedding::SHADER,
+    &unpatchify::SHADER,
+];
 
 /// The WGSL file of this stem.
 macro_rules! shader {

@@ -4,6 +4,7 @@
 //! of the stream each compact row is made of, a [`WriteRows`] says which compact row each row of the stream receives.
 //! Every compression method is a way of filling these two.
 
+use crate::graph::reference::HostValues;
 use crate::graph::{Graph, ValueId};
 use crate::{Error, Result};
 
@@ -54,6 +55,25 @@ impl ReadRows {
         }
         Ok((k, sources))
     }
+
+    /// The rows it reads of `x [B, N, C]`, on the CPU.
+    pub(super) fn reference(self, graph: &Graph, host: &HostValues, x: ValueId) -> Vec<f32> {
+        let Self::Map { index, weight } = self else { return host.f32(x).to_vec() };
+        let (shape, channels) = (graph.shape(index), graph.get(x).matrix().1);
+        let (sources, per_sample) = (shape[2], shape[1] * shape[2]);
+        let stream = host.f32(x).len() / shape[0];
+        let mut rows = Vec::new();
+        for first in (0..graph.get(index).len()).step_by(sources) {
+            rows.extend((0..channels).map(|c| {
+                let terms = (first..first + sources).map(|at| {
+                    let weight = weight.map_or(1.0 / sources as f32, |weight| host.f32(weight)[at]);
+                    weight * host.f32(x)[at / per_sample * stream + host.u32(index)[at] as usize * channels + c]
+                });
+                terms.sum::<f32>()
+            }));
+        }
+        rows
+    }
 }
 
 impl WriteRows {
@@ -62,5 +82,13 @@ impl WriteRows {
         let Self::Map { index, weight } = self else { return Ok(()) };
         graph.expect(op, index, &[batch, rows])?;
         weight.map_or(Ok(()), |weight| graph.expect(op, weight, &[batch, rows]))
+    }
+}
+
+/// Samples, rows and channels of a stream `[B, N, C]`, or `[N, C]` as one sample.
+pub(super) fn stream(graph: &Graph, op: &str, x: ValueId) -> Result<[usize; 3]> {
+    match *graph.shape(x) {
+        [rows, channels] => Ok([1, rows, channels]),
+        _ => graph.dims(op, x),
     }
 }

@@ -6,7 +6,7 @@ use std::sync::OnceLock;
 use rand::rngs::StdRng;
 use rand::{RngExt, SeedableRng};
 
-use crate::gpu::{Gpu, GpuOptions, Shader};
+use crate::gpu::{AdapterClass, Gpu, GpuOptions, Shader};
 use crate::graph::{Access, Element, Graph, Home, Memory, Plan, Store, ValueId, reference};
 use crate::tensor::{Data, Tensor, relative_l2};
 use crate::weights::Format;
@@ -64,6 +64,15 @@ impl Case {
     /// cannot fail proves nothing.
     pub fn agrees(&self, tolerance: f64) {
         self.agrees_on(gpu(), tolerance);
+    }
+
+    /// [`Case::agrees`] for kernels whose variant depends on the adapter's class: with each of them.
+    pub fn agrees_on_every_class(&self, tolerance: f64) {
+        static CLASSES: OnceLock<[Gpu; 2]> = OnceLock::new();
+        let classes = [AdapterClass::Software, AdapterClass::Hardware];
+        for gpu in CLASSES.get_or_init(|| classes.map(|class| gpu().posing_as(class))) {
+            self.agrees_on(gpu, tolerance);
+        }
     }
 
     pub fn agrees_on(&self, gpu: &Gpu, tolerance: f64) {

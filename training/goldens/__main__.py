@@ -4,9 +4,18 @@ import argparse
 import warnings
 from pathlib import Path
 
+import diffusers
 import torch
+import transformers
 
 from . import registry, store
+
+
+def quiet() -> None:
+    warnings.simplefilter("ignore")
+    for library in [diffusers, transformers]:
+        library.utils.logging.set_verbosity_error()
+        library.utils.logging.disable_progress_bar()
 
 
 def main() -> None:
@@ -14,9 +23,9 @@ def main() -> None:
     parser.add_argument("--out", type=Path, required=True)
     parser.add_argument("--only", nargs="+", metavar="NAME", choices=sorted(registry.GOLDENS), default=list(registry.GOLDENS))
     arguments = parser.parse_args()
+    quiet()
     # One thread: a sum's order depends on the number of threads, and a golden should not.
     torch.set_num_threads(1)
-    warnings.simplefilter("ignore")
     for name in arguments.only:
         torch.manual_seed(0)
         registry.GOLDENS[name](store.fresh(arguments.out / name))

@@ -79,18 +79,19 @@ def dpm_solver() -> Cases:
     schedules(cases)
     thresholds(cases, {})
     cases.add("threshold_sample", thresholding=True, prediction_type="sample")
+    old = {"algorithm_type": "dpmsolver", "final_sigmas_type": "sigma_min"}
     for order in [1, 2, 3]:
         cases.add(f"order{order}", [1, 2, 3, 5, 16, 20], solver_order=order)
         cases.add(f"order{order}_no_lower", [3, 6, 16], solver_order=order, lower_order_final=False)
         cases.add(f"order{order}_sigma_min", [4, 16], solver_order=order, final_sigmas_type="sigma_min")
-        cases.add(f"order{order}_sigma_min_no_lower", 5, solver_order=order, final_sigmas_type="sigma_min", lower_order_final=False)
+        no_lower = {"final_sigmas_type": "sigma_min", "lower_order_final": False}
+        cases.add(f"order{order}_sigma_min_no_lower", 5, solver_order=order, **no_lower)
         cases.add(f"order{order}_euler_at_final", [5, 16], solver_order=order, euler_at_final=True, final_sigmas_type="sigma_min")
         cases.add(f"order{order}_sde", [4, 16], solver_order=order, algorithm_type="sde-dpmsolver++")
-        cases.add(f"order{order}_dpmsolver", [4, 16], solver_order=order, algorithm_type="dpmsolver", final_sigmas_type="sigma_min")
+        cases.add(f"order{order}_dpmsolver", [4, 16], solver_order=order, **old)
         cases.add(f"order{order}_flow", [1, 5], solver_order=order, use_flow_sigmas=True, prediction_type="flow_prediction")
     cases.add("heun", [4, 16], solver_type="heun")
     cases.add("heun_sde", 5, solver_type="heun", algorithm_type="sde-dpmsolver++")
-    old = {"algorithm_type": "dpmsolver", "final_sigmas_type": "sigma_min"}
     cases.add("heun_dpmsolver", 5, solver_type="heun", **old)
     for prediction in PREDICTIONS:
         cases.add(f"dpmsolver_{prediction}", prediction_type=prediction, **old)

@@ -6,6 +6,7 @@ import json
 from pathlib import Path
 
 import sentencepiece
+from sentencepiece import sentencepiece_model_pb2 as protocol
 from transformers import T5Tokenizer
 
 COLOURS = "red green blue yellow white black orange purple golden silver".split()
@@ -50,8 +51,6 @@ def train(folder: Path, size: int, full_normaliser: bool) -> bytes:
 
 def nameless(model: bytes) -> bytes:
     """The trainer writes the rule file's path into the model; a path of this machine has no place there."""
-    from sentencepiece import sentencepiece_model_pb2 as protocol
-
     proto = protocol.ModelProto.FromString(model)
     proto.normalizer_spec.normalization_rule_tsv = ""
     return proto.SerializeToString()

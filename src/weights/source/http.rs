@@ -140,8 +140,11 @@ mod tests {
     use std::io::Write;
     use std::net::TcpListener;
 
+    /// Makes status, headers and body for the first and last byte asked for.
+    type Answer = fn(Option<(usize, usize)>) -> (String, Vec<u8>);
+
     /// Serves the bytes 0..100 as `/m/x` by answering each request with `answer(range)`; everything else is 404.
-    fn serve(answer: fn(Option<(usize, usize)>) -> (String, Vec<u8>)) -> String {
+    fn serve(answer: Answer) -> String {
         let listener = TcpListener::bind("127.0.0.1:0").unwrap();
         let base = format!("http://{}/m", listener.local_addr().unwrap());
         std::thread::spawn(move || {
@@ -192,7 +195,7 @@ mod tests {
 
     #[test]
     fn servers_with_and_without_ranges_read_alike() {
-        for server in [ranges, whole] {
+        for server in [ranges as Answer, whole] {
             let base = serve(server);
             let url = address(&base, "x");
             assert_eq!(read(&url, 100).unwrap(), file());
@@ -223,7 +226,7 @@ mod tests {
 
     #[test]
     fn lying_servers_are_found_out() {
-        let error = |answer, range| read_range(&address(&serve(answer), "x"), range).unwrap_err().to_string();
+        let error = |answer: Answer, range| read_range(&address(&serve(answer), "x"), range).unwrap_err().to_string();
         let short = |_| ("206 Partial\r\nContent-Range: bytes 0-9/100\r\nConnection: close".into(), vec![0; 3]);
         assert!(error(short, 0..10).ends_with("/m/x: ended after 3 of 10 bytes"));
         let elsewhere = |_| ("206 Partial\r\nContent-Range: bytes 5-9/100\r\nContent-Length: 5".into(), vec![0; 5]);

@@ -1,0 +1,19 @@
+//! No compression: every sublayer computes on every row.
+
+use super::{BlockInput, BlockRows, Policy};
+use crate::Result;
+use crate::graph::Graph;
+
+/// The policy that leaves everything as it is.
+#[derive(Clone, Copy, Debug, Default)]
+pub struct Dense;
+
+impl Policy for Dense {
+    fn name(&self) -> &'static str {
+        "dense"
+    }
+
+    fn block(&self, _graph: &mut Graph, _at: BlockInput) -> Result<BlockRows> {
+        Ok(BlockRows::default())
+    }
+}

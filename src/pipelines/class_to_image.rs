@@ -1,0 +1,116 @@
+//! Class-conditional pictures (diffusers `DiTPipeline`).
+
+use std::sync::Arc;
+
+use super::denoise::{Latents, Run, Start};
+use super::folder::{LoadOptions, ModelFolder, Progress, upload};
+use super::request::{Compress, Request};
+use crate::gpu::Gpu;
+use crate::graph::Store;
+use crate::kernels::Guidance;
+use crate::models::Loader;
+use crate::models::autoencoder_kl::AutoencoderKl;
+use crate::models::dit::{Config, DiT};
+use crate::models::patch_embed::POSITIONS;
+use crate::rng::Generator;
+use crate::weights::Source;
+use crate::{Error, Result, Tensor};
+
+pub(super) const CLASS: &str = "DiTPipeline";
+/// The label that stands for "no class" in diffusers' pipeline, whatever the number of classes.
+const NULL_LABEL: u32 = 1000;
+
+/// A loaded class-to-image model.
+#[derive(Debug)]
+pub struct ClassToImage {
+    gpu: Gpu,
+    folder: ModelFolder,
+    store: Store,
+    transformer: DiT,
+    vae: Arc<AutoencoderKl>,
+}
+
+impl ClassToImage {
+    /// Loads a folder whose pipeline is `DiTPipeline`.
+    pub async fn load(
+        gpu: &Gpu,
+        source: Source,
+        options: LoadOptions,
+        progress: impl FnMut(Progress<'_>),
+    ) -> Result<Self> {
+        Self::from_folder(gpu, &ModelFolder::open(source).await?, options, progress).await
+    }
+
+    pub(super) async fn from_folder(
+        gpu: &Gpu,
+        folder: &ModelFolder,
+        options: LoadOptions,
+        progress: impl FnMut(Progress<'_>),
+    ) -> Result<Self> {
+        folder.scheduler(None).await?;
+        let (transformer, transformer_loader) = Self::transformer(folder, options).await?;
+        let (vae, vae_loader) = folder.vae().await?;
+        let loaders = [("transformer", &transformer_loader), ("vae", &vae_loader)];
+        let store = upload(gpu, &loaders, progress).await?;
+        Ok(Self { gpu: gpu.clone(), folder: folder.clone(), store, transformer, vae: Arc::new(vae) })
+    }
+
+    /// The transformer and what it would load.
+    pub async fn transformer(folder: &ModelFolder, options: LoadOptions) -> Result<(DiT, Loader)> {
+        let config = Config::read(folder.config("transformer").await?)?;
+        let unused = |name: &str| name == "pos_embed.pos_embed" || name.ends_with(".router.weight");
+        folder.build("transformer", options.dtype, unused, |scope| DiT::load(config, scope)).await
+    }
+
+    /// Prepares a run.
+    pub async fn prepare(&self, request: &Request) -> Result<Run> {
+        let config = &self.transformer.config;
+        let Some(class) = request.class else {
+            return Err(Error::Usage("this model draws classes: give --class N, not a prompt".into()));
+        };
+        if request.prompt.is_some() || request.prompt_ids.is_some() || request.prompt_embeds.is_some() {
+            return Err(Error::Usage("this model draws classes and takes no prompt: give --class N alone".into()));
+        }
+        if class as usize > config.classes {
+            let reason = format!("there is no class {class}: this model has 0 … {}", config.classes - 1);
+            return Err(Error::Usage(reason));
+        }
+        let guidance = Some(request.guidance.unwrap_or(4.0)).filter(|&scale| scale > 1.0);
+        if guidance.is_some() && (NULL_LABEL as usize) > config.classes {
+            let reason = format!(
+                "guidance needs label {NULL_LABEL}, this model has {} classes: give --guidance 1",
+                config.classes
+            );
+            return Err(Error::Usage(reason));
+        }
+        let scheduler = self.folder.scheduler(request.scheduler.as_deref()).await?;
+        // diffusers' DiTPipeline neither scales its first noise by the initial sigma, nor steps from the unscaled sample.
+        // Only Euler tells the difference; its pictures come out as diffusers' do.
+        let schedule = scheduler.schedule(request.steps.unwrap_or(50))?.from_scaled_input();
+
+        let mut generator = Generator::manual_seed(request.seed);
+        let factor = self.vae.config.scale_factor();
+        let latent = request.latent_size(config.sample_size, factor)?;
+        let grid = self.transformer.patch_embed.grid(latent)?;
+        let start = request.noise(&mut generator, config.in_channels, latent, 1.0)?;
+        let count = start.shape[0];
+
+        let mut store = self.store.clone();
+        let mut labels = vec![class; count];
+        if guidance.is_some() {
+            labels.resize(2 * count, NULL_LABEL);
+        }
+        for (name, rows) in self.transformer.classes(&labels).await? {
+            store.insert(&self.gpu, &name, &rows).await?;
+        }
+        let positions: Tensor = self.transformer.patch_embed.positions(grid)?;
+        store.insert(&self.gpu, POSITIONS, &positions).await?;
+
+        let draws_per_sample = if guidance.is_some() { 2 } else { 1 };
+        let latents = Latents { start, generator, draws_per_sample };
+        let (gpu, vae, order) = (&self.gpu, self.vae.clone(), Guidance::CondFirst);
+        let policy = request.compress.unwrap_or(Compress::Dense).policy()?;
+        let start = Start { gpu, store, vae, schedule, guidance, order, latents };
+        Run::new(start, policy.as_ref(), |graph, noisy, policy| self.transformer.forward(graph, noisy, policy)).await
+    }
+}

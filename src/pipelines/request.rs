@@ -1,0 +1,152 @@
+//! What a caller asks for.
+
+use std::str::FromStr;
+
+use crate::rng::Generator;
+use crate::{Error, Result, Tensor};
+
+/// One request. Fields left at their default take the pipeline's own defaults, which are diffusers'.
+#[derive(Clone, Debug, Default)]
+pub struct Request {
+    /// The prompt, for text-to-image.
+    pub prompt: Option<String>,
+    /// What guidance steers away from; none: the empty prompt.
+    pub negative: Option<String>,
+    /// The class, for class-to-image.
+    pub class: Option<u32>,
+    /// Denoising steps.
+    pub steps: Option<usize>,
+    /// Classifier-free guidance scale; 1 and below turn guidance off.
+    pub guidance: Option<f32>,
+    /// Seed of torch's CPU generator.
+    pub seed: u64,
+    /// Width and height in pixels.
+    pub size: Option<[usize; 2]>,
+    /// Pictures, drawn as one batch from one generator.
+    pub count: Option<usize>,
+    /// Another scheduler than the folder's, over the folder's config.
+    pub scheduler: Option<String>,
+    /// Tokens that a prompt is padded or cut to.
+    pub max_length: Option<usize>,
+    /// Compression policy; none: what the checkpoint was made for.
+    pub compress: Option<Compress>,
+    /// Starting noise `[B, C, h, w]`, before any scaling by the scheduler's initial sigma, instead of the seed's.
+    pub init_latents: Option<Tensor>,
+    /// Token ids instead of a prompt.
+    pub prompt_ids: Option<Ids>,
+    /// Text embeddings instead of a prompt.
+    pub prompt_embeds: Option<Embeds>,
+}
+
+/// Token ids and mask, each `[S]`, of the prompt and of the negative prompt.
+#[derive(Clone, Debug)]
+pub struct Ids {
+    /// The prompt's ids.
+    pub ids: Vec<u32>,
+    /// 1 where a token counts.
+    pub mask: Vec<u32>,
+    /// The same of the negative prompt.
+    pub negative: Option<(Vec<u32>, Vec<u32>)>,
+}
+
+/// Text embeddings `[1, S, D]` and mask `[1, S]`, of the prompt and of the negative prompt.
+#[derive(Clone, Debug)]
+pub struct Embeds {
+    /// The prompt's embeddings.
+    pub embeds: Tensor,
+    /// 1 where a token counts.
+    pub mask: Vec<u32>,
+    /// The same of the negative prompt.
+    pub negative: Option<(Tensor, Vec<u32>)>,
+}
+
+/// A compression policy by name.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Compress {
+    /// Every token through every layer.
+    Dense,
+    /// Learned routing.
+    Diffcr,
+    /// Learned routing at one ratio throughout.
+    Mod,
+    /// Training-free merging in two stages.
+    Sdtm,
+    /// Training-free merging.
+    Tome,
+}
+
+impl Compress {
+    /// The policy, where this version has it.
+    pub fn policy(self) -> Result<Box<dyn crate::compress::Policy>> {
+        match self {
+            Self::Dense => Ok(Box::new(crate::compress::Dense)),
+            other => {
+                Err(Error::Usage(format!("the policy {other:?} is not in this version, which computes dense only")))
+            }
+        }
+    }
+}
+
+impl FromStr for Compress {
+    type Err = Error;
+
+    fn from_str(name: &str) -> Result<Self> {
+        match name {
+            "dense" => Ok(Self::Dense),
+            "diffcr" => Ok(Self::Diffcr),
+            "mod" => Ok(Self::Mod),
+            "sdtm" => Ok(Self::Sdtm),
+            "tome" => Ok(Self::Tome),
+            _ => Err(Error::Usage(format!("no policy {name:?}: there are dense, diffcr, mod, sdtm, tome"))),
+        }
+    }
+}
+
+impl Request {
+    /// Latent height and width. `sample_size` is the trained latent's side, `factor` the VAE's pixels per latent pixel.
+    pub(super) fn latent_size(&self, sample_size: usize, factor: usize) -> Result<[usize; 2]> {
+        let given = self.init_latents.as_ref().map(|latents| latents.shape.as_slice());
+        match (self.size, given) {
+            (None, None) => Ok([sample_size, sample_size]),
+            (None, Some(&[_, _, height, width])) => Ok([height, width]),
+            (None, Some(shape)) => {
+                Err(Error::Usage(format!("latents {shape:?} should be [batch, channels, height, width]")))
+            }
+            (Some([width, height]), _) if width == 0 || height == 0 || width % factor != 0 || height % factor != 0 => {
+                Err(Error::Usage(format!("a size of {width}x{height} is not divisible by the VAE's factor {factor}")))
+            }
+            (Some([width, height]), _) => Ok([height / factor, width / factor]),
+        }
+    }
+
+    /// The starting noise `[L, C, h, w]`, given or drawn, times `sigma`.
+    pub(super) fn noise(
+        &self,
+        generator: &mut Generator,
+        channels: usize,
+        [height, width]: [usize; 2],
+        sigma: f32,
+    ) -> Result<Tensor> {
+        let count = self.count.unwrap_or(1);
+        let mut noise = match &self.init_latents {
+            Some(given) => {
+                let batch = given.shape.first().copied().unwrap_or(0);
+                let expected = [self.count.unwrap_or(batch), channels, height, width];
+                if given.shape != expected || batch == 0 {
+                    let reason = format!("the latents given are {:?}, this request needs {expected:?}", given.shape);
+                    return Err(Error::Usage(reason));
+                }
+                given.clone()
+            }
+            None if count == 0 => return Err(Error::Usage("a count of 0 asks for no picture".into())),
+            None => {
+                let shape = [count, channels, height, width];
+                Tensor::new(&shape, generator.randn(shape.iter().product()))?
+            }
+        };
+        if let crate::tensor::Data::F32(values) = &mut noise.data {
+            values.iter_mut().for_each(|v| *v *= sigma);
+        }
+        Ok(noise)
+    }
+}

@@ -1,0 +1,272 @@
+//! Pictures from prompts (diffusers `PixArtAlphaPipeline`, `PixArtSigmaPipeline`).
+
+use std::sync::Arc;
+
+use super::denoise::{Latents, Run, Start};
+use super::folder::{LoadOptions, ModelFolder, Progress, upload};
+use super::request::{Compress, Embeds, Ids, Request};
+use crate::gpu::Gpu;
+use crate::graph::{Element, Graph, Memory, Plan, Store, ValueId};
+use crate::kernels::Guidance;
+use crate::models::Loader;
+use crate::models::autoencoder_kl::AutoencoderKl;
+use crate::models::patch_embed::POSITIONS;
+use crate::models::pixart::{Config, PixArt, TEXT_BIAS, Text};
+use crate::models::t5::{self, T5};
+use crate::rng::Generator;
+use crate::tokenizer::{Encoded, Tokenizer};
+use crate::weights::Source;
+use crate::{Error, Result, Tensor};
+
+pub(super) const CLASSES: [&str; 2] = ["PixArtAlphaPipeline", "PixArtSigmaPipeline"];
+/// Stored: the text encoder's output `[B, S, D]`.
+const PROMPT_EMBEDS: &str = "prompt_embeds";
+
+/// A loaded text-to-image model.
+#[derive(Debug)]
+pub struct TextToImage {
+    gpu: Gpu,
+    folder: ModelFolder,
+    store: Store,
+    tokenizer: Option<Tokenizer>,
+    text_encoder: Option<T5>,
+    transformer: PixArt,
+    vae: Arc<AutoencoderKl>,
+    /// Tokens that a prompt is padded or cut to.
+    max_length: usize,
+}
+
+/// Embedded text of the whole batch, trimmed to the tokens that count.
+struct Conditioning {
+    text: Text,
+    /// 0 or −10000, `[B, S]`.
+    bias: Tensor,
+    from: Origin,
+    warnings: Vec<String>,
+}
+
+enum Origin {
+    /// `[B][S]` ids and masks, for the text encoder.
+    Ids(Vec<Vec<u32>>, Vec<Vec<u32>>),
+    /// `[B, S, D]`.
+    Embeds(Tensor),
+}
+
+impl TextToImage {
+    /// Loads a folder whose pipeline is `PixArtAlphaPipeline` or `PixArtSigmaPipeline`. Tokeniser and text encoder may be
+    /// missing; requests must then bring ids or embeddings.
+    pub async fn load(
+        gpu: &Gpu,
+        source: Source,
+        options: LoadOptions,
+        progress: impl FnMut(Progress<'_>),
+    ) -> Result<Self> {
+        Self::from_folder(gpu, &ModelFolder::open(source).await?, options, progress).await
+    }
+
+    pub(super) async fn from_folder(
+        gpu: &Gpu,
+        folder: &ModelFolder,
+        options: LoadOptions,
+        progress: impl FnMut(Progress<'_>),
+    ) -> Result<Self> {
+        folder.scheduler(None).await?;
+        let tokenizer = match folder.has("tokenizer").await? {
+            true => Some(Tokenizer::load(&folder.source, "tokenizer").await?),
+            false => None,
+        };
+        let (transformer, transformer_loader) = Self::transformer(folder, options).await?;
+        let (vae, vae_loader) = folder.vae().await?;
+        let (text_encoder, text_loader) = Self::text_encoder(folder, options).await?.unzip();
+        let mut loaders = vec![("transformer", &transformer_loader), ("vae", &vae_loader)];
+        loaders.extend(text_loader.iter().map(|loader| ("text_encoder", loader)));
+        let store = upload(gpu, &loaders, progress).await?;
+        let max_length = if folder.pipeline == "PixArtAlphaPipeline" { 120 } else { 300 };
+        let (gpu, folder, vae) = (gpu.clone(), folder.clone(), Arc::new(vae));
+        Ok(Self { gpu, folder, store, tokenizer, text_encoder, transformer, vae, max_length })
+    }
+
+    /// The transformer and what it would load.
+    pub async fn transformer(folder: &ModelFolder, options: LoadOptions) -> Result<(PixArt, Loader)> {
+        let config = Config::read(folder.config("transformer").await?)?;
+        let unused = |name: &str| name == "pos_embed.pos_embed" || name.ends_with(".router.weight");
+        folder.build("transformer", options.dtype, unused, |scope| PixArt::load(config, scope)).await
+    }
+
+    /// The text encoder, where the folder has one, and what it would load.
+    pub async fn text_encoder(folder: &ModelFolder, options: LoadOptions) -> Result<Option<(T5, Loader)>> {
+        if !folder.has("text_encoder").await? {
+            return Ok(None);
+        }
+        let config = t5::Config::read(folder.config("text_encoder").await?)?;
+        Ok(Some(folder.build("text_encoder", options.dtype, T5::unused, |scope| T5::load(config, scope)).await?))
+    }
+
+    /// Prepares a run: encodes the text, and computes once what no step changes.
+    pub async fn prepare(&self, request: &Request) -> Result<Run> {
+        if request.class.is_some() {
+            return Err(Error::Usage("this model draws prompts: give a prompt, not --class".into()));
+        }
+        let config = &self.transformer.config;
+        let guidance = Some(request.guidance.unwrap_or(4.5)).filter(|&scale| scale > 1.0);
+        let scheduler = self.folder.scheduler(request.scheduler.as_deref()).await?;
+        let mut schedule = scheduler.schedule(request.steps.unwrap_or(20))?;
+        let one_step = schedule.steps.len() == 1 && scheduler.class() != "DPMSolverMultistepScheduler";
+        if one_step && self.folder.pipeline == "PixArtAlphaPipeline" {
+            // diffusers' PixArt-α then decodes the predicted sample instead of the stepped one (and fails with DPM-Solver).
+            schedule = schedule.predicted();
+        }
+
+        let mut generator = Generator::manual_seed(request.seed);
+        let factor = self.vae.config.scale_factor();
+        let latent @ [height, width] = request.latent_size(config.sample_size, factor)?;
+        let grid = self.transformer.patch_embed.grid(latent)?;
+        let start = request.noise(&mut generator, config.in_channels, latent, schedule.init_noise_sigma)?;
+
+        let mut conditioning = self.conditioning(request, guidance.is_some(), start.shape[0])?;
+        let warnings = std::mem::take(&mut conditioning.warnings);
+        let text = conditioning.text;
+        let mut store = self.store.clone();
+        let gpu = &self.gpu;
+        store.insert(gpu, POSITIONS, &self.transformer.patch_embed.positions(grid)?).await?;
+        for (name, tensor) in self.transformer.size_inputs(height * factor, width * factor)? {
+            store.insert(gpu, &name, &tensor).await?;
+        }
+        self.encode_text(&mut store, conditioning).await?;
+
+        let latents = Latents { start, generator, draws_per_sample: 1 };
+        let (vae, order) = (self.vae.clone(), Guidance::UncondFirst);
+        let policy = request.compress.unwrap_or(Compress::Dense).policy()?;
+        let start = Start { gpu, store, vae, schedule, guidance, order, latents };
+        let forward = |graph: &mut Graph, noisy, policy: &dyn crate::compress::Policy| {
+            self.transformer.forward(graph, noisy, text, policy)
+        };
+        let mut run = Run::new(start, policy.as_ref(), forward).await?;
+        run.warnings = warnings;
+        Ok(run)
+    }
+
+    /// Runs the text encoder (unless embeddings were given) and the part of the transformer that sees text alone.
+    async fn encode_text(&self, store: &mut Store, conditioning: Conditioning) -> Result<()> {
+        let (gpu, text) = (&self.gpu, conditioning.text);
+        let mut graph = Graph::new();
+        let embeds: ValueId = match conditioning.from {
+            Origin::Embeds(embeds) => {
+                store.insert(gpu, PROMPT_EMBEDS, &embeds).await?;
+                graph.stored(PROMPT_EMBEDS, &embeds.shape, Element::F32)
+            }
+            Origin::Ids(ids, mask) => {
+                let encoder = self.text_encoder.as_ref().ok_or_else(|| {
+                    Error::Usage("this model folder has no text encoder: give --prompt-embeds".into())
+                })?;
+                for (name, tensor) in encoder.inputs(&ids, &mask).await? {
+                    store.insert(gpu, name, &tensor).await?;
+                }
+                let embeds = encoder.forward(&mut graph, text.batch, text.length)?;
+                graph.keep(embeds, PROMPT_EMBEDS);
+                embeds
+            }
+        };
+        store.insert(gpu, TEXT_BIAS, &conditioning.bias).await?;
+        self.transformer.prepare(&mut graph, embeds)?;
+        store.allocate_missing(gpu, &graph).await?;
+        let plan = Plan::compile(gpu, &graph, store, Memory::Shared).await?;
+        let mut encoder = gpu.encoder();
+        plan.recording.encode(&mut encoder);
+        gpu.submit(encoder);
+        gpu.check()
+    }
+
+    /// The text of the batch: negative prompts first, then prompts, each once per picture.
+    fn conditioning(&self, request: &Request, guided: bool, count: usize) -> Result<Conditioning> {
+        let mut warnings = Vec::new();
+        if let Some(Embeds { embeds, mask, negative }) = &request.prompt_embeds {
+            let mut parts = vec![(embeds, mask)];
+            if guided {
+                let missing = || Error::Usage("guidance needs negative_prompt_embeds beside prompt_embeds".into());
+                let (embeds, mask) = negative.as_ref().ok_or_else(missing)?;
+                parts.insert(0, (embeds, mask));
+            }
+            return self.from_embeds(&parts, count);
+        }
+        let (ids, masks) = match &request.prompt_ids {
+            Some(Ids { ids, mask, negative }) => {
+                let mut all = vec![(ids.clone(), mask.clone())];
+                if guided {
+                    let missing = || Error::Usage("guidance needs negative_input_ids beside input_ids".into());
+                    all.insert(0, negative.clone().ok_or_else(missing)?);
+                }
+                all.into_iter().unzip()
+            }
+            None => {
+                let Some(prompt) = &request.prompt else {
+                    return Err(Error::Usage("this model draws prompts: give one".into()));
+                };
+                let max_length = request.max_length.unwrap_or(self.max_length);
+                let mut all = vec![self.tokens(prompt, max_length, &mut warnings)?];
+                if guided {
+                    all.insert(0, self.tokens(request.negative.as_deref().unwrap_or(""), max_length, &mut warnings)?);
+                }
+                all.into_iter().map(|encoded| (encoded.ids, encoded.mask)).unzip()
+            }
+        };
+        let (mut ids, mut masks): (Vec<Vec<u32>>, Vec<Vec<u32>>) = (ids, masks);
+        if ids.iter().zip(&masks).any(|(i, m)| i.len() != ids[0].len() || m.len() != i.len()) {
+            return Err(Error::Usage("token ids and masks must all have one length".into()));
+        }
+        let length = counted(&masks);
+        ids.iter_mut().chain(&mut masks).for_each(|row| row.truncate(length));
+        let repeat = |rows: &[Vec<u32>]| rows.iter().flat_map(|row| vec![row.clone(); count]).collect::<Vec<_>>();
+        let (ids, masks) = (repeat(&ids), repeat(&masks));
+        let text = Text { batch: ids.len(), length };
+        Ok(Conditioning { text, bias: bias(&masks)?, from: Origin::Ids(ids, masks), warnings })
+    }
+
+    fn from_embeds(&self, parts: &[(&Tensor, &Vec<u32>)], count: usize) -> Result<Conditioning> {
+        let width = self.transformer.config.text_width();
+        for (embeds, mask) in parts {
+            let expected = [1, parts[0].1.len(), width];
+            if embeds.shape != expected || mask.len() != expected[1] {
+                let (shape, mask) = (&embeds.shape, mask.len());
+                let reason = format!("prompt_embeds {shape:?} with a mask of {mask}: expected {expected:?}");
+                return Err(Error::Usage(reason));
+            }
+        }
+        let mut masks: Vec<Vec<u32>> = parts.iter().flat_map(|(_, mask)| vec![(*mask).clone(); count]).collect();
+        let length = counted(&masks);
+        masks.iter_mut().for_each(|mask| mask.truncate(length));
+        let rows = parts.iter().flat_map(|(embeds, _)| vec![&embeds.f32()[..length * width]; count]);
+        let embeds = Tensor::new(&[masks.len(), length, width], rows.collect::<Vec<_>>().concat())?;
+        let text = Text { batch: masks.len(), length };
+        Ok(Conditioning { text, bias: bias(&masks)?, from: Origin::Embeds(embeds), warnings: Vec::new() })
+    }
+
+    /// A prompt's tokens. diffusers lower-cases and strips it first.
+    fn tokens(&self, prompt: &str, max_length: usize, warnings: &mut Vec<String>) -> Result<Encoded> {
+        let missing =
+            || Error::Usage("this model folder has no tokeniser: give --prompt-ids or --prompt-embeds".into());
+        let tokenizer = self.tokenizer.as_ref().ok_or_else(missing)?;
+        let encoded = tokenizer.encode(prompt.to_lowercase().trim(), max_length)?;
+        if let Some(cut) = &encoded.truncated {
+            warnings.push(format!("the prompt is longer than {max_length} tokens; this was cut off: {cut:?}"));
+        }
+        Ok(encoded)
+    }
+}
+
+/// Tokens up to the last that counts in any row. Those after it weigh exactly nothing in every softmax, so leaving
+/// them out changes no number.
+fn counted(masks: &[Vec<u32>]) -> usize {
+    let last = |mask: &Vec<u32>| mask.iter().rposition(|&m| m != 0).map_or(0, |i| i + 1);
+    match masks.iter().map(last).min() {
+        // A row without any token attends evenly to all of them, masked ones too.
+        Some(0) | None => masks.first().map_or(0, Vec::len),
+        Some(_) => masks.iter().map(last).max().unwrap_or(0),
+    }
+}
+
+/// diffusers' mask as a bias: 0 where a token counts, −10000 where not.
+fn bias(masks: &[Vec<u32>]) -> Result<Tensor> {
+    let values = masks.concat().into_iter().map(|m| if m == 0 { -10_000.0 } else { 0.0 }).collect();
+    Tensor::new(&[masks.len(), masks.first().map_or(0, Vec::len)], values)
+}

@@ -1,0 +1,269 @@
+//! A scheduler is a table. From its config and a number of steps follows one [`Step`] per model call: a timestep and the
+//! coefficients of an update that is the same for all schedulers, so that one kernel runs them all.
+//!
+//! Which numbers these are is diffusers' to say, down to where it rounds to f32; each file names its original. Fields of
+//! a config are honoured or refused by name, never ignored. What is not linear in sample and output (dynamic
+//! thresholding, a predicted variance) is refused.
+
+mod betas;
+mod config;
+mod ddim;
+mod ddpm;
+mod dpm_solver;
+mod dpm_update;
+mod euler;
+mod flow_match;
+mod json;
+mod numpy;
+mod prediction;
+mod sigmas;
+mod timesteps;
+
+use std::fmt::Debug;
+
+use serde_json::Value;
+
+pub use self::json::parse;
+use self::{ddim::Ddim, ddpm::Ddpm, dpm_solver::DpmSolver, euler::Euler, flow_match::FlowMatch};
+use crate::{Error, Result};
+
+/// One step: what the model is asked, and how sample x and (guided) model output g make the next sample x'.
+///
+/// ```text
+/// model input = input_scale·x
+/// m  = clamp(convert_sample·x + convert_output·g, −clip, clip)
+/// x' = sample·x + output·g + current·m + previous[0]·m₋₁ + previous[1]·m₋₂ + noise·z
+/// ```
+///
+/// m is what the model's output says the image is (the noise, for the two dpmsolver algorithms without `++`); m₋₁ and
+/// m₋₂ are those of the last two steps, any finite value where there was none; z is standard normal.
+#[repr(C)]
+#[derive(Clone, Copy, Debug, PartialEq, bytemuck::Pod, bytemuck::Zeroable)]
+pub struct Step {
+    /// Which timestep the model is told, in training timesteps.
+    pub timestep: f32,
+    /// What the sample is scaled by before the model sees it.
+    pub input_scale: f32,
+    /// x in m.
+    pub convert_sample: f32,
+    /// g in m.
+    pub convert_output: f32,
+    /// The largest magnitude of m; `f32::MAX` where it is not clamped.
+    pub clip: f32,
+    /// x in x'.
+    pub sample: f32,
+    /// g in x'.
+    pub output: f32,
+    /// m in x'.
+    pub current: f32,
+    /// m₋₁ and m₋₂ in x'.
+    pub previous: [f32; 2],
+    /// z in x'.
+    pub noise: f32,
+    /// Left to the caller, who may complete the row with what else the kernel is told. 64 bytes in all, the stride of an
+    /// array in a uniform buffer.
+    pub _free: [f32; 4],
+    /// 1 where z is drawn, else 0. Some schedulers draw where `noise` is zero: the generator advances all the same.
+    pub draws: u32,
+}
+
+impl Step {
+    /// A step at `timestep` that shows the model x as it is, and whose remaining coefficients are zero.
+    fn at(timestep: f32) -> Self {
+        Self { timestep, input_scale: 1.0, clip: f32::MAX, ..bytemuck::Zeroable::zeroed() }
+    }
+
+    /// Whether z is drawn.
+    pub fn draws_noise(&self) -> bool {
+        self.draws != 0
+    }
+
+    /// The update of one element: x' and m from x, g, [m₋₁, m₋₂] and z. The reference of the kernel.
+    pub fn apply(&self, x: f32, g: f32, previous: [f32; 2], z: f32) -> (f32, f32) {
+        let m = (self.convert_sample * x + self.convert_output * g).clamp(-self.clip, self.clip);
+        let history = self.previous[0] * previous[0] + self.previous[1] * previous[1];
+        (self.sample * x + self.output * g + self.current * m + history + self.noise * z, m)
+    }
+
+    fn is_finite(&self) -> bool {
+        let Self { timestep, input_scale, convert_sample, convert_output, clip, sample, output, current, .. } = *self;
+        [timestep, input_scale, convert_sample, convert_output, clip, sample, output, current]
+            .into_iter()
+            .chain(self.previous)
+            .chain([self.noise])
+            .all(f32::is_finite)
+    }
+}
+
+/// All steps of a run.
+#[derive(Clone, Debug, PartialEq)]
+pub struct Schedule {
+    /// One per model call, the noisiest first. For some counts diffusers makes one more than it was asked for.
+    pub steps: Vec<Step>,
+    /// What standard normal noise is multiplied by to make the first sample.
+    pub init_noise_sigma: f32,
+}
+
+impl Schedule {
+    /// The schedule, if all its numbers are finite. Where they are not, diffusers' samples are not either.
+    fn new(class: &str, steps: Vec<Step>, init_noise_sigma: f32) -> Result<Self> {
+        match steps.iter().position(|step| !step.is_finite()) {
+            Some(index) => Err(Error::Usage(format!(
+                "{class} has no finite step {index} of {} (timestep {}) with this config",
+                steps.len(),
+                steps[index].timestep
+            ))),
+            None => Ok(Self { steps, init_noise_sigma }),
+        }
+    }
+
+    /// The same schedule with every step's prediction in place of its sample: x' = m.
+    pub fn predicted(mut self) -> Self {
+        for step in &mut self.steps {
+            (step.sample, step.output, step.current, step.previous, step.noise) = (0.0, 0.0, 1.0, [0.0; 2], 0.0);
+        }
+        self
+    }
+
+    /// The same schedule for a loop that steps from the model's scaled input instead of from the sample.
+    pub fn from_scaled_input(mut self) -> Self {
+        for step in &mut self.steps {
+            step.sample *= step.input_scale;
+            step.convert_sample *= step.input_scale;
+        }
+        self
+    }
+
+    /// How many steps draw noise; which ones, [`Step::draws_noise`] says. In diffusers they draw in order, one tensor of
+    /// the model output's shape each, from the generator that drew the initial noise.
+    pub fn draws_noise(&self) -> usize {
+        self.steps.iter().filter(|step| step.draws_noise()).count()
+    }
+}
+
+/// A way from noise to image.
+pub trait Scheduler: Debug + Send + Sync {
+    /// Its class in diffusers.
+    fn class(&self) -> &'static str;
+
+    /// Its table for a run of `steps` steps.
+    fn schedule(&self, steps: usize) -> Result<Schedule>;
+
+    /// How many timesteps the model was trained with.
+    fn train_timesteps(&self) -> usize;
+}
+
+/// Reads a scheduler of one class from a config, of this class or another.
+type Read = fn(&str, &Value) -> Result<Box<dyn Scheduler>>;
+
+/// Names for the command line, the class in diffusers, and how it is read.
+const SCHEDULERS: [(&[&str], &str, Read); 5] = [
+    (&["ddim"], ddim::CLASS, |file, json| Ok(Box::new(Ddim::read(file, json)?))),
+    (&["ddpm"], ddpm::CLASS, |file, json| Ok(Box::new(Ddpm::read(file, json)?))),
+    (&["dpm-solver++", "dpm"], dpm_solver::CLASS, |file, json| Ok(Box::new(DpmSolver::read(file, json)?))),
+    (&["euler"], euler::CLASS, |file, json| Ok(Box::new(Euler::read(file, json)?))),
+    (&["flow-match"], flow_match::CLASS, |file, json| Ok(Box::new(FlowMatch::read(file, json)?))),
+];
+
+/// The scheduler that `json`, the content of `file`, describes by its `_class_name`.
+pub fn from_config(file: &str, json: &Value) -> Result<Box<dyn Scheduler>> {
+    let class = json.get("_class_name").unwrap_or(&Value::Null);
+    match SCHEDULERS.iter().find(|(_, known, _)| class == known) {
+        Some((_, _, read)) => read(file, json),
+        None => {
+            let known = SCHEDULERS.map(|(_, class, _)| class).join(", ");
+            Err(Error::config(file, format!("_class_name = {class}: the schedulers here are {known}")))
+        }
+    }
+}
+
+/// The scheduler called `name` over the config `json` of another, as `X.from_config(pipe.scheduler.config)` of
+/// diffusers: fields of the same name are carried over, the rest are X's defaults.
+pub fn named(name: &str, file: &str, json: &Value) -> Result<Box<dyn Scheduler>> {
+    match SCHEDULERS.iter().find(|(names, class, _)| names.contains(&name) || *class == name) {
+        Some((_, _, read)) => read(file, json),
+        None => {
+            let known: Vec<_> = SCHEDULERS.iter().flat_map(|(names, ..)| names.iter().copied()).collect();
+            Err(Error::Usage(format!("no scheduler {name}: there are {}", known.join(", "))))
+        }
+    }
+}
+
+/// The most steps of a scheduler that can make more than the model was trained with; more is a slip of the keyboard.
+const MOST_STEPS: usize = 100_000;
+
+/// Refuses a number of steps that `class` cannot make.
+fn check_steps(class: &str, steps: usize, most: usize) -> Result<()> {
+    match steps {
+        0 => Err(Error::Usage(format!("{class} needs at least one step"))),
+        _ if steps > most => Err(Error::Usage(format!("{class} can make at most {most} steps, not {steps}"))),
+        _ => Ok(()),
+    }
+}
+
+/// The error for a timestep that the model was not trained with.
+fn beyond_training(class: &str, timestep: i64, train: usize) -> Error {
+    Error::Usage(format!("{class} would step to timestep {timestep}; the model was trained with 0 … {}", train - 1))
+}
+
+#[cfg(test)]
+mod tests {
+    use serde_json::json;
+
+    use super::*;
+
+    #[test]
+    fn a_step_is_linear_but_for_its_clamp() {
+        let step = Step {
+            convert_sample: 2.0,
+            convert_output: -1.0,
+            clip: 1.5,
+            sample: 10.0,
+            output: 100.0,
+            current: 1000.0,
+            previous: [1e4, 1e5],
+            noise: 1e6,
+            ..Step::at(7.0)
+        };
+        assert_eq!(step.apply(1.0, 1.0, [2.0, 3.0], 4.0), (4_321_110.0, 1.0));
+        assert_eq!(step.apply(2.0, 1.0, [0.0; 2], 0.0), (1620.0, 1.5));
+        assert_eq!(size_of::<Step>(), 64);
+    }
+
+    #[test]
+    fn every_name_reads_every_config() {
+        for (_, class, _) in SCHEDULERS {
+            let json = json!({"_class_name": class, "_diffusers_version": "0.42.1"});
+            assert_eq!(from_config("c.json", &json).unwrap().class(), class);
+            for (names, other, _) in SCHEDULERS {
+                for name in names {
+                    let scheduler = named(name, "c.json", &json).unwrap();
+                    assert_eq!((scheduler.class(), scheduler.train_timesteps()), (other, 1000));
+                }
+            }
+        }
+    }
+
+    #[test]
+    fn the_unknown_is_refused_by_name() {
+        let refusal = |json| from_config("c.json", &json).unwrap_err().to_string();
+        assert!(
+            refusal(json!({"_class_name": "PNDMScheduler"})).starts_with("c.json: _class_name = \"PNDMScheduler\"")
+        );
+        assert!(refusal(json!({})).starts_with("c.json: _class_name = null"));
+        assert!(refusal(json!([])).starts_with("c.json: _class_name = null"));
+        assert!(named("heun", "c.json", &json!({})).unwrap_err().is_usage());
+        for (_, class, _) in SCHEDULERS {
+            let message = refusal(json!({"_class_name": class, "surprise": 1}));
+            assert_eq!(message, format!("c.json: surprise = 1: {class} has no such field"));
+        }
+    }
+
+    #[test]
+    fn no_steps_are_a_usage_error() {
+        for (names, ..) in SCHEDULERS {
+            let scheduler = named(names[0], "c.json", &json!({})).unwrap();
+            assert!(scheduler.schedule(0).unwrap_err().is_usage());
+        }
+    }
+}

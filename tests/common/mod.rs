@@ -1,0 +1,73 @@
+//! Reading the goldens that `training/goldens` writes, and comparing with them.
+#![allow(dead_code, reason = "each test binary uses its part")]
+#![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic, reason = "tests")]
+
+use std::collections::HashMap;
+use std::path::{Path, PathBuf};
+use std::sync::OnceLock;
+
+use foveate::tensor::{Tensor, relative_l2};
+use foveate::weights::{Checkpoint, Source, SourceType};
+use foveate::{Gpu, GpuOptions};
+use pollster::block_on;
+
+/// The adapter under test. A missing one fails the test.
+pub fn gpu() -> &'static Gpu {
+    static GPU: OnceLock<Gpu> = OnceLock::new();
+    GPU.get_or_init(|| block_on(Gpu::request(GpuOptions::default())).unwrap())
+}
+
+/// `tests/goldens/{name}`.
+pub fn golden(name: &str) -> PathBuf {
+    Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/goldens").join(name)
+}
+
+/// Every tensor of a safetensors file.
+pub struct Tensors(pub HashMap<String, Tensor>);
+
+impl Tensors {
+    pub fn read(file: &Path) -> Self {
+        let source = Source::Folder(file.parent().unwrap().to_owned());
+        let name = file.file_name().unwrap().to_str().unwrap();
+        block_on(async {
+            let checkpoint = Checkpoint::open_file(&source, name).await.unwrap();
+            let mut tensors = HashMap::new();
+            for (name, info) in checkpoint.tensors() {
+                let tensor = match info.dtype {
+                    SourceType::I32 | SourceType::I64 => {
+                        let values = checkpoint.read_i64(name).await.unwrap();
+                        Tensor::indices(&info.shape, values.into_iter().map(|v| v as u32).collect())
+                    }
+                    _ => Tensor::new(&info.shape, checkpoint.read_f32(name).await.unwrap()),
+                };
+                tensors.insert(name.to_owned(), tensor.unwrap());
+            }
+            Self(tensors)
+        })
+    }
+
+    pub fn get(&self, name: &str) -> &Tensor {
+        self.0.get(name).unwrap_or_else(|| panic!("the golden has no {name}"))
+    }
+}
+
+/// A golden's JSON.
+pub fn json(file: &Path) -> serde_json::Value {
+    serde_json::from_slice(&std::fs::read(file).unwrap()).unwrap()
+}
+
+/// Asserts that `found` is `expected` to `tolerance` (relative L2), and that the comparison can fail.
+pub fn close(what: &str, found: &[f32], expected: &[f32], tolerance: f64) {
+    let deviation = relative_l2(found, expected);
+    assert!(deviation <= tolerance, "{what}: relative L2 {deviation:.2e} > {tolerance:.0e}");
+    let mut swapped = expected.to_vec();
+    swapped.rotate_left(1);
+    let moves = relative_l2(&swapped, expected) > 2.0 * tolerance;
+    assert!(!moves || relative_l2(found, &swapped) > tolerance, "{what}: the comparison cannot fail");
+}
+
+/// The largest difference of any element.
+pub fn max_error(a: &[f32], b: &[f32]) -> f32 {
+    assert_eq!(a.len(), b.len());
+    a.iter().zip(b).map(|(x, y)| if (x - y).is_nan() { f32::INFINITY } else { (x - y).abs() }).fold(0.0, f32::max)
+}
