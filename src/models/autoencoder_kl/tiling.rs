@@ -142,11 +142,14 @@ mod tests {
 
     #[test]
     fn tiles_cover_an_axis_and_overlap_by_a_quarter() {
-        let tiles = Tiles { side: 8, input: 1, output: 1 };
-        assert_eq!(tiles.along(5), [0..5]);
-        assert_eq!(tiles.along(8), [0..8]); // diffusers would add 6..8
-        assert_eq!(tiles.along(9), [0..8, 6..9]);
-        assert_eq!(tiles.along(21), [0..8, 6..14, 12..20, 18..21]);
+        let along = |length| {
+            let tiles = Tiles { side: 8, input: 1, output: 1 }.along(length);
+            tiles.iter().map(|tile| (tile.start, tile.end)).collect::<Vec<_>>()
+        };
+        assert_eq!(along(5), [(0, 5)]);
+        assert_eq!(along(8), [(0, 8)]); // diffusers would add 6..8
+        assert_eq!(along(9), [(0, 8), (6, 9)]);
+        assert_eq!(along(21), [(0, 8), (6, 14), (12, 20), (18, 21)]);
     }
 
     #[test]
