@@ -53,3 +53,58 @@ fn lifetimes(graph: &Graph) -> Vec<Option<(usize, usize)>> {
     }
     lifetimes
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::graph::Element;
+    use crate::kernels::{Activation, activation, add};
+
+    /// x → a → b → c, and c + a.
+    fn chain() -> (Graph, [ValueId; 4]) {
+        let mut graph = Graph::new();
+        let x = graph.stored("x", &[64], Element::F32);
+        let mut step = |from| activation(&mut graph, from, Activation::Silu).unwrap();
+        let a = step(x);
+        let b = step(a);
+        let c = step(b);
+        let sum = add(&mut graph, c, a).unwrap();
+        (graph, [a, b, c, sum])
+    }
+
+    #[test]
+    fn values_alive_together_never_share() {
+        let (graph, _) = chain();
+        let layout = plan(&graph, true);
+        let lifetimes = lifetimes(&graph);
+        for i in 0..graph.values().len() {
+            for j in 0..i {
+                let (Some(a), Some(b)) = (lifetimes[i], lifetimes[j]) else { continue };
+                let together = a.0 <= b.1 && b.0 <= a.1;
+                assert!(!together || layout.slot_of[i] != layout.slot_of[j], "values {i} and {j} share");
+            }
+        }
+    }
+
+    #[test]
+    fn memory_is_used_again_and_not_for_stored_values() {
+        let (graph, [a, b, c, sum]) = chain();
+        let layout = plan(&graph, true);
+        let slot = |id: ValueId| layout.slot_of[id.0 as usize];
+        assert_eq!(layout.slot_of[0], None, "x is stored");
+        assert_eq!(slot(sum), slot(b), "b ended before the sum began");
+        assert_ne!(slot(a), slot(c));
+        assert_eq!(layout.slots.len(), 3);
+        assert_eq!(plan(&graph, false).slots.len(), 4, "without reuse each has its own");
+    }
+
+    #[test]
+    fn a_slot_grows_to_the_largest_value_in_it() {
+        let mut graph = Graph::new();
+        let small = graph.stored("small", &[4], Element::F32);
+        let large = graph.stored("large", &[4096], Element::F32);
+        activation(&mut graph, small, Activation::Silu).unwrap();
+        activation(&mut graph, large, Activation::Silu).unwrap();
+        assert_eq!(plan(&graph, true).slots, [4 * 4096]);
+    }
+}

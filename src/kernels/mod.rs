@@ -14,6 +14,7 @@ mod linear;
 mod norm;
 mod patchify;
 mod residual;
+mod rgba;
 mod rows;
 mod scheduler_step;
 #[cfg(test)]
@@ -31,6 +32,7 @@ pub use linear::{Linear, linear};
 pub use norm::{Modulation, Norm, NormKind, norm};
 pub use patchify::patchify;
 pub use residual::{Gate, residual};
+pub use rgba::{ROW_PIXELS, rgba};
 pub use rows::{NOTHING, ReadRows, WriteRows};
 pub use scheduler_step::{Guidance, SchedulerStep, scheduler_step, step_row};
 pub use timestep_embedding::{TimestepEmbedding, Timesteps, timestep_embedding};
@@ -50,6 +52,7 @@ pub static SHADERS: &[&Shader] = &[
     &norm::SHADER,
     &patchify::SHADER,
     &residual::SHADER,
+    &rgba::SHADER,
     &scheduler_step::SHADER,
     &timestep_embedding::SHADER,
     &unpatchify::SHADER,

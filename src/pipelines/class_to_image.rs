@@ -2,6 +2,7 @@
 
 use std::sync::Arc;
 
+use super::Pictures;
 use super::denoise::{Latents, Run, Start};
 use super::folder::{LoadOptions, ModelFolder, Progress, upload};
 use super::request::{Compress, Request};
@@ -60,6 +61,17 @@ impl ClassToImage {
         let config = Config::read(folder.config("transformer").await?)?;
         let unused = |name: &str| name == "pos_embed.pos_embed" || name.ends_with(".router.weight");
         folder.build("transformer", options.dtype, unused, |scope| DiT::load(config, scope)).await
+    }
+
+    /// As [`Self::prepare`], blocking: for native callers outside an executor.
+    #[cfg(not(target_arch = "wasm32"))]
+    pub fn start(&self, request: &Request) -> Result<Run> {
+        pollster::block_on(self.prepare(request))
+    }
+
+    /// The pictures of a request, all steps at once.
+    pub async fn generate(&self, request: &Request) -> Result<Pictures> {
+        self.prepare(request).await?.complete().await
     }
 
     /// Prepares a run.

@@ -2,6 +2,7 @@
 
 use std::sync::Arc;
 
+use super::Pictures;
 use super::denoise::{Latents, Run, Start};
 use super::folder::{LoadOptions, ModelFolder, Progress, upload};
 use super::request::{Compress, Embeds, Ids, Request};
@@ -100,6 +101,17 @@ impl TextToImage {
         }
         let config = t5::Config::read(folder.config("text_encoder").await?)?;
         Ok(Some(folder.build("text_encoder", options.dtype, T5::unused, |scope| T5::load(config, scope)).await?))
+    }
+
+    /// As [`Self::prepare`], blocking: for native callers outside an executor.
+    #[cfg(not(target_arch = "wasm32"))]
+    pub fn start(&self, request: &Request) -> Result<Run> {
+        pollster::block_on(self.prepare(request))
+    }
+
+    /// The pictures of a request, all steps at once.
+    pub async fn generate(&self, request: &Request) -> Result<Pictures> {
+        self.prepare(request).await?.complete().await
     }
 
     /// Prepares a run: encodes the text, and computes once what no step changes.
