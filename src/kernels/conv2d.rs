@@ -199,7 +199,7 @@ impl Op for Convolution {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::kernels::testing::{Case, gpu};
+    use crate::kernels::testing::Case;
 
     const SAME: Conv2d = Conv2d { weight: ValueId(0), bias: None, stride: 1, padding: [1; 4], upsample: false };
 
@@ -210,9 +210,7 @@ mod tests {
         let bias = bias.then(|| case.input("bias", &weight[..1]));
         let weight = case.weight("weight", &weight, format);
         conv2d(&mut case.graph, x, Conv2d { weight, bias, ..conv }).unwrap();
-        for class in [AdapterClass::Software, AdapterClass::Hardware] {
-            case.agrees_on(&gpu().with_caps(Caps { class, ..gpu().caps().clone() }), 2e-6);
-        }
+        case.agrees_on_every_class(2e-6);
     }
 
     #[test]
