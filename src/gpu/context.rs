@@ -40,7 +40,8 @@ pub async fn adapters() -> Vec<Caps> {
     adapters.iter().map(|a| Caps::of(&a.get_info(), a.features(), &a.limits())).collect()
 }
 
-const INSTALL_HINT: &str = "install a Vulkan driver (Debian/Ubuntu: apt-get install mesa-vulkan-drivers libvulkan1 \
+/// What to do where no adapter is found.
+pub const INSTALL_HINT: &str = "install a Vulkan driver (Debian/Ubuntu: apt-get install mesa-vulkan-drivers libvulkan1 \
                             gives a software one), or update the graphics driver";
 
 impl Gpu {

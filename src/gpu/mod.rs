@@ -12,7 +12,7 @@ mod texture;
 
 pub use buffer::Buffer;
 pub use caps::{AdapterClass, Caps};
-pub use context::{Gpu, GpuOptions, adapters};
+pub use context::{Gpu, GpuOptions, INSTALL_HINT, adapters};
 pub use profiler::{Profiler, Span};
 pub use recording::{Command, Group, Recording};
 pub use shader::{Pipeline, PipelineKey, Shader};

@@ -107,6 +107,16 @@ impl Loader {
         self.wanted.iter().map(|w| w.weight.shape.iter().product::<usize>() as u64).sum()
     }
 
+    /// Everything asked for, each with the tensors of the checkpoint that it is stacked from.
+    pub fn weights(&self) -> impl Iterator<Item = (&Weight, &[String])> {
+        self.wanted.iter().map(|wanted| (&wanted.weight, wanted.parts.as_slice()))
+    }
+
+    /// The checkpoint it reads.
+    pub fn checkpoint(&self) -> &Checkpoint {
+        &self.checkpoint
+    }
+
     /// Streams everything asked for into `store`. `progress` is told bytes done and in all.
     pub async fn upload(&self, gpu: &Gpu, store: &mut Store, mut progress: impl FnMut(u64, u64)) -> Result<()> {
         let mut order: Vec<&Wanted> = self.wanted.iter().collect();

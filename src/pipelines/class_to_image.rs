@@ -5,6 +5,7 @@ use std::sync::Arc;
 use super::Pictures;
 use super::denoise::{Latents, Run, Start};
 use super::folder::{LoadOptions, ModelFolder, Progress, upload};
+use super::kind::Kind;
 use super::request::{Compress, Request};
 use crate::gpu::Gpu;
 use crate::graph::Store;
@@ -76,13 +77,9 @@ impl ClassToImage {
 
     /// Prepares a run.
     pub async fn prepare(&self, request: &Request) -> Result<Run> {
+        Kind::ClassToImage.check(request)?;
         let config = &self.transformer.config;
-        let Some(class) = request.class else {
-            return Err(Error::Usage("this model draws classes: give --class N, not a prompt".into()));
-        };
-        if request.prompt.is_some() || request.prompt_ids.is_some() || request.prompt_embeds.is_some() {
-            return Err(Error::Usage("this model draws classes and takes no prompt: give --class N alone".into()));
-        }
+        let class = request.class.unwrap_or_default();
         if class as usize > config.classes {
             let reason = format!("there is no class {class}: this model has 0 … {}", config.classes - 1);
             return Err(Error::Usage(reason));

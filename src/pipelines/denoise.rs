@@ -54,6 +54,7 @@ pub struct Run {
     vae: Arc<AutoencoderKl>,
     plan: Plan,
     schedule: Schedule,
+    guidance: Option<f32>,
     /// One row of 64 bytes per step, and one z per step that draws.
     table: Buffer,
     noise: Option<Buffer>,
@@ -135,7 +136,7 @@ impl Run {
             }
         };
         let (gpu, warnings) = (gpu.clone(), Vec::new());
-        Ok(Self { gpu, store, vae, plan, schedule, table, noise, noise_of, shape, at: 0, warnings })
+        Ok(Self { gpu, store, vae, plan, schedule, guidance, table, noise, noise_of, shape, at: 0, warnings })
     }
 
     /// The next step, until there is none.
@@ -149,6 +150,11 @@ impl Run {
     /// Number of steps.
     pub fn steps(&self) -> usize {
         self.schedule.steps.len()
+    }
+
+    /// The guidance scale, where guidance is on.
+    pub fn guidance(&self) -> Option<f32> {
+        self.guidance
     }
 
     /// Floating-point operations of one step.

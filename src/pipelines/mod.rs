@@ -3,20 +3,22 @@
 mod class_to_image;
 mod denoise;
 mod folder;
+mod kind;
 mod picture;
 mod request;
 mod text_to_image;
 
 pub use class_to_image::ClassToImage;
-pub use denoise::{Run, Step};
+pub use denoise::{GUIDED, LATENTS, Run, Step};
 pub use folder::{LoadOptions, ModelFolder, Progress};
+pub use kind::Kind;
 pub use picture::Pictures;
 pub use request::{Compress, Embeds, Ids, Request};
 pub use text_to_image::TextToImage;
 
+use crate::Result;
 use crate::gpu::Gpu;
 use crate::weights::Source;
-use crate::{Error, Result};
 
 /// Whatever pipeline a model folder holds.
 #[derive(Debug)]
@@ -35,23 +37,20 @@ impl Pipeline {
         options: LoadOptions,
         progress: impl FnMut(Progress<'_>),
     ) -> Result<Self> {
-        let folder = ModelFolder::open(source).await?;
-        match folder.pipeline.as_str() {
-            class_to_image::CLASS => {
-                Ok(Self::ClassToImage(ClassToImage::from_folder(gpu, &folder, options, progress).await?))
-            }
-            class if text_to_image::CLASSES.contains(&class) => {
-                Ok(Self::TextToImage(TextToImage::from_folder(gpu, &folder, options, progress).await?))
-            }
-            other => Err(Error::config(
-                folder.source.display("model_index.json"),
-                format!(
-                    "_class_name = {other:?}: the pipelines here are {}, {}",
-                    class_to_image::CLASS,
-                    text_to_image::CLASSES.join(", ")
-                ),
-            )),
-        }
+        Self::from_folder(gpu, &ModelFolder::open(source).await?, options, progress).await
+    }
+
+    /// Loads an opened folder.
+    pub async fn from_folder(
+        gpu: &Gpu,
+        folder: &ModelFolder,
+        options: LoadOptions,
+        progress: impl FnMut(Progress<'_>),
+    ) -> Result<Self> {
+        Ok(match folder.kind()? {
+            Kind::ClassToImage => Self::ClassToImage(ClassToImage::from_folder(gpu, folder, options, progress).await?),
+            Kind::TextToImage => Self::TextToImage(TextToImage::from_folder(gpu, folder, options, progress).await?),
+        })
     }
 
     /// Prepares a run; see [`Run`].

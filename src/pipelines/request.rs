@@ -1,5 +1,6 @@
 //! What a caller asks for.
 
+use std::fmt;
 use std::str::FromStr;
 
 use crate::rng::Generator;
@@ -80,10 +81,20 @@ impl Compress {
     pub fn policy(self) -> Result<Box<dyn crate::compress::Policy>> {
         match self {
             Self::Dense => Ok(Box::new(crate::compress::Dense)),
-            other => {
-                Err(Error::Usage(format!("the policy {other:?} is not in this version, which computes dense only")))
-            }
+            other => Err(Error::Usage(format!("the policy {other} is not in this version, which computes dense only"))),
         }
+    }
+}
+
+impl fmt::Display for Compress {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.pad(match self {
+            Self::Dense => "dense",
+            Self::Diffcr => "diffcr",
+            Self::Mod => "mod",
+            Self::Sdtm => "sdtm",
+            Self::Tome => "tome",
+        })
     }
 }
 
@@ -91,14 +102,10 @@ impl FromStr for Compress {
     type Err = Error;
 
     fn from_str(name: &str) -> Result<Self> {
-        match name {
-            "dense" => Ok(Self::Dense),
-            "diffcr" => Ok(Self::Diffcr),
-            "mod" => Ok(Self::Mod),
-            "sdtm" => Ok(Self::Sdtm),
-            "tome" => Ok(Self::Tome),
-            _ => Err(Error::Usage(format!("no policy {name:?}: there are dense, diffcr, mod, sdtm, tome"))),
-        }
+        let all = [Self::Dense, Self::Diffcr, Self::Mod, Self::Sdtm, Self::Tome];
+        all.into_iter()
+            .find(|policy| policy.to_string() == name)
+            .ok_or_else(|| Error::Usage(format!("no policy {name:?}: there are dense, diffcr, mod, sdtm, tome")))
     }
 }
 

@@ -5,6 +5,7 @@ use std::sync::Arc;
 use super::Pictures;
 use super::denoise::{Latents, Run, Start};
 use super::folder::{LoadOptions, ModelFolder, Progress, upload};
+use super::kind::Kind;
 use super::request::{Compress, Embeds, Ids, Request};
 use crate::gpu::Gpu;
 use crate::graph::{Element, Graph, Memory, Plan, Store, ValueId};
@@ -82,7 +83,7 @@ impl TextToImage {
         let mut loaders = vec![("transformer", &transformer_loader), ("vae", &vae_loader)];
         loaders.extend(text_loader.iter().map(|loader| ("text_encoder", loader)));
         let store = upload(gpu, &loaders, progress).await?;
-        let max_length = if folder.pipeline == "PixArtAlphaPipeline" { 120 } else { 300 };
+        let max_length = folder.prompt_tokens();
         let (gpu, folder, vae) = (gpu.clone(), folder.clone(), Arc::new(vae));
         Ok(Self { gpu, folder, store, tokenizer, text_encoder, transformer, vae, max_length })
     }
@@ -116,9 +117,7 @@ impl TextToImage {
 
     /// Prepares a run: encodes the text, and computes once what no step changes.
     pub async fn prepare(&self, request: &Request) -> Result<Run> {
-        if request.class.is_some() {
-            return Err(Error::Usage("this model draws prompts: give a prompt, not --class".into()));
-        }
+        Kind::TextToImage.check(request)?;
         let config = &self.transformer.config;
         let guidance = Some(request.guidance.unwrap_or(4.5)).filter(|&scale| scale > 1.0);
         let scheduler = self.folder.scheduler(request.scheduler.as_deref()).await?;
@@ -211,9 +210,7 @@ impl TextToImage {
                 all.into_iter().unzip()
             }
             None => {
-                let Some(prompt) = &request.prompt else {
-                    return Err(Error::Usage("this model draws prompts: give one".into()));
-                };
+                let prompt = request.prompt.as_deref().unwrap_or_default();
                 let max_length = request.max_length.unwrap_or(self.max_length);
                 let mut all = vec![self.tokens(prompt, max_length, &mut warnings)?];
                 if guided {

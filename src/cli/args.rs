@@ -1,0 +1,215 @@
+//! Every option, and what can be said against a request before any work.
+
+use std::path::PathBuf;
+
+use clap::{Parser, Subcommand};
+use foveate::pipelines::Compress;
+use foveate::weights::Format;
+use foveate::{Error, Result};
+
+/// Diffusion transformers that compute where the detail is.
+#[derive(Debug, Parser)]
+#[command(name = "foveate", version, max_term_width = 110)]
+pub struct Args {
+    /// What to do.
+    #[command(subcommand)]
+    pub command: Command,
+}
+
+/// The commands.
+#[derive(Debug, Subcommand)]
+pub enum Command {
+    /// Draw pictures from a prompt or a class
+    Generate(Box<Generate>),
+    /// Tell what a model folder holds and what it costs; needs no GPU
+    Inspect(Inspect),
+    /// List the GPU adapters with the capabilities that matter
+    Devices(Devices),
+}
+
+/// `foveate generate`
+#[derive(Debug, clap::Args)]
+pub struct Generate {
+    /// What to draw. Beside --prompt-ids or --prompt-embeds it is only noted in the picture
+    pub prompt: Option<String>,
+    /// The class to draw, for class-to-image models
+    #[arg(long, value_name = "N", conflicts_with_all = ["prompt", "prompt_ids", "prompt_embeds"])]
+    pub class: Option<u32>,
+    /// A model folder in the diffusers layout [default: $FOVEATE_MODEL, or the bundled model]
+    #[arg(long, value_name = "DIR|URL")]
+    pub model: Option<String>,
+    /// What to steer away from
+    #[arg(long, value_name = "TEXT", requires = "prompt")]
+    pub negative: Option<String>,
+    /// Denoising steps [default: the pipeline's own]
+    #[arg(long, value_name = "N")]
+    pub steps: Option<usize>,
+    /// Classifier-free guidance; 1 and below turn it off [default: the pipeline's own]
+    #[arg(long, value_name = "F", value_parser = finite, allow_negative_numbers = true)]
+    pub guidance: Option<f32>,
+    /// Seed of the noise, as of torch's CPU generator
+    #[arg(long, value_name = "N", default_value_t = 0)]
+    pub seed: u64,
+    /// Width and height in pixels [default: what the model was trained at]
+    #[arg(long, value_name = "WxH", value_parser = size)]
+    pub size: Option<[usize; 2]>,
+    /// Pictures, drawn as one batch
+    #[arg(long, value_name = "N")]
+    pub count: Option<usize>,
+    /// Another scheduler than the folder's, over the folder's config
+    #[arg(long, value_name = "NAME")]
+    pub scheduler: Option<String>,
+    /// dense, diffcr, mod, sdtm or tome; this version computes dense
+    #[arg(long, value_name = "POLICY")]
+    pub compress: Option<Compress>,
+    /// Share of the tokens to save; for policies that compress
+    #[arg(long, value_name = "F", value_parser = finite)]
+    pub ratio: Option<f32>,
+    /// A parameter of the policy; may be repeated
+    #[arg(long, value_name = "KEY=VALUE", value_parser = pair)]
+    pub set: Vec<(String, String)>,
+    /// How matrices are stored: f32, f16, int8 or int4 [default: as the files have them]
+    #[arg(long, value_name = "DTYPE")]
+    pub dtype: Option<Format>,
+    /// Starting noise instead of the seed's: `latents [B, C, h, w]`, before any scaling
+    #[arg(long, value_name = "F.safetensors")]
+    pub init_latents: Option<PathBuf>,
+    /// Token ids instead of a prompt: `input_ids` and `attention_mask`, and both with `negative_`
+    #[arg(long, value_name = "F.safetensors")]
+    pub prompt_ids: Option<PathBuf>,
+    /// Text embeddings instead of a prompt: `prompt_embeds` and `prompt_attention_mask`, and both with `negative_`
+    #[arg(long, value_name = "F.safetensors", conflicts_with = "prompt_ids")]
+    pub prompt_embeds: Option<PathBuf>,
+    /// Write starting noise, every step's prediction and latents, and the image
+    #[arg(long, value_name = "F.safetensors")]
+    pub save_tensors: Option<PathBuf>,
+    /// Write where the policy computed, step by step; for policies that compress
+    #[arg(long, value_name = "DIR")]
+    pub maps: Option<PathBuf>,
+    /// Write GPU times as a Chrome trace
+    #[arg(long, value_name = "F.json")]
+    pub profile: Option<PathBuf>,
+    /// Tell result or error as JSON on stdout
+    #[arg(long)]
+    pub json: bool,
+    /// Part of the adapter's name (see `foveate devices`)
+    #[arg(long, value_name = "NAME")]
+    pub adapter: Option<String>,
+    /// The picture; several become OUT-1.png, OUT-2.png, …
+    #[arg(short, long, value_name = "OUT.png", default_value = "foveate.png")]
+    pub output: PathBuf,
+}
+
+/// `foveate inspect`
+#[derive(Debug, clap::Args)]
+pub struct Inspect {
+    /// A model folder in the diffusers layout
+    #[arg(value_name = "DIR|URL")]
+    pub model: String,
+    /// Tell it as JSON
+    #[arg(long)]
+    pub json: bool,
+}
+
+/// `foveate devices`
+#[derive(Debug, clap::Args)]
+pub struct Devices {
+    /// Tell it as JSON
+    #[arg(long)]
+    pub json: bool,
+}
+
+impl Generate {
+    /// Refuses what no model could make sense of.
+    pub fn check(&self) -> Result<()> {
+        let asks = self.prompt.is_some() || self.class.is_some();
+        if !asks && self.prompt_ids.is_none() && self.prompt_embeds.is_none() {
+            return usage("nothing to draw: give a prompt, --class N, --prompt-ids or --prompt-embeds");
+        }
+        // No policy of this version has parameters, saves tokens or draws maps: the one that is there says so.
+        self.compress.unwrap_or(Compress::Dense).policy()?;
+        if let Some((key, _)) = self.set.first() {
+            return usage(format!("--set {key}: the policy dense has no parameters"));
+        }
+        if self.ratio.is_some() {
+            return usage("--ratio: the policy dense computes every token, it has no ratio");
+        }
+        if self.maps.is_some() {
+            return usage("--maps: the policy dense computes every token, it has no maps");
+        }
+        Ok(())
+    }
+}
+
+fn usage<T>(reason: impl Into<String>) -> Result<T> {
+    Err(Error::Usage(reason.into()))
+}
+
+fn finite(text: &str) -> Result<f32, String> {
+    match text.parse::<f32>() {
+        Ok(value) if value.is_finite() => Ok(value),
+        _ => Err("it is no number".into()),
+    }
+}
+
+fn size(text: &str) -> Result<[usize; 2], String> {
+    let sides = text.split_once(['x', 'X']).and_then(|(w, h)| Some([w.parse().ok()?, h.parse().ok()?]));
+    match sides {
+        // Beyond any picture, and far from overflow in what is computed from it.
+        Some([w, h]) if w > 1 << 16 || h > 1 << 16 => Err("no side may exceed 65536".into()),
+        Some(size) => Ok(size),
+        None => Err("a size is WIDTHxHEIGHT, such as 512x384".into()),
+    }
+}
+
+fn pair(text: &str) -> Result<(String, String), String> {
+    match text.split_once('=') {
+        Some((key, value)) => Ok((key.into(), value.into())),
+        None => Err("it has no '='".into()),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn parse(words: &[&str]) -> Result<Generate, clap::Error> {
+        let args = Args::try_parse_from(["foveate", "generate"].iter().chain(words))?;
+        match args.command {
+            Command::Generate(options) => Ok(*options),
+            other => unreachable!("{other:?}"),
+        }
+    }
+
+    #[test]
+    fn options_are_consistent() {
+        use clap::CommandFactory;
+        Args::command().debug_assert();
+    }
+
+    #[test]
+    fn sizes_and_numbers_are_checked() {
+        assert_eq!(parse(&["x", "--size", "512x384"]).unwrap().size, Some([512, 384]));
+        assert_eq!(parse(&["x", "--guidance", "-1.5"]).unwrap().guidance, Some(-1.5));
+        for bad in [["--size", "512"], ["--size", "ax8"], ["--guidance", "nan"], ["--dtype", "fp8"], ["--set", "ratio"]]
+        {
+            assert!(parse(&["x", bad[0], bad[1]]).is_err(), "{bad:?}");
+        }
+    }
+
+    #[test]
+    fn requests_without_sense_are_refused() {
+        for (words, reason) in [
+            (&[][..], "nothing to draw"),
+            (&["x", "--compress", "sdtm"], "not in this version"),
+            (&["x", "--set", "ratio=0.5"], "--set ratio: the policy dense has no parameters"),
+            (&["x", "--ratio", "0.5"], "--ratio"),
+            (&["x", "--maps", "maps"], "--maps"),
+        ] {
+            let error = parse(words).unwrap().check().unwrap_err();
+            assert!(error.is_usage() && error.to_string().contains(reason), "{words:?}: {error}");
+        }
+        assert!(parse(&["x", "--class", "3"]).is_err());
+        assert!(parse(&["--class", "3"]).unwrap().check().is_ok());
+    }
+}

@@ -1,0 +1,42 @@
+//! The command line: what was asked for, one file per command, and how the answer is told.
+
+mod args;
+mod cancel;
+mod devices;
+mod generate;
+mod inputs;
+mod inspect;
+mod metadata;
+mod model;
+mod output;
+mod progress;
+mod quiet;
+mod report;
+mod tensors;
+mod trace;
+
+use std::process::ExitCode;
+
+use clap::Parser;
+
+use args::{Args, Command};
+
+/// Exit code 0: done, 1: failed, 2: the request was wrong.
+pub fn main() -> ExitCode {
+    let args = match Args::try_parse() {
+        Ok(args) => args,
+        Err(error) => return report::unparsed(&error),
+    };
+    if !matches!(args.command, Command::Inspect(_)) {
+        quiet::restart();
+    }
+    let (json, done) = match &args.command {
+        Command::Generate(options) => (options.json, pollster::block_on(generate::run(options))),
+        Command::Inspect(options) => (options.json, pollster::block_on(inspect::run(options))),
+        Command::Devices(options) => (options.json, pollster::block_on(devices::run(options))),
+    };
+    match done {
+        Ok(()) => ExitCode::SUCCESS,
+        Err(error) => report::failure(&error, json),
+    }
+}

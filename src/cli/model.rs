@@ -1,0 +1,43 @@
+//! Which model is meant: the one named, or the bundled one.
+
+use std::path::{Path, PathBuf};
+
+use foveate::weights::Source;
+use foveate::{Error, Result};
+
+/// The bundled model's folder within the repository.
+const BUNDLED: &str = "assets/scenes";
+
+/// The model `named` on the command line, else by `FOVEATE_MODEL`, else the bundled one.
+pub fn find(named: Option<&str>) -> Result<Source> {
+    if let Some(named) = named {
+        return Ok(Source::parse(named));
+    }
+    match std::env::var("FOVEATE_MODEL") {
+        Ok(named) if !named.is_empty() => Ok(Source::parse(&named)),
+        _ => bundled().map(Source::Folder).ok_or_else(|| {
+            Error::Usage(format!(
+                "no model: give --model DIR|URL or set FOVEATE_MODEL; the bundled {BUNDLED} is not beside this program"
+            ))
+        }),
+    }
+}
+
+/// The bundled model: below the current folder, in the repository this program was built in, or beside the program.
+fn bundled() -> Option<PathBuf> {
+    let program = std::env::current_exe().unwrap_or_default();
+    let roots =
+        [Path::new("")].into_iter().chain(program.ancestors().skip(1)).chain([Path::new(env!("CARGO_MANIFEST_DIR"))]);
+    roots.map(|root| root.join(BUNDLED)).find(|folder| folder.join("model_index.json").is_file())
+}
+
+/// A model's name without the way to it: pictures are passed on, and folders are nobody's business.
+pub fn name(source: &Source) -> String {
+    match source {
+        Source::Folder(path) => {
+            let absolute = path.canonicalize().unwrap_or_else(|_| path.clone());
+            absolute.file_name().map(|name| name.to_string_lossy().into_owned()).unwrap_or_default()
+        }
+        other => other.display("").trim_end_matches('/').to_owned(),
+    }
+}

@@ -1,0 +1,158 @@
+//! Files that appear whole or not at all: checked before the work, written beside their place, then moved into it.
+
+use std::io::Write;
+use std::path::{Path, PathBuf};
+
+use foveate::{Context, Error, Result};
+use tempfile::NamedTempFile;
+
+use super::args::Generate;
+
+/// A place known to be writable.
+#[derive(Debug)]
+pub struct Output {
+    /// As it was asked for.
+    pub path: PathBuf,
+    /// Where it really is: a link's target is replaced, not the link.
+    place: PathBuf,
+}
+
+/// A complete file beside its place, gone if it is dropped.
+#[derive(Debug)]
+pub struct Staged {
+    file: NamedTempFile,
+    place: PathBuf,
+}
+
+/// Everything that one `generate` writes.
+#[derive(Debug)]
+pub struct Outputs {
+    /// One per picture.
+    pub pictures: Vec<Output>,
+    /// `--save-tensors`.
+    pub tensors: Option<Output>,
+    /// `--profile`.
+    pub profile: Option<Output>,
+}
+
+impl Outputs {
+    /// Checks every place; `count` pictures are wanted.
+    pub fn check(options: &Generate, count: usize) -> Result<Self> {
+        let picture = &options.output;
+        if picture.extension().is_some_and(|e| !e.eq_ignore_ascii_case("png")) {
+            return Err(Error::Usage(format!("pictures are PNG files, so {} should end in .png", picture.display())));
+        }
+        let outputs = Self {
+            pictures: (0..count).map(|i| Output::check(&numbered(picture, i, count))).collect::<Result<_>>()?,
+            tensors: options.save_tensors.as_deref().map(Output::check).transpose()?,
+            profile: options.profile.as_deref().map(Output::check).transpose()?,
+        };
+        let mut places: Vec<_> = outputs.all().map(|output| &output.place).collect();
+        places.sort();
+        match places.windows(2).find(|pair| pair[0] == pair[1]) {
+            Some(pair) => Err(Error::Usage(format!("two outputs go to {}", pair[0].display()))),
+            None => Ok(outputs),
+        }
+    }
+
+    fn all(&self) -> impl Iterator<Item = &Output> {
+        self.pictures.iter().chain(&self.tensors).chain(&self.profile)
+    }
+}
+
+impl Output {
+    /// Checks that a file can be made in the folder, and that what lies at `path` is one that may be replaced.
+    fn check(path: &Path) -> Result<Self> {
+        let doing = || format!("checking the output {}", path.display());
+        if path.file_name().is_none() {
+            return Err(Error::Usage(format!("{} is no name of a file", path.display())));
+        }
+        if path.exists() && !path.is_file() {
+            return Err(Error::file(path.display().to_string(), "is there and is no regular file"));
+        }
+        // A path that does not exist yet is its own place.
+        let output = Self { path: path.into(), place: path.canonicalize().unwrap_or_else(|_| path.into()) };
+        output.temporary().context(doing)?;
+        Ok(output)
+    }
+
+    /// Writes `bytes` beside the place.
+    pub fn stage(&self, bytes: &[u8]) -> Result<Staged> {
+        let mut file = self.temporary()?;
+        let written = file.write_all(bytes).and_then(|()| file.as_file().sync_all());
+        written.map_err(|error| Error::io(&self.path, error))?;
+        Ok(Staged { file, place: self.place.clone() })
+    }
+
+    fn temporary(&self) -> Result<NamedTempFile> {
+        let folder = match self.place.parent() {
+            Some(folder) if folder != Path::new("") => folder,
+            _ => Path::new("."),
+        };
+        let mut builder = tempfile::Builder::new();
+        builder.prefix(".foveate-");
+        // Made for this user alone by default; a picture is an ordinary file.
+        #[cfg(unix)]
+        builder.permissions(std::os::unix::fs::PermissionsExt::from_mode(0o666));
+        builder.tempfile_in(folder).map_err(|error| match error.kind() {
+            std::io::ErrorKind::NotFound => Error::file(folder.display().to_string(), "there is no such folder"),
+            _ => Error::io(folder, error),
+        })
+    }
+}
+
+impl Staged {
+    /// Moves the file into its place.
+    pub fn commit(self) -> Result<()> {
+        self.file.persist(&self.place).map_err(|error| Error::io(&self.place, error.error))?;
+        Ok(())
+    }
+}
+
+/// `OUT.png` of one picture; `OUT-1.png`, `OUT-2.png`, … of several.
+fn numbered(path: &Path, index: usize, count: usize) -> PathBuf {
+    if count == 1 {
+        return path.to_owned();
+    }
+    let stem = path.file_stem().unwrap_or_default().to_string_lossy();
+    let extension = path.extension().map(|e| format!(".{}", e.to_string_lossy())).unwrap_or_default();
+    path.with_file_name(format!("{stem}-{}{extension}", index + 1))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn an_existing_file_is_replaced_only_by_a_whole_one() {
+        let folder = tempfile::tempdir().unwrap();
+        let path = folder.path().join("a.png");
+        std::fs::write(&path, "old").unwrap();
+        let output = Output::check(&path).unwrap();
+        let staged = output.stage(b"new").unwrap();
+        assert_eq!(std::fs::read(&path).unwrap(), b"old");
+        drop(staged);
+        assert_eq!(std::fs::read(&path).unwrap(), b"old");
+        output.stage(b"new").unwrap().commit().unwrap();
+        assert_eq!(std::fs::read(&path).unwrap(), b"new");
+        assert_eq!(std::fs::read_dir(folder.path()).unwrap().count(), 1);
+    }
+
+    #[test]
+    fn places_that_cannot_be_written_are_refused() {
+        let folder = tempfile::tempdir().unwrap();
+        let refused = |path: &Path| Output::check(path).unwrap_err();
+        assert!(refused(folder.path()).to_string().contains("no regular file"));
+        let error = refused(&folder.path().join("absent/a.png"));
+        let cause = std::error::Error::source(&error).unwrap().to_string();
+        assert!(cause.ends_with("absent: there is no such folder"), "{cause}");
+    }
+
+    #[test]
+    fn several_pictures_are_numbered() {
+        let names = |path: &str, count| (0..count).map(|i| numbered(Path::new(path), i, count)).collect::<Vec<_>>();
+        assert_eq!(names("d/a.png", 1), [Path::new("d/a.png")]);
+        assert_eq!(names("d/a.png", 2), [Path::new("d/a-1.png"), Path::new("d/a-2.png")]);
+        assert_eq!(names("a", 2), [Path::new("a-1"), Path::new("a-2")]);
+    }
+}

@@ -1,0 +1,48 @@
+//! Which of the pipelines here a folder holds, known before anything is loaded.
+
+use super::{ModelFolder, Request, class_to_image, text_to_image};
+use crate::{Error, Result};
+
+/// What a pipeline draws.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Kind {
+    /// Classes by number.
+    ClassToImage,
+    /// Prompts.
+    TextToImage,
+}
+
+impl ModelFolder {
+    /// The kind of its pipeline; a class that is not implemented is an error.
+    pub fn kind(&self) -> Result<Kind> {
+        match self.pipeline.as_str() {
+            class_to_image::CLASS => Ok(Kind::ClassToImage),
+            class if text_to_image::CLASSES.contains(&class) => Ok(Kind::TextToImage),
+            other => {
+                let known = format!("{}, {}", class_to_image::CLASS, text_to_image::CLASSES.join(", "));
+                let reason = format!("_class_name = {other:?}: the pipelines here are {known}");
+                Err(Error::config(self.source.display("model_index.json"), reason))
+            }
+        }
+    }
+
+    /// Tokens that a prompt is padded or cut to, where the request does not say.
+    pub fn prompt_tokens(&self) -> usize {
+        if self.pipeline == "PixArtAlphaPipeline" { 120 } else { 300 }
+    }
+}
+
+impl Kind {
+    /// Refuses a request that is meant for the other kind.
+    pub fn check(self, request: &Request) -> Result<()> {
+        let text = request.prompt.is_some() || request.prompt_ids.is_some() || request.prompt_embeds.is_some();
+        let reason = match (self, request.class.is_some(), text) {
+            (Self::ClassToImage, true, false) | (Self::TextToImage, false, true) => return Ok(()),
+            (Self::ClassToImage, false, _) => "this model draws classes: give --class N, not a prompt",
+            (Self::ClassToImage, true, true) => "this model draws classes and takes no prompt: give --class N alone",
+            (Self::TextToImage, true, _) => "this model draws prompts: give a prompt, not --class",
+            (Self::TextToImage, false, false) => "this model draws prompts: give one",
+        };
+        Err(Error::Usage(reason.into()))
+    }
+}
