@@ -24,9 +24,9 @@ use crate::weights::Source;
 #[derive(Debug)]
 pub enum Pipeline {
     /// `DiTPipeline`.
-    ClassToImage(ClassToImage),
+    ClassToImage(Box<ClassToImage>),
     /// `PixArtAlphaPipeline` and `PixArtSigmaPipeline`.
-    TextToImage(TextToImage),
+    TextToImage(Box<TextToImage>),
 }
 
 impl Pipeline {
