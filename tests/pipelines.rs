@@ -16,9 +16,9 @@ use foveate::tensor::{Tensor, relative_l2};
 use foveate::weights::Source;
 use pollster::block_on;
 
-/// Noise prediction per step and latents, relative L2: a tenth of what the project promises (1e-4), because the largest
-/// of typical mistakes on these small models moves them by little more.
-const STEP_TOLERANCE: f64 = 2e-5;
+/// Noise prediction per step and latents, relative L2: a third of what the project promises (1e-4), because on these small
+/// models the smallest of typical mistakes (the other GELU) moves them by little more than the promise.
+const STEP_TOLERANCE: f64 = 3e-5;
 /// Final image, maximum absolute error: the project's promise.
 const IMAGE_TOLERANCE: f32 = 2e-3;
 
@@ -49,6 +49,9 @@ fn request(folder: &Path, given: Given) -> Request {
     let guided = json["guidance"].as_f64().unwrap() > 1.0;
     let embeds = has_text && (given == Given::Embeds || needed.contains(&"prompt_embeds"));
     let ids = has_text && !embeds && given == Given::Ids;
+    // Latents that are given are not drawn, so noise drawn later would come from another place in the generator.
+    let draws = Tensors::read(&folder.join("expected.safetensors")).0.keys().any(|k| k.starts_with("step_noise."));
+    let latents = needed.contains(&"latents") || (given != Given::Needed && !draws);
     let mask = |name: &str| inputs.get(name).u32().to_vec();
     Request {
         prompt: text("prompt").filter(|_| !embeds && !ids),
@@ -59,7 +62,7 @@ fn request(folder: &Path, given: Given) -> Request {
         seed: json["seed"].as_u64().unwrap(),
         size: Some([0, 1].map(|i| json["size"][i].as_u64().unwrap() as usize)),
         max_length: json["max_sequence_length"].as_u64().map(|length| length as usize),
-        init_latents: (given != Given::Needed || needed.contains(&"latents")).then(|| inputs.get("latents").clone()),
+        init_latents: latents.then(|| inputs.get("latents").clone()),
         prompt_ids: ids.then(|| Ids {
             ids: mask("input_ids"),
             mask: mask("attention_mask"),

@@ -8,6 +8,7 @@ mod engine;
 mod profiler;
 mod recording;
 mod shader;
+mod texture;
 
 pub use buffer::Buffer;
 pub use caps::{AdapterClass, Caps};

@@ -7,11 +7,14 @@ mod activation;
 mod affine;
 mod attention;
 mod chunks;
+mod conv2d;
 mod elementwise;
+mod group_norm;
 mod linear;
 mod norm;
 mod patchify;
 mod residual;
+mod rgba;
 mod rows;
 mod scheduler_step;
 #[cfg(test)]
@@ -22,11 +25,14 @@ mod unpatchify;
 pub use activation::{Activation, activation};
 pub use affine::{Affine, affine};
 pub use attention::{Attention, Columns, attention};
+pub use conv2d::{Conv2d, conv2d};
 pub use elementwise::{add, multiply};
+pub use group_norm::{GroupNorm, group_norm};
 pub use linear::{Linear, linear};
 pub use norm::{Modulation, Norm, NormKind, norm};
 pub use patchify::patchify;
 pub use residual::{Gate, residual};
+pub use rgba::{ROW_PIXELS, rgba};
 pub use rows::{NOTHING, ReadRows, WriteRows};
 pub use scheduler_step::{Guidance, SchedulerStep, scheduler_step, step_row};
 pub use timestep_embedding::{TimestepEmbedding, Timesteps, timestep_embedding};
@@ -39,11 +45,14 @@ pub static SHADERS: &[&Shader] = &[
     &activation::SHADER,
     &affine::SHADER,
     &attention::SHADER,
+    &conv2d::SHADER,
     &elementwise::SHADER,
+    &group_norm::SHADER,
     &linear::SHADER,
     &norm::SHADER,
     &patchify::SHADER,
     &residual::SHADER,
+    &rgba::SHADER,
     &scheduler_step::SHADER,
     &timestep_embedding::SHADER,
     &unpatchify::SHADER,

@@ -45,7 +45,7 @@ impl BlockConfig {
             norm_eps: fields.take("norm_eps", default_eps)?,
             norm_affine: fields.take("norm_elementwise_affine", false)?,
         };
-        if config.width() % 4 != 0 {
+        if !config.width().is_multiple_of(4) {
             // The sine-cosine positions take two halves of sines and cosines each.
             let reason = format!("a width of {} (heads × head dim) is not divisible by 4", config.width());
             return Err(Error::config(fields.file(), reason));

@@ -18,6 +18,7 @@ use crate::{Error, Result, Tensor};
 pub const LATENTS: &str = "latents";
 /// Stored: the model's guided output of the last step, `[L, C, H, W]`.
 pub const GUIDED: &str = "guided";
+const PIXELS: &str = "pixels";
 const STEP: &str = "step";
 const NOISE: &str = "noise";
 const HISTORY: [&str; 2] = ["history.1", "history.2"];
@@ -184,6 +185,25 @@ impl Run {
             pixels.extend_from_slice(picture.f32());
         }
         Ok(Pictures(Tensor::new(&shape, pixels)?))
+    }
+
+    /// The picture of the latents as they are, as a texture on the run's device: nothing is read back. Of one picture that
+    /// fits the adapter whole; [`Run::finish`] serves the others.
+    pub async fn texture(&self) -> Result<wgpu::Texture> {
+        let mut graph = Graph::new();
+        let latents = graph.stored(LATENTS, &self.shape, Element::F32);
+        let picture = self.vae.decode(&mut graph, latents)?;
+        let [_, _, height, width] = graph.dims("texture", picture)?;
+        let pixels = kernels::rgba(&mut graph, picture)?;
+        let stride = graph.shape(pixels)[1];
+        graph.keep(pixels, PIXELS);
+        let mut store = self.store.clone();
+        store.allocate_missing(&self.gpu, &graph).await?;
+        let plan = Plan::compile(&self.gpu, &graph, &store, Memory::Shared).await?;
+        let mut encoder = self.gpu.encoder();
+        plan.recording.encode(&mut encoder);
+        self.gpu.submit(encoder);
+        Ok(self.gpu.texture(store.buffer(PIXELS)?, stride as u32, width as u32, height as u32))
     }
 
     /// Takes all remaining steps, one submission each, and gives the pictures.

@@ -25,9 +25,9 @@ use crate::weights::Source;
 #[allow(clippy::large_enum_variant, reason = "a program holds one or two, and never moves them much")]
 pub enum Pipeline {
     /// `DiTPipeline`.
-    ClassToImage(ClassToImage),
+    ClassToImage(Box<ClassToImage>),
     /// `PixArtAlphaPipeline` and `PixArtSigmaPipeline`.
-    TextToImage(TextToImage),
+    TextToImage(Box<TextToImage>),
 }
 
 impl Pipeline {

@@ -198,7 +198,7 @@ impl TextToImage {
                 let (embeds, mask) = negative.as_ref().ok_or_else(missing)?;
                 parts.insert(0, (embeds, mask));
             }
-            return self.embedded(&parts, count);
+            return self.given_embeds(&parts, count);
         }
         let (ids, masks) = match &request.prompt_ids {
             Some(Ids { ids, mask, negative }) => {
@@ -231,7 +231,7 @@ impl TextToImage {
         Ok(Conditioning { text, bias: bias(&masks)?, from: Origin::Ids(ids, masks), warnings })
     }
 
-    fn embedded(&self, parts: &[(&Tensor, &Vec<u32>)], count: usize) -> Result<Conditioning> {
+    fn given_embeds(&self, parts: &[(&Tensor, &Vec<u32>)], count: usize) -> Result<Conditioning> {
         let width = self.transformer.config.text_width();
         for (embeds, mask) in parts {
             let expected = [1, parts[0].1.len(), width];

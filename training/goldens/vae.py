@@ -36,4 +36,18 @@ def write(out: Path) -> None:
         store.tensors(out / name / "inputs.safetensors", {"latents": latents, "picture": picture})
         expected = {"sample": sample, "mean": posterior.mean, "logvar": posterior.logvar}
         store.tensors(out / name / "expected.safetensors", expected)
+        if name == "two_levels":
+            tiled(out / name / "tiled.safetensors", model)
     store.document(out / "cases.json", [{"name": name, "set": config} for name, (config, _) in CASES.items()])
+
+
+def tiled(path: Path, model) -> None:
+    """Both ways in tiles of 8 latent pixels, on a size where no tile lies within the one before it."""
+    model.enable_tiling()
+    model.tile_latent_min_size, model.tile_sample_min_size = 8, 16
+    generator = torch.Generator("cpu").manual_seed(33)
+    latents = torch.randn((1, model.config.latent_channels, 21, 15), generator=generator)
+    picture = 2 * torch.rand((1, 3, 42, 30), generator=generator) - 1
+    with torch.no_grad():
+        sample, mean = model.decode(latents).sample, model.encode(picture).latent_dist.mean
+    store.tensors(path, {"latents": latents, "picture": picture, "sample": sample, "mean": mean})

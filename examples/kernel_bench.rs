@@ -1,0 +1,86 @@
+//! How fast the two heavy kernels run on this machine's adapter, at the shapes of real models: GFLOP/s, median of
+//! several runs taken in turn, so that a busy machine slows all of them alike.
+//!
+//! `cargo run --release --example kernel_bench [adapter] [part of a name]`
+
+use std::time::Instant;
+
+use foveate::gpu::Gpu;
+use foveate::graph::{Element, Graph, Home, Memory, Plan, Store};
+use foveate::kernels::{Activation, Attention, Columns, Linear, ReadRows, attention, linear};
+use foveate::weights::Format;
+use foveate::{GpuOptions, Result};
+
+fn main() -> Result<()> {
+    let mut arguments = std::env::args().skip(1);
+    let (adapter, only) = (arguments.next().filter(|name| name != "any"), arguments.next().unwrap_or_default());
+    pollster::block_on(run(adapter, &only))
+}
+
+async fn run(adapter: Option<String>, only: &str) -> Result<()> {
+    let gpu = Gpu::request(GpuOptions { adapter, ..Default::default() }).await?;
+    println!("{} {:?}", gpu.caps(), gpu.caps().class);
+    let mut cases = Vec::new();
+    for format in [Format::F32, Format::F16, Format::Int8] {
+        for (m, k, o) in [(512, 384, 1536), (2048, 1152, 1152), (1024, 1024, 1024), (2, 1152, 6912)] {
+            cases.push((format!("linear {format} {m}×{k}×{o}"), product(m, k, o, format)?));
+        }
+    }
+    for (batch, heads, queries, keys, dim) in [
+        (2, 6, 1024, 1024, 64),
+        (2, 6, 256, 256, 64),
+        (2, 16, 256, 256, 72),
+        (2, 16, 256, 120, 72),
+        (1, 1, 1024, 1024, 512),
+    ] {
+        let name = format!("attention {batch}×{heads}×{queries}×{keys}×{dim}");
+        cases.push((name, heads_of(batch, heads, queries, keys, dim)?));
+    }
+    cases.retain(|(name, _)| name.contains(only));
+
+    let mut plans = Vec::new();
+    for (name, graph) in &cases {
+        let mut store = Store::new();
+        for value in graph.values().iter().filter(|v| v.home == Home::Stored) {
+            store.allocate(&gpu, &value.name, &value.shape, value.element).await?;
+        }
+        plans.push((name, Plan::compile(&gpu, graph, &store, Memory::Shared).await?, Vec::new()));
+    }
+    for _ in 0..7 {
+        for (_, plan, seconds) in &mut plans {
+            let start = Instant::now();
+            let mut encoder = gpu.encoder();
+            plan.recording.encode(&mut encoder);
+            gpu.submit(encoder);
+            gpu.wait().await?;
+            seconds.push(start.elapsed().as_secs_f64());
+        }
+    }
+    for (name, plan, mut seconds) in plans {
+        seconds.sort_by(f64::total_cmp);
+        let rate = |seconds: f64| plan.flops() as f64 / seconds / 1e9;
+        let (median, best) = (seconds[seconds.len() / 2], seconds[0]);
+        println!("{name:36} {:8.2} ms {:8.1} GFLOP/s, at best {:8.1}", 1e3 * median, rate(median), rate(best));
+    }
+    Ok(())
+}
+
+fn product(m: usize, k: usize, o: usize, format: Format) -> Result<Graph> {
+    let mut graph = Graph::new();
+    let x = graph.stored("in x", &[m, k], Element::F32);
+    let weight = graph.stored("in weight", &[o, k], Element::Packed(format));
+    linear(&mut graph, x, Linear { weight, bias: None, activation: Activation::None, rows: ReadRows::All })?;
+    Ok(graph)
+}
+
+fn heads_of(batch: usize, heads: usize, queries: usize, keys: usize, head_dim: usize) -> Result<Graph> {
+    let mut graph = Graph::new();
+    let width = heads * head_dim;
+    let value = graph.stored("in q", &[batch, queries, width], Element::F32);
+    let q = Columns { value, offset: 0 };
+    let value = graph.stored("in kv", &[batch, keys, 2 * width], Element::F32);
+    let (k, v) = (Columns { value, offset: 0 }, Columns { value, offset: width });
+    let options = Attention { heads, head_dim, scale: 0.125, key_bias: None, position_bias: None };
+    attention(&mut graph, q, k, v, options)?;
+    Ok(graph)
+}

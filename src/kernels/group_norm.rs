@@ -1,0 +1,211 @@
+//! Group normalisation of images, with the silu that follows it almost everywhere in a VAE.
+
+use super::{params, shader};
+use crate::gpu::{Caps, Shader};
+use crate::graph::reference::HostValues;
+use crate::graph::{Access, Binding, Dispatch, Graph, Op, ValueId};
+use crate::{Error, Result};
+
+pub(super) static SHADER: Shader = shader!("group_norm");
+
+params! {
+    /// Uniform of `group_norm.wgsl`.
+    struct Params {
+        group: u32, groups: u32, pieces: u32, channels: u32, group_channels: u32,
+        channel: u32, channel_pieces: u32, rows: u32, eps: f32,
+    }
+}
+
+/// What [`group_norm`] normalises with.
+#[derive(Clone, Copy, Debug)]
+pub struct GroupNorm {
+    /// `[C]`.
+    pub weight: ValueId,
+    /// `[C]`.
+    pub bias: ValueId,
+    /// Groups that the channels fall into.
+    pub groups: usize,
+    /// Added to the variance.
+    pub eps: f32,
+    /// Whether silu follows.
+    pub silu: bool,
+}
+
+#[derive(Debug)]
+struct GroupNormalisation {
+    x: ValueId,
+    norm: GroupNorm,
+    /// `[B · groups, pieces, 3]`: count, mean and Σ(x − mean)².
+    measured: ValueId,
+    /// `[B · groups, 3]`.
+    moments: ValueId,
+    out: ValueId,
+}
+
+/// Elements of a group below which it is measured in one piece.
+const LEAST_PIECE: usize = 16 << 10;
+/// Pieces a group is measured in at most: one for each thread that merges them.
+const MOST_PIECES: usize = 256;
+/// Elements of a channel that a workgroup normalises.
+const CHANNEL_PIECE: usize = 4096;
+
+/// `x [B, C, H, W]`, normalised over groups of channels.
+pub fn group_norm(graph: &mut Graph, x: ValueId, norm: GroupNorm) -> Result<ValueId> {
+    let [batch, channels, height, width] = graph.dims("group_norm", x)?;
+    if norm.groups == 0 || channels % norm.groups != 0 {
+        let reason = format!("{} groups do not divide {channels} channels", norm.groups);
+        return Err(Error::shape("group_norm", reason));
+    }
+    graph.expect("group_norm", norm.weight, &[channels])?;
+    graph.expect("group_norm", norm.bias, &[channels])?;
+    let (groups, group) = (batch * norm.groups, channels / norm.groups * height * width);
+    let pieces = group.div_ceil(LEAST_PIECE).clamp(1, MOST_PIECES);
+    let measured = graph.transient("group_norm.measured", &[groups, pieces, 3]);
+    let moments = graph.transient("group_norm.moments", &[groups, 3]);
+    let out = graph.transient("group_norm", &[batch, channels, height, width]);
+    graph.push(GroupNormalisation { x, norm, measured, moments, out });
+    Ok(out)
+}
+
+impl Op for GroupNormalisation {
+    fn name(&self) -> &'static str {
+        SHADER.stem
+    }
+
+    fn access(&self) -> Vec<(ValueId, Access)> {
+        let read = [self.x, self.norm.weight, self.norm.bias].map(|id| (id, Access::Read));
+        let written = [self.measured, self.moments, self.out].map(|id| (id, Access::Write));
+        read.into_iter().chain(written).collect()
+    }
+
+    fn record(&self, graph: &Graph, caps: &Caps) -> Result<Vec<Dispatch>> {
+        let [batch, channels, height, width] = graph.dims("group_norm", self.x)?;
+        let [groups, pieces, _] = graph.dims("group_norm", self.measured)?;
+        let (rows, channel) = (batch * channels, height * width);
+        let params = Params {
+            group: (graph.get(self.x).len() / groups) as u32,
+            groups: groups as u32,
+            pieces: pieces as u32,
+            channels: channels as u32,
+            group_channels: (channels / self.norm.groups) as u32,
+            channel: channel as u32,
+            channel_pieces: channel.div_ceil(CHANNEL_PIECE) as u32,
+            rows: rows as u32,
+            eps: self.norm.eps,
+        };
+        let dispatch = |entry, constants, bindings: &[ValueId], workgroups: usize| Dispatch {
+            shader: &SHADER,
+            entry,
+            constants,
+            params: params.bytes(),
+            bindings: bindings.iter().copied().map(Binding::Value).collect(),
+            workgroups: caps.grid(workgroups as u64),
+        };
+        let GroupNorm { weight, bias, silu, .. } = self.norm;
+        let silu = vec![("SILU", f64::from(u8::from(silu)))];
+        Ok(vec![
+            dispatch("measure", vec![], &[self.x, self.measured], groups * pieces),
+            dispatch("merge", vec![], &[self.measured, self.moments], groups),
+            dispatch(
+                "apply",
+                silu,
+                &[self.x, self.moments, weight, bias, self.out],
+                rows * channel.div_ceil(CHANNEL_PIECE),
+            ),
+        ])
+    }
+
+    fn reference(&self, graph: &Graph, host: &mut HostValues) {
+        let &[_, channels, height, width] = graph.shape(self.x) else { return };
+        let &[groups, pieces, _] = graph.shape(self.measured) else { return };
+        let (x, weight, bias) = (host.f32(self.x), host.f32(self.norm.weight), host.f32(self.norm.bias));
+        let group = x.len() / groups;
+        let (mut measured, mut all, mut out) = (Vec::new(), Vec::new(), Vec::with_capacity(x.len()));
+        for (g, elements) in x.chunks(group).enumerate() {
+            measured.extend(elements.chunks(group.div_ceil(pieces)).flat_map(moments));
+            // ⌈group / pieces⌉ may fill the group in fewer pieces; the rest are empty.
+            measured.resize((g + 1) * pieces * 3, 0.0);
+            let [count, mean, deviation] = moments(elements);
+            all.extend([count, mean, deviation]);
+            let scale = 1.0 / (f64::from(deviation) / f64::from(count) + f64::from(self.norm.eps)).sqrt();
+            for (i, &element) in elements.iter().enumerate() {
+                let c = (g * group + i) / (height * width) % channels;
+                let y = (f64::from(element) - f64::from(mean)) * scale * f64::from(weight[c]) + f64::from(bias[c]);
+                out.push(if self.norm.silu { y / (1.0 + (-y).exp()) } else { y } as f32);
+            }
+        }
+        host.write(graph, self.measured, measured);
+        host.write(graph, self.moments, all);
+        host.write(graph, self.out, out);
+    }
+}
+
+/// Count, mean and Σ(x − mean)².
+fn moments(elements: &[f32]) -> [f32; 3] {
+    let count = elements.len() as f64;
+    let mean = elements.iter().map(|&v| f64::from(v)).sum::<f64>() / count;
+    let deviation: f64 = elements.iter().map(|&v| (f64::from(v) - mean).powi(2)).sum();
+    [count as f32, mean as f32, deviation as f32]
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::kernels::testing::Case;
+
+    /// To 2e-6: one rounding of mean, deviation and result each.
+    fn check(shape: [usize; 4], groups: usize, eps: f32, silu: bool, mean: f32) {
+        let mut case = Case::new();
+        let values = case.random(shape.iter().product()).into_iter().map(|v| v + mean).collect();
+        let x = case.input_of("x", &shape, values);
+        let (weight, bias) = (case.input("weight", &shape[1..2]), case.input("bias", &shape[1..2]));
+        group_norm(&mut case.graph, x, GroupNorm { weight, bias, groups, eps, silu }).unwrap();
+        case.agrees(2e-6);
+    }
+
+    #[test]
+    fn agrees_on_odd_sizes() {
+        for (shape, groups) in
+            [([1, 1, 1, 1], 1), ([1, 4, 1, 1], 2), ([2, 6, 5, 7], 3), ([1, 32, 16, 16], 32), ([3, 8, 65, 64], 8)]
+        {
+            check(shape, groups, 1e-6, false, 0.0);
+            check(shape, groups, 1e-5, true, 0.5);
+        }
+    }
+
+    #[test]
+    fn agrees_on_groups_measured_in_pieces() {
+        check([1, 4, 129, 131], 2, 1e-6, true, 0.0); // 33,798 elements in 3 pieces
+        check([1, 2, 4101, 1025], 1, 1e-6, false, 0.0); // 8.4 million in 256
+    }
+
+    /// A sum of squares in f32 would have no digit left.
+    #[test]
+    fn keeps_its_precision_far_from_zero() {
+        let mut case = Case::new();
+        let values = case.random(256 * 256).into_iter().map(|v| 1000.0 + v).collect();
+        let x = case.input_of("x", &[1, 1, 256, 256], values);
+        let (weight, bias) = (case.input("weight", &[1]), case.input("bias", &[1]));
+        group_norm(&mut case.graph, x, GroupNorm { weight, bias, groups: 1, eps: 1e-6, silu: false }).unwrap();
+        case.agrees(1e-4); // the last place of 1000 is 6e-5
+    }
+
+    #[test]
+    fn honours_eps() {
+        check([1, 2, 8, 8], 2, 10.0, false, 0.0);
+    }
+
+    #[test]
+    fn refuses_groups_that_do_not_divide() {
+        let mut case = Case::new();
+        let x = case.input("x", &[1, 6, 2, 2]);
+        let (weight, bias) = (case.input("weight", &[6]), case.input("bias", &[6]));
+        let norm = GroupNorm { weight, bias, groups: 4, eps: 1e-6, silu: false };
+        let error = group_norm(&mut case.graph, x, norm).unwrap_err().to_string();
+        assert_eq!(error, "group_norm: 4 groups do not divide 6 channels");
+        let short = case.input("short", &[4]);
+        let norm = GroupNorm { weight: short, groups: 2, ..norm };
+        let error = group_norm(&mut case.graph, x, norm).unwrap_err().to_string();
+        assert!(error.contains("short has shape [4], expected [6]"), "{error}");
+    }
+}

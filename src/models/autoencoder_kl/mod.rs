@@ -1,0 +1,236 @@
+//! The autoencoder between pictures and latents (diffusers `AutoencoderKL`).
+
+mod blocks;
+mod config;
+mod decoder;
+mod encoder;
+mod tiling;
+
+use std::collections::HashMap;
+
+pub use config::Config;
+use decoder::Decoder;
+use encoder::Encoder;
+use tiling::Tiles;
+
+use super::Scope;
+use crate::gpu::{Caps, Gpu};
+use crate::graph::{Element, Graph, Memory, Plan, Store, Value, ValueId};
+use crate::kernels::{self, Affine};
+use crate::{Error, Result, Tensor};
+
+const INPUT: &str = "autoencoder.input";
+const OUTPUT: &str = "autoencoder.output";
+
+/// The autoencoder's weights.
+#[derive(Clone, Debug)]
+pub struct AutoencoderKl {
+    /// Its config.
+    pub config: Config,
+    decoder: Decoder,
+    /// Only where something encodes.
+    encoder: Option<Encoder>,
+}
+
+/// What the encoder says of a picture, for latents as the decoder takes them: not scaled for diffusion.
+#[derive(Clone, Debug)]
+pub struct Posterior {
+    /// `[1, L, h, w]`.
+    pub mean: Tensor,
+    /// `[1, L, h, w]`, the logarithm of the variance, in −30…20.
+    pub logvar: Tensor,
+}
+
+impl AutoencoderKl {
+    /// Asks for the decoder's tensors.
+    pub fn load(config: Config, scope: &mut Scope<'_>) -> Result<Self> {
+        Ok(Self { decoder: Decoder::load(&config, scope)?, encoder: None, config })
+    }
+
+    /// Asks for the encoder's tensors too.
+    pub fn with_encoder(self, scope: &mut Scope<'_>) -> Result<Self> {
+        Ok(Self { encoder: Some(Encoder::load(&self.config, scope)?), ..self })
+    }
+
+    /// Tensors that decoding has no use for.
+    pub fn unused(name: &str) -> bool {
+        name.starts_with("encoder.") || name.starts_with("quant_conv.")
+    }
+
+    /// `latents [B, L, h, w]` as diffusion leaves them to pictures `[B, 3, H, W]` in 0…1.
+    pub fn decode(&self, graph: &mut Graph, latents: ValueId) -> Result<ValueId> {
+        let pictures = self.sample(graph, latents)?;
+        kernels::affine(graph, pictures, Affine { scale: 0.5, shift: 0.5, low: 0.0, high: 1.0 })
+    }
+
+    /// The same in about −1…1, before anything is cut off.
+    fn sample(&self, graph: &mut Graph, latents: ValueId) -> Result<ValueId> {
+        let scale = self.config.scaling_factor.recip();
+        let latents = kernels::affine(graph, latents, Affine { scale, ..Affine::default() })?;
+        self.decoder.forward(graph, latents)
+    }
+
+    /// Pictures `[B, 3, H, W]` in 0…1 to `[B, 2·L, h, w]`: mean, then log-variance, of latents as the decoder takes them.
+    pub fn encode(&self, graph: &mut Graph, pictures: ValueId) -> Result<ValueId> {
+        let encoder = self.encoder.as_ref();
+        let encoder = encoder.ok_or_else(|| Error::Usage("the autoencoder was loaded without its encoder".into()))?;
+        let factor = self.config.scale_factor();
+        let [_, _, height, width] = graph.dims("autoencoder", pictures)?;
+        if !height.is_multiple_of(factor) || !width.is_multiple_of(factor) {
+            return Err(Error::Usage(format!("a picture of {width}×{height} pixels does not divide by {factor}")));
+        }
+        let pictures = kernels::affine(graph, pictures, Affine { scale: 2.0, shift: -1.0, ..Affine::default() })?;
+        encoder.forward(graph, pictures)
+    }
+
+    /// Pictures `[B, 3, H, W]` in 0…1 of `latents [B, L, h, w]`: one after the other, in tiles where `gpu` cannot hold
+    /// one whole.
+    pub async fn decode_latents(&self, gpu: &Gpu, store: &Store, latents: &Tensor) -> Result<Tensor> {
+        let build = |graph: &mut Graph, latents| self.sample(graph, latents);
+        let side = largest_tile(gpu.caps(), latents, 1, &build)?;
+        self.decode_in_tiles(gpu, store, latents, side).await
+    }
+
+    /// The same in tiles of `side` latent pixels, a multiple of 4.
+    pub async fn decode_in_tiles(&self, gpu: &Gpu, store: &Store, latents: &Tensor, side: usize) -> Result<Tensor> {
+        let build = |graph: &mut Graph, latents| self.sample(graph, latents);
+        let tiles = Tiles { side, input: 1, output: self.config.scale_factor() };
+        let sampled = in_tiles(gpu, store, latents, tiles, &build).await?;
+        let pixels = sampled.f32().iter().map(|x| (x * 0.5 + 0.5).clamp(0.0, 1.0)).collect();
+        Tensor::new(&sampled.shape, pixels)
+    }
+
+    /// What the encoder says of a picture `[1, 3, H, W]` in 0…1, in tiles where `gpu` cannot hold it whole.
+    pub async fn encode_picture(&self, gpu: &Gpu, store: &Store, picture: &Tensor) -> Result<Posterior> {
+        let build = |graph: &mut Graph, picture| self.encode(graph, picture);
+        let side = largest_tile(gpu.caps(), picture, self.config.scale_factor(), &build)?;
+        self.encode_in_tiles(gpu, store, picture, side).await
+    }
+
+    /// The same in tiles of `side` latent pixels, a multiple of 4.
+    pub async fn encode_in_tiles(&self, gpu: &Gpu, store: &Store, picture: &Tensor, side: usize) -> Result<Posterior> {
+        let build = |graph: &mut Graph, picture| self.encode(graph, picture);
+        let tiles = Tiles { side, input: self.config.scale_factor(), output: 1 };
+        let moments = in_tiles(gpu, store, picture, tiles, &build).await?;
+        let [_, channels, height, width] = extent(&moments)?;
+        let (mean, logvar) = moments.f32().split_at(moments.data.len() / 2);
+        let logvar = logvar.iter().map(|v| v.clamp(-30.0, 20.0)).collect();
+        let shape = [1, channels / 2, height, width];
+        Ok(Posterior { mean: Tensor::new(&shape, mean.to_vec())?, logvar: Tensor::new(&shape, logvar)? })
+    }
+}
+
+/// Adds encoder or decoder to a graph.
+type Build<'a> = &'a dyn Fn(&mut Graph, ValueId) -> Result<ValueId>;
+
+fn extent(images: &Tensor) -> Result<[usize; 4]> {
+    images.shape.as_slice().try_into().map_err(|_| {
+        Error::shape("autoencoder", format!("shape {:?} should be [batch, channels, height, width]", images.shape))
+    })
+}
+
+/// The largest tile of `images`, in latent pixels, of which every value can be bound. `input` is the number of pixels
+/// per latent pixel.
+fn largest_tile(caps: &Caps, images: &Tensor, input: usize, build: Build<'_>) -> Result<usize> {
+    let [_, channels, height, width] = extent(images)?;
+    let whole = height.max(width).div_ceil(input).next_multiple_of(4).max(4);
+    let mut needed = 0;
+    for side in (4..=whole).rev().step_by(4) {
+        let mut graph = Graph::new();
+        let shape = [1, channels, height.min(side * input), width.min(side * input)];
+        let images = graph.stored(INPUT, &shape, Element::F32);
+        build(&mut graph, images)?;
+        let in_flight = graph.values().iter().filter(|value| value.element == Element::F32);
+        needed = in_flight.map(Value::bytes).max().unwrap_or(0);
+        if needed <= caps.max_tensor_bytes() {
+            return Ok(side);
+        }
+    }
+    Err(Error::Limit {
+        what: "the autoencoder on a tile of 4×4 latents".into(),
+        limit: "max_storage_buffer_binding_size",
+        needed,
+        available: caps.max_tensor_bytes(),
+    })
+}
+
+/// Runs what `build` makes on each of `images`, tile by tile.
+async fn in_tiles(gpu: &Gpu, store: &Store, images: &Tensor, tiles: Tiles, build: Build<'_>) -> Result<Tensor> {
+    let [count, channels, height, width] = extent(images)?;
+    // Tiles at the edges differ in size: one plan for each size.
+    let mut plans: HashMap<Vec<usize>, (Plan, Store)> = HashMap::new();
+    let (mut shape, mut values) = (vec![0; 4], Vec::new());
+    for image in images.f32().chunks((channels * height * width).max(1)) {
+        let image = Tensor::new(&[1, channels, height, width], image.to_vec())?;
+        let run = async |tile: Tensor| {
+            if !plans.contains_key(&tile.shape) {
+                plans.insert(tile.shape.clone(), compile(gpu, store, &tile.shape, build).await?);
+            }
+            let (plan, store) = &plans[&tile.shape];
+            store.write(gpu, INPUT, tile.bytes())?;
+            let mut encoder = gpu.encoder();
+            plan.recording.encode(&mut encoder);
+            gpu.submit(encoder);
+            store.read(gpu, OUTPUT).await
+        };
+        let whole = tiles.run(&image, run).await?;
+        values.extend_from_slice(whole.f32());
+        shape = whole.shape;
+    }
+    shape[0] = count;
+    Tensor::new(&shape, values)
+}
+
+/// A plan for images of `shape`, and a store in which it finds [`INPUT`] and leaves [`OUTPUT`].
+async fn compile(gpu: &Gpu, store: &Store, shape: &[usize], build: Build<'_>) -> Result<(Plan, Store)> {
+    let mut graph = Graph::new();
+    let input = graph.stored(INPUT, shape, Element::F32);
+    let output = build(&mut graph, input)?;
+    graph.keep(output, OUTPUT);
+    let mut store = store.clone();
+    store.allocate_missing(gpu, &graph).await?;
+    let plan = Plan::compile(gpu, &graph, &store, Memory::Shared).await?;
+    Ok((plan, store))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::config::Fields;
+    use crate::kernels::testing::gpu;
+    use crate::models::Loader;
+    use crate::weights::{Checkpoint, Source};
+
+    #[test]
+    fn a_small_adapter_gets_the_largest_tiles_it_can_hold() {
+        pollster::block_on(async {
+            let source = Source::Folder(concat!(env!("CARGO_MANIFEST_DIR"), "/tests/goldens/vae/two_levels").into());
+            let config = Config::read(Fields::read(&source, "vae/config.json").await.unwrap()).unwrap();
+            let checkpoint = Checkpoint::open(&source, "vae", "diffusion_pytorch_model").await.unwrap();
+            let mut loader = Loader::new("vae", checkpoint, None);
+            let model = AutoencoderKl::load(config, &mut loader.root()).unwrap();
+            let mut store = Store::new();
+            loader.upload(gpu(), &mut store, |_, _| {}).await.unwrap();
+
+            // The largest value is what the upsampler makes: 8 channels, twice the latents' size each way.
+            let latents = (0..4 * 21 * 37).map(|i| (i as f32).sin()).collect();
+            let latents = Tensor::new(&[1, 4, 21, 37], latents).unwrap();
+            let caps = |max_binding| Caps { max_binding, ..gpu().caps().clone() };
+            let side = |caps: &Caps| largest_tile(caps, &latents, 1, &|graph, latents| model.sample(graph, latents));
+            assert_eq!(side(&caps(1 << 20)).unwrap(), 40);
+            assert_eq!(side(&caps(4 * 8 * 42 * 48)).unwrap(), 24);
+            assert_eq!(side(&caps(4 * 8 * 42 * 48 - 1)).unwrap(), 20);
+            let error = side(&caps(1 << 10)).unwrap_err().to_string();
+            assert!(error.contains("a tile of 4×4 latents needs max_storage_buffer_binding_size"), "{error}");
+
+            let small = gpu().with_caps(caps(4 * 8 * 42 * 48));
+            let found = model.decode_latents(&small, &store, &latents).await.unwrap();
+            let expected = model.decode_in_tiles(gpu(), &store, &latents, 24).await.unwrap();
+            assert_eq!(found, expected);
+            // Tiles have statistics of their own, so they resemble the whole and no more.
+            let whole = model.decode_latents(gpu(), &store, &latents).await.unwrap();
+            let deviation = crate::tensor::relative_l2(found.f32(), whole.f32());
+            assert!((1e-6..0.1).contains(&deviation), "{deviation}");
+        });
+    }
+}
