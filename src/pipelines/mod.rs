@@ -22,7 +22,6 @@ use crate::weights::Source;
 
 /// Whatever pipeline a model folder holds.
 #[derive(Debug)]
-#[allow(clippy::large_enum_variant, reason = "a program holds one or two, and never moves them much")]
 pub enum Pipeline {
     /// `DiTPipeline`.
     ClassToImage(Box<ClassToImage>),
@@ -49,8 +48,12 @@ impl Pipeline {
         progress: impl FnMut(Progress<'_>),
     ) -> Result<Self> {
         Ok(match folder.kind()? {
-            Kind::ClassToImage => Self::ClassToImage(ClassToImage::from_folder(gpu, folder, options, progress).await?),
-            Kind::TextToImage => Self::TextToImage(TextToImage::from_folder(gpu, folder, options, progress).await?),
+            Kind::ClassToImage => {
+                Self::ClassToImage(ClassToImage::from_folder(gpu, folder, options, progress).await?.into())
+            }
+            Kind::TextToImage => {
+                Self::TextToImage(TextToImage::from_folder(gpu, folder, options, progress).await?.into())
+            }
         })
     }
 
