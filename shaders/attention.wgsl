@@ -2,8 +2,8 @@
 // time, with a running maximum and sum for each query, so no [Nq, Nk] matrix is ever in memory.
 //
 // As in linear.wgsl everything is made of 4×4 blocks, mat4x4f whose column i is row i of the block. `staged`, for
-// hardware, shares tiles of q, k and v in workgroup memory; `direct`, for software adapters, gives each thread a tile
-// of 16 queries by 16 keys in registers and reads storage.
+// hardware, shares tiles of q, k and v in workgroup memory and does everything; `direct`, for software adapters and the
+// shapes that matter there, gives each thread a tile of 16 queries by 16 keys in registers and reads storage.
 
 struct Params {
     queries: u32,    // Nq
@@ -62,15 +62,13 @@ fn place(index: u32, size: u32) -> Place {
 const Q: u32 = 0u;
 const K: u32 = 1u;
 const V: u32 = 2u;
-const OUT: u32 = 3u;
 
 /// `which` is always a constant, so nothing of the switch is left once compiled.
 fn load(which: u32, i: u32) -> vec4f {
     switch which {
         case Q: { return q[i]; }
         case K: { return k[i]; }
-        case V: { return v[i]; }
-        default: { return out[i]; }
+        default: { return v[i]; }
     }
 }
 
@@ -289,7 +287,7 @@ fn staged(
     if COLUMNS > 96u { store_block(tile, query, d + 96u, scale_rows(out3, 1.0 / total)); }
 }
 
-// ---- Software: a thread for 16 queries, 16 keys at a time, the running result in `out`
+// ---- Software, VEC4: a thread for 16 queries, 16 keys at a time, the running result in `out`
 
 /// Four blocks: of four queries with 16 keys, or of 16 keys with four columns.
 struct Four { a: mat4x4f, b: mat4x4f, c: mat4x4f, d: mat4x4f }
@@ -327,9 +325,9 @@ fn update(tile: Place, query: u32, key: u32, d: u32, now: Softmax, vs: Four) {
     var rows = vs.a * transpose(ws.a) + vs.b * transpose(ws.b) + vs.c * transpose(ws.c) + vs.d * transpose(ws.d);
     for (var i = 0u; i < 4u; i++) {
         if query + i < params.queries {
-            let row = out_row(tile, query + i);
             // What the first tile of keys finds there is nobody's.
-            store(row, d, rows[i] + select(now.shrink[i] * numbers(OUT, row, d), vec4f(), key == 0u));
+            let at = (out_row(tile, query + i) + d) / 4u;
+            out[at] = rows[i] + select(now.shrink[i] * out[at], vec4f(), key == 0u);
         }
     }
 }
@@ -337,9 +335,9 @@ fn update(tile: Place, query: u32, key: u32, d: u32, now: Softmax, vs: Four) {
 /// out = out / total.
 fn finish(tile: Place, query: u32, total: vec4f) {
     for (var i = 0u; i < 4u && query + i < params.queries; i++) {
-        let row = out_row(tile, query + i);
-        for (var d = 0u; d < params.head_dim; d += 4u) {
-            store(row, d, numbers(OUT, row, d) / total[i]);
+        let row = out_row(tile, query + i) / 4u;
+        for (var at = row; at < row + params.head_dim / 4u; at++) {
+            out[at] /= total[i];
         }
     }
 }

@@ -116,14 +116,16 @@ impl Op for Heads {
         let tiles = |size: usize| samples * heads * queries.div_ceil(size);
         let flag = |on: bool| f64::from(u8::from(on));
         let layout = [self.q, self.k, self.v].map(|of| [graph.shape(of.value)[2], of.offset]);
+        let vec4 = layout.iter().flatten().chain([&head_dim]).all(|n| n % 4 == 0);
         let mut constants = vec![
-            ("VEC4", flag(layout.iter().flatten().chain([&head_dim]).all(|n| n % 4 == 0))),
+            ("VEC4", flag(vec4)),
             ("KEY_BIAS", flag(key_bias.is_some())),
             ("POSITION_BIAS", flag(position_bias.is_some())),
         ];
         let (entry, slices, workgroups) = match caps.class {
-            AdapterClass::Software => ("direct", 1, tiles(16).div_ceil(8)),
-            AdapterClass::Hardware => {
+            // Elsewhere its unrolled loads would take a software adapter longer to compile than to run.
+            AdapterClass::Software if vec4 && position_bias.is_none() => ("direct", 1, tiles(16).div_ceil(8)),
+            _ => {
                 // A workgroup holds up to 128 columns of a head's output in registers; wider heads are shared out.
                 let columns = head_dim.next_multiple_of(32).min(128);
                 let slices = head_dim.div_ceil(columns);
