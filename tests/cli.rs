@@ -237,6 +237,16 @@ fn saved_tensors_are_those_of_diffusers() {
 }
 
 #[test]
+fn what_is_cut_off_is_said() {
+    let shell = Shell::new();
+    let output = shell.run(&["generate", &"a red fox ".repeat(100), "--steps", "1"]);
+    let stderr = text(&output.stderr);
+    assert!(output.status.success() && stderr.starts_with("warning: the prompt is longer than 120 tokens"), "{stderr}");
+    assert_eq!(stderr.lines().count(), 1);
+    assert!(shell.run(&["generate", "", "--steps", "1"]).status.success());
+}
+
+#[test]
 fn several_pictures_are_one_batch() {
     let shell = Shell::new();
     let (dit, options) =

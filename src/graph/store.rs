@@ -175,7 +175,7 @@ mod tests {
     fn weights_split_into_bindable_rows() {
         let caps = Caps { max_binding: 1 << 20, ..Caps::minimum() };
         let whole = Store::split_rows(100, 4096, &caps).unwrap();
-        assert_eq!(whole, [0..100]);
+        assert_eq!(whole, vec![0..100; 1]);
         let parts = Store::split_rows(1000, 4096, &caps).unwrap();
         assert_eq!(parts, [0..256, 256..512, 512..768, 768..1000]);
         let error = Store::split_rows(2, 2 << 20, &caps).unwrap_err().to_string();

@@ -8,7 +8,7 @@ use foveate::models::patch_embed::Noisy;
 use foveate::models::pixart::Text;
 use foveate::pipelines::{ClassToImage, Kind, LoadOptions, ModelFolder, TextToImage};
 use foveate::weights::Format;
-use foveate::{Context, Result};
+use foveate::{Context, Error, Result};
 use serde_json::{Map, Value, json};
 
 use super::kept::Kept;
@@ -96,12 +96,15 @@ async fn component(folder: &ModelFolder, kind: Kind, name: &'static str) -> Resu
 
 async fn loader(folder: &ModelFolder, kind: Kind, component: &str, dtype: Option<Format>) -> Result<Loader> {
     let options = LoadOptions { dtype };
-    match (component, kind) {
-        ("transformer", Kind::ClassToImage) => Ok(ClassToImage::transformer(folder, options).await?.1),
-        ("transformer", Kind::TextToImage) => Ok(TextToImage::transformer(folder, options).await?.1),
-        ("text_encoder", _) if let Some((_, loader)) = TextToImage::text_encoder(folder, options).await? => Ok(loader),
-        _ => Ok(folder.vae().await?.1),
-    }
+    Ok(match (component, kind) {
+        ("transformer", Kind::ClassToImage) => ClassToImage::transformer(folder, options).await?.1,
+        ("transformer", Kind::TextToImage) => TextToImage::transformer(folder, options).await?.1,
+        ("text_encoder", _) => match TextToImage::text_encoder(folder, options).await? {
+            Some((_, loader)) => loader,
+            None => return Err(Error::file(folder.source.display(component), "is missing")),
+        },
+        _ => folder.vae().await?.1,
+    })
 }
 
 /// The trained latent's side, its token grid, and the FLOPs of one step: the graph is built as a run would build it,
