@@ -188,7 +188,10 @@ fn tiled(
     let down = thread / 8u;
     let across = thread % 8u;
 
-    var sums: array<mat4x4f, 4>;
+    var sums0: mat4x4f;
+    var sums1: mat4x4f;
+    var sums2: mat4x4f;
+    var sums3: mat4x4f;
     for (var k = 0u; k < params.k; k += 16u) {
         let xs = transpose(x_block(starts, k + stage_k));
         let weights = transpose(weight_block(column + 4u * stage_row, k + stage_k));
@@ -203,19 +206,31 @@ fn tiled(
             let x1 = x_tile[i + down + 8u];
             let weights0 = weight_tile[i + across];
             let weights1 = weight_tile[i + across + 8u];
-            sums[0] = accumulate(sums[0], x0, weights0);
-            sums[1] = accumulate(sums[1], x0, weights1);
-            sums[2] = accumulate(sums[2], x1, weights0);
-            sums[3] = accumulate(sums[3], x1, weights1);
+            sums0 = accumulate(sums0, x0, weights0);
+            sums1 = accumulate(sums1, x0, weights1);
+            sums2 = accumulate(sums2, x1, weights0);
+            sums3 = accumulate(sums3, x1, weights1);
         }
     }
-    store_block(row + 4u * down, column + 4u * across, sums[0]);
-    store_block(row + 4u * down, column + 4u * across + 32u, sums[1]);
-    store_block(row + 4u * down + 32u, column + 4u * across, sums[2]);
-    store_block(row + 4u * down + 32u, column + 4u * across + 32u, sums[3]);
+    store_block(row + 4u * down, column + 4u * across, sums0);
+    store_block(row + 4u * down, column + 4u * across + 32u, sums1);
+    store_block(row + 4u * down + 32u, column + 4u * across, sums2);
+    store_block(row + 4u * down + 32u, column + 4u * across + 32u, sums3);
 }
 
 // ---- Software: 16×8 results a thread, straight from storage
+
+/// Two blocks side by side.
+struct Pair { a: mat4x4f, b: mat4x4f }
+
+fn add_products(sums: Pair, weights: Pair, xs: mat4x4f) -> Pair {
+    return Pair(sums.a + weights.a * xs, sums.b + weights.b * xs);
+}
+
+fn store_pair(row: u32, column: u32, sums: Pair) {
+    store_block(row, column, sums.a);
+    store_block(row, column + 4u, sums.b);
+}
 
 @compute @workgroup_size(8)
 fn direct(
@@ -234,38 +249,21 @@ fn direct(
     let starts1 = row_starts(row + 4u);
     let starts2 = row_starts(row + 8u);
     let starts3 = row_starts(row + 12u);
-    var a0: mat4x4f;
-    var a1: mat4x4f;
-    var a2: mat4x4f;
-    var a3: mat4x4f;
-    var b0: mat4x4f;
-    var b1: mat4x4f;
-    var b2: mat4x4f;
-    var b3: mat4x4f;
+    var sums0: Pair;
+    var sums1: Pair;
+    var sums2: Pair;
+    var sums3: Pair;
     for (var k = 0u; k < params.k; k += 4u) {
-        let weights0 = transpose(weight_block(column, k));
-        let weights1 = transpose(weight_block(column + 4u, k));
-        let x0 = x_block(starts0, k);
-        a0 += weights0 * x0;
-        b0 += weights1 * x0;
-        let x1 = x_block(starts1, k);
-        a1 += weights0 * x1;
-        b1 += weights1 * x1;
-        let x2 = x_block(starts2, k);
-        a2 += weights0 * x2;
-        b2 += weights1 * x2;
-        let x3 = x_block(starts3, k);
-        a3 += weights0 * x3;
-        b3 += weights1 * x3;
+        let weights = Pair(transpose(weight_block(column, k)), transpose(weight_block(column + 4u, k)));
+        sums0 = add_products(sums0, weights, x_block(starts0, k));
+        sums1 = add_products(sums1, weights, x_block(starts1, k));
+        sums2 = add_products(sums2, weights, x_block(starts2, k));
+        sums3 = add_products(sums3, weights, x_block(starts3, k));
     }
-    store_block(row, column, a0);
-    store_block(row, column + 4u, b0);
-    store_block(row + 4u, column, a1);
-    store_block(row + 4u, column + 4u, b1);
-    store_block(row + 8u, column, a2);
-    store_block(row + 8u, column + 4u, b2);
-    store_block(row + 12u, column, a3);
-    store_block(row + 12u, column + 4u, b3);
+    store_pair(row, column, sums0);
+    store_pair(row + 4u, column, sums1);
+    store_pair(row + 8u, column, sums2);
+    store_pair(row + 12u, column, sums3);
 }
 
 // ---- Four rows or fewer: 16 columns a workgroup, k dealt out to 16 threads for each 4 of them

@@ -25,7 +25,8 @@ fn load(folder: &Path) -> (AutoencoderKl, Store) {
         let model = model.with_encoder(&mut loader.root()).unwrap();
         loader.finish().unwrap();
         let mut store = Store::new();
-        loader.upload(gpu(), &mut store, |_, _| {}).await.unwrap();
+        loader.allocate(gpu(), &mut store).await.unwrap();
+        loader.upload(gpu(), &store, |_, _| {}).await.unwrap();
         (model, store)
     })
 }

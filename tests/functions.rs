@@ -29,7 +29,8 @@ fn t5_equals_transformers() {
             let mut loader = Loader::new("text_encoder", checkpoint, None);
             let t5 = T5::load(config, &mut loader.root()).unwrap();
             let mut store = Store::new();
-            loader.upload(gpu, &mut store, |_, _| {}).await.unwrap();
+            loader.allocate(gpu, &mut store).await.unwrap();
+            loader.upload(gpu, &store, |_, _| {}).await.unwrap();
             for (name, tensor) in t5.inputs(&rows("input_ids"), &rows("attention_mask")).await.unwrap() {
                 store.insert(gpu, name, &tensor).await.unwrap();
             }

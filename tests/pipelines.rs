@@ -54,7 +54,7 @@ fn request(folder: &Path, given: Given) -> Request {
     let latents = needed.contains(&"latents") || (given != Given::Needed && !draws);
     let mask = |name: &str| inputs.get(name).u32().to_vec();
     Request {
-        prompt: text("prompt").filter(|_| !embeds && !ids),
+        prompt: text("prompt").filter(|_| !embeds && !ids).unwrap_or_default(),
         negative: text("negative"),
         class: json["class"].as_u64().map(|class| class as u32),
         steps: json["steps"].as_u64().map(|steps| steps as usize),

@@ -1,6 +1,6 @@
 //! A finished drawing: its files, and what is said about it.
 
-use foveate::pipelines::{Compress, ModelFolder, Pictures, Request, Run};
+use foveate::pipelines::{ModelFolder, Pictures, Request, Run};
 use foveate::{Gpu, Result};
 use serde_json::json;
 
@@ -53,7 +53,7 @@ impl Drawing {
         let Self { request, run, .. } = self;
         let [width, height] = self.size();
         let optional = [
-            ("prompt", request.prompt.clone()),
+            ("prompt", Some(request.prompt.clone()).filter(|prompt| !prompt.is_empty())),
             ("negative", request.negative.clone()),
             ("class", request.class.map(|class| class.to_string())),
         ];
@@ -65,7 +65,7 @@ impl Drawing {
             ("scheduler", self.scheduler.to_owned()),
             ("size", format!("{width}x{height}")),
             ("model", model::name(&self.folder.source)),
-            ("compress", request.compress.unwrap_or(Compress::Dense).to_string()),
+            ("compress", run.policy().to_owned()),
             ("version", concat!("foveate ", env!("CARGO_PKG_VERSION")).to_owned()),
         ]);
         about

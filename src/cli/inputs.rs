@@ -11,7 +11,7 @@ use super::args::Generate;
 /// The request that `options` describe.
 pub async fn request(options: &Generate) -> Result<Request> {
     let mut request = Request {
-        prompt: options.prompt.clone(),
+        prompt: options.prompt.clone().unwrap_or_default(),
         negative: options.negative.clone(),
         class: options.class,
         steps: options.steps,
@@ -20,7 +20,7 @@ pub async fn request(options: &Generate) -> Result<Request> {
         size: options.size,
         count: options.count,
         scheduler: options.scheduler.clone(),
-        compress: options.compress,
+        compress: options.compress.unwrap_or_default(),
         ..Request::default()
     };
     if let Some(path) = &options.init_latents {

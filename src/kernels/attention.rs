@@ -1,7 +1,7 @@
 //! Attention of every head at once, over columns of packed projections, with no matrix of scores in memory.
 
 use super::{params, shader};
-use crate::gpu::{Caps, Shader};
+use crate::gpu::{AdapterClass, Caps, Shader};
 use crate::graph::reference::HostValues;
 use crate::graph::{Access, Dispatch, Graph, Op, ValueId};
 use crate::{Error, Result};
@@ -113,11 +113,26 @@ impl Op for Heads {
         let Attention { heads, head_dim, scale, key_bias, position_bias } = self.options;
         let [samples, queries, _] = graph.dims(SHADER.stem, self.out)?;
         let [kv_samples, keys, _] = graph.dims(SHADER.stem, self.k.value)?;
-        let columns = head_dim.next_multiple_of(32).min(128);
-        let slices = head_dim.div_ceil(columns);
-        let width = |of: Columns| graph.get(of.value).matrix().1;
-        let layout =
-            [head_dim, width(self.q), self.q.offset, width(self.k), self.k.offset, width(self.v), self.v.offset];
+        let tiles = |size: usize| samples * heads * queries.div_ceil(size);
+        let flag = |on: bool| f64::from(u8::from(on));
+        let layout = [self.q, self.k, self.v].map(|of| [graph.shape(of.value)[2], of.offset]);
+        let vec4 = layout.iter().flatten().chain([&head_dim]).all(|n| n % 4 == 0);
+        let mut constants = vec![
+            ("VEC4", flag(vec4)),
+            ("KEY_BIAS", flag(key_bias.is_some())),
+            ("POSITION_BIAS", flag(position_bias.is_some())),
+        ];
+        let (entry, slices, workgroups) = match caps.class {
+            // Elsewhere its unrolled loads would take a software adapter longer to compile than to run.
+            AdapterClass::Software if vec4 && position_bias.is_none() => ("direct", 1, tiles(16).div_ceil(8)),
+            _ => {
+                // A workgroup holds up to 128 columns of a head's output in registers; wider heads are shared out.
+                let columns = head_dim.next_multiple_of(32).min(128);
+                let slices = head_dim.div_ceil(columns);
+                constants.push(("COLUMNS", columns as f64));
+                ("staged", slices, slices * tiles(32))
+            }
+        };
         let params = Params {
             queries: queries as u32,
             keys: keys as u32,
@@ -126,23 +141,18 @@ impl Op for Heads {
             samples: samples as u32,
             kv_samples: kv_samples as u32,
             slices: slices as u32,
-            q_width: width(self.q) as u32,
-            q_offset: self.q.offset as u32,
-            k_width: width(self.k) as u32,
-            k_offset: self.k.offset as u32,
-            v_width: width(self.v) as u32,
-            v_offset: self.v.offset as u32,
+            q_width: layout[0][0] as u32,
+            q_offset: layout[0][1] as u32,
+            k_width: layout[1][0] as u32,
+            k_offset: layout[1][1] as u32,
+            v_width: layout[2][0] as u32,
+            v_offset: layout[2][1] as u32,
             scale,
         };
         Ok(vec![Dispatch {
             shader: &SHADER,
-            entry: "staged",
-            constants: vec![
-                ("VEC4", f64::from(u8::from(layout.iter().all(|n| n % 4 == 0)))),
-                ("KEY_BIAS", f64::from(u8::from(key_bias.is_some()))),
-                ("POSITION_BIAS", f64::from(u8::from(position_bias.is_some()))),
-                ("COLUMNS", columns as f64),
-            ],
+            entry,
+            constants,
             params: params.bytes(),
             bindings: vec![
                 self.q.value.into(),
@@ -152,7 +162,7 @@ impl Op for Heads {
                 position_bias.into(),
                 self.out.into(),
             ],
-            workgroups: caps.grid((samples * heads * slices * queries.div_ceil(32)) as u64),
+            workgroups: caps.grid(workgroups as u64),
         }])
     }
 
@@ -205,7 +215,6 @@ fn triples(a: usize, b: usize, c: usize) -> impl Iterator<Item = (usize, usize, 
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::gpu::AdapterClass;
     use crate::kernels::testing::{Case, gpu};
 
     /// Weighted means of up to a few hundred values; exp in f32 is good to a few units of 1e-7.

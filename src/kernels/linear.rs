@@ -244,7 +244,7 @@ mod tests {
     fn agrees_in_every_format() {
         let mut case = Case::new();
         for format in Format::ALL {
-            for (m, k, o) in [(1, 37, 5), (3, 96, 40), (9, 31, 66), (40, 100, 70)] {
+            for (m, k, o) in [(1, 37, 5), (3, 100, 40), (18, 100, 70)] {
                 let x = case.input(&format!("x {format} {m}"), &[m, k]);
                 let weight = case.weight(&format!("w {format} {m}"), &[o, k], format);
                 linear(&mut case.graph, x, plain(weight)).unwrap();
@@ -257,14 +257,12 @@ mod tests {
     fn agrees_with_bias_and_activation() {
         use Activation::{GeluErf, GeluTanh, None, Relu, Silu};
         let mut case = Case::new();
-        for activation in [None, Silu, GeluTanh, GeluErf, Relu] {
-            for m in [2, 19] {
-                let x = case.input(&format!("x {activation:?} {m}"), &[m, 24]);
-                let weight = case.weight(&format!("w {activation:?} {m}"), &[30, 4, 6], Format::F32);
-                let bias = case.input(&format!("b {activation:?} {m}"), &[30]);
-                let options = Linear { bias: Some(bias), activation, ..plain(weight) };
-                linear(&mut case.graph, x, options).unwrap();
-            }
+        // All three ways of computing end in the same lines, so one more than the smallest is enough.
+        for (activation, m) in [(None, 2), (Silu, 2), (GeluTanh, 2), (GeluErf, 2), (Relu, 2), (GeluErf, 19)] {
+            let x = case.input(&format!("x {activation:?} {m}"), &[m, 24]);
+            let weight = case.weight(&format!("w {activation:?} {m}"), &[30, 4, 6], Format::F32);
+            let bias = case.input(&format!("b {activation:?} {m}"), &[30]);
+            linear(&mut case.graph, x, Linear { bias: Some(bias), activation, ..plain(weight) }).unwrap();
         }
         both_classes(&case);
     }

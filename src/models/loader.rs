@@ -10,9 +10,9 @@ use crate::weights::{Checkpoint, Format, SourceType};
 use crate::{Error, Result};
 
 /// Host memory that one read may take.
-const CHUNK_BYTES: usize = 8 << 20;
+const CHUNK_BYTES: usize = 1 << 20;
 /// Staging memory that queued writes may take before the device is waited for.
-const FLUSH_BYTES: usize = 64 << 20;
+const FLUSH_BYTES: usize = 16 << 20;
 
 /// Gathers what a model asks for from one component's checkpoint.
 #[derive(Debug)]
@@ -117,13 +117,21 @@ impl Loader {
         &self.checkpoint
     }
 
-    /// Streams everything asked for into `store`. `progress` is told bytes done and in all.
-    pub async fn upload(&self, gpu: &Gpu, store: &mut Store, mut progress: impl FnMut(u64, u64)) -> Result<()> {
+    /// Makes room in `store` for everything asked for. Called for all components before the first uploads: staging memory
+    /// that came and went between the weights would leave holes among them, a third of the model in all.
+    pub async fn allocate(&self, gpu: &Gpu, store: &mut Store) -> Result<()> {
+        for Wanted { weight, .. } in &self.wanted {
+            store.allocate(gpu, &weight.key, &weight.shape, weight.element).await?;
+        }
+        Ok(())
+    }
+
+    /// Streams everything asked for to its place in `store`. `progress` is told bytes done and in all.
+    pub async fn upload(&self, gpu: &Gpu, store: &Store, mut progress: impl FnMut(u64, u64)) -> Result<()> {
         let mut order: Vec<&Wanted> = self.wanted.iter().collect();
         order.sort_by_key(|w| self.checkpoint.get(&w.parts[0]).map(|info| (info.file.clone(), info.offset)));
         let (total, mut done, mut queued) = (self.bytes(), 0, 0);
         for Wanted { weight, parts } in order {
-            store.allocate(gpu, &weight.key, &weight.shape, weight.element).await?;
             let mut first = 0;
             for part in parts {
                 let rows = self.checkpoint.get(part).map_or(0, |info| info.rows());

@@ -6,7 +6,7 @@ use super::Pictures;
 use super::denoise::{Latents, Run, Start};
 use super::folder::{LoadOptions, ModelFolder, Progress, upload};
 use super::kind::Kind;
-use super::request::{Compress, Request};
+use super::request::Request;
 use crate::gpu::Gpu;
 use crate::graph::Store;
 use crate::kernels::Guidance;
@@ -118,7 +118,7 @@ impl ClassToImage {
         let draws_per_sample = if guidance.is_some() { 2 } else { 1 };
         let latents = Latents { start, generator, draws_per_sample };
         let (gpu, vae, order) = (&self.gpu, self.vae.clone(), Guidance::CondFirst);
-        let policy = request.compress.unwrap_or(Compress::Dense).policy()?;
+        let policy = request.compress.policy()?;
         let start = Start { gpu, store, vae, schedule, guidance, order, latents };
         Run::new(start, policy.as_ref(), |graph, noisy, policy| self.transformer.forward(graph, noisy, policy)).await
     }

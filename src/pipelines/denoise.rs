@@ -55,6 +55,7 @@ pub struct Run {
     plan: Plan,
     schedule: Schedule,
     guidance: Option<f32>,
+    policy: &'static str,
     /// One row of 64 bytes per step, and one z per step that draws.
     table: Buffer,
     noise: Option<Buffer>,
@@ -136,7 +137,8 @@ impl Run {
             }
         };
         let (gpu, warnings) = (gpu.clone(), Vec::new());
-        Ok(Self { gpu, store, vae, plan, schedule, guidance, table, noise, noise_of, shape, at: 0, warnings })
+        let policy = policy.name();
+        Ok(Self { gpu, store, vae, plan, schedule, guidance, policy, table, noise, noise_of, shape, at: 0, warnings })
     }
 
     /// The next step, until there is none.
@@ -155,6 +157,11 @@ impl Run {
     /// The guidance scale, where guidance is on.
     pub fn guidance(&self) -> Option<f32> {
         self.guidance
+    }
+
+    /// The compression policy at work.
+    pub fn policy(&self) -> &'static str {
+        self.policy
     }
 
     /// Floating-point operations of one step.

@@ -115,8 +115,11 @@ pub(super) async fn upload(
 ) -> Result<Store> {
     let mut store = Store::new();
     for &(component, loader) in loaders {
+        loader.allocate(gpu, &mut store).await.context(|| format!("making room for the {component}"))?;
+    }
+    for &(component, loader) in loaders {
         let tell = |done, total| progress(Progress { component, done, total });
-        loader.upload(gpu, &mut store, tell).await.context(|| format!("loading the {component}"))?;
+        loader.upload(gpu, &store, tell).await.context(|| format!("loading the {component}"))?;
     }
     Ok(store)
 }

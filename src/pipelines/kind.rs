@@ -35,13 +35,12 @@ impl ModelFolder {
 impl Kind {
     /// Refuses a request that is meant for the other kind.
     pub fn check(self, request: &Request) -> Result<()> {
-        let text = request.prompt.is_some() || request.prompt_ids.is_some() || request.prompt_embeds.is_some();
+        let text = !request.prompt.is_empty() || request.prompt_ids.is_some() || request.prompt_embeds.is_some();
         let reason = match (self, request.class.is_some(), text) {
-            (Self::ClassToImage, true, false) | (Self::TextToImage, false, true) => return Ok(()),
+            (Self::ClassToImage, true, false) | (Self::TextToImage, false, _) => return Ok(()),
             (Self::ClassToImage, false, _) => "this model draws classes: give --class N, not a prompt",
             (Self::ClassToImage, true, true) => "this model draws classes and takes no prompt: give --class N alone",
             (Self::TextToImage, true, _) => "this model draws prompts: give a prompt, not --class",
-            (Self::TextToImage, false, false) => "this model draws prompts: give one",
         };
         Err(Error::Usage(reason.into()))
     }

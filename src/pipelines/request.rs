@@ -9,8 +9,8 @@ use crate::{Error, Result, Tensor};
 /// One request. Fields left at their default take the pipeline's own defaults, which are diffusers'.
 #[derive(Clone, Debug, Default)]
 pub struct Request {
-    /// The prompt, for text-to-image.
-    pub prompt: Option<String>,
+    /// The prompt, for text-to-image; the empty one is a prompt too.
+    pub prompt: String,
     /// What guidance steers away from; none: the empty prompt.
     pub negative: Option<String>,
     /// The class, for class-to-image.
@@ -29,8 +29,8 @@ pub struct Request {
     pub scheduler: Option<String>,
     /// Tokens that a prompt is padded or cut to.
     pub max_length: Option<usize>,
-    /// Compression policy; none: what the checkpoint was made for.
-    pub compress: Option<Compress>,
+    /// Compression policy.
+    pub compress: Compress,
     /// Starting noise `[B, C, h, w]`, before any scaling by the scheduler's initial sigma, instead of the seed's.
     pub init_latents: Option<Tensor>,
     /// Token ids instead of a prompt.
@@ -62,8 +62,11 @@ pub struct Embeds {
 }
 
 /// A compression policy by name.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub enum Compress {
+    /// What the checkpoint was made for.
+    #[default]
+    Auto,
     /// Every token through every layer.
     Dense,
     /// Learned routing.
@@ -80,7 +83,7 @@ impl Compress {
     /// The policy, where this version has it.
     pub fn policy(self) -> Result<Box<dyn crate::compress::Policy>> {
         match self {
-            Self::Dense => Ok(Box::new(crate::compress::Dense)),
+            Self::Auto | Self::Dense => Ok(Box::new(crate::compress::Dense)),
             other => Err(Error::Usage(format!("the policy {other} is not in this version, which computes dense only"))),
         }
     }
@@ -89,6 +92,7 @@ impl Compress {
 impl fmt::Display for Compress {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.pad(match self {
+            Self::Auto => "auto",
             Self::Dense => "dense",
             Self::Diffcr => "diffcr",
             Self::Mod => "mod",

@@ -6,7 +6,7 @@ use super::Pictures;
 use super::denoise::{Latents, Run, Start};
 use super::folder::{LoadOptions, ModelFolder, Progress, upload};
 use super::kind::Kind;
-use super::request::{Compress, Embeds, Ids, Request};
+use super::request::{Embeds, Ids, Request};
 use crate::gpu::Gpu;
 use crate::graph::{Element, Graph, Memory, Plan, Store, ValueId};
 use crate::kernels::Guidance;
@@ -147,7 +147,7 @@ impl TextToImage {
 
         let latents = Latents { start, generator, draws_per_sample: 1 };
         let (vae, order) = (self.vae.clone(), Guidance::UncondFirst);
-        let policy = request.compress.unwrap_or(Compress::Dense).policy()?;
+        let policy = request.compress.policy()?;
         let start = Start { gpu, store, vae, schedule, guidance, order, latents };
         let forward = |graph: &mut Graph, noisy, policy: &dyn crate::compress::Policy| {
             self.transformer.forward(graph, noisy, text, policy)
@@ -210,9 +210,8 @@ impl TextToImage {
                 all.into_iter().unzip()
             }
             None => {
-                let prompt = request.prompt.as_deref().unwrap_or_default();
                 let max_length = request.max_length.unwrap_or(self.max_length);
-                let mut all = vec![self.tokens(prompt, max_length, &mut warnings)?];
+                let mut all = vec![self.tokens(&request.prompt, max_length, &mut warnings)?];
                 if guided {
                     all.insert(0, self.tokens(request.negative.as_deref().unwrap_or(""), max_length, &mut warnings)?);
                 }

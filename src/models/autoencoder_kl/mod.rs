@@ -210,7 +210,8 @@ mod tests {
             let mut loader = Loader::new("vae", checkpoint, None);
             let model = AutoencoderKl::load(config, &mut loader.root()).unwrap();
             let mut store = Store::new();
-            loader.upload(gpu(), &mut store, |_, _| {}).await.unwrap();
+            loader.allocate(gpu(), &mut store).await.unwrap();
+            loader.upload(gpu(), &store, |_, _| {}).await.unwrap();
 
             // The largest value is what the upsampler makes: 8 channels, twice the latents' size each way.
             let latents = (0..4 * 21 * 37).map(|i| (i as f32).sin()).collect();

@@ -1,0 +1,77 @@
+//! Foveate inside another wgpu program: the host's device, the host's encoder, no readback.
+#![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic, reason = "tests")]
+
+mod common;
+
+use common::{Tensors, golden, max_error};
+use foveate::{ClassToImage, Gpu, LoadOptions, Request, Source};
+use pollster::block_on;
+
+/// A device that this program opened for itself, with the limits every WebGPU device has.
+fn host_device() -> (wgpu::Adapter, wgpu::Device, wgpu::Queue) {
+    let instance = wgpu::Instance::new(wgpu::InstanceDescriptor::new_without_display_handle());
+    let adapter = block_on(instance.request_adapter(&Default::default())).unwrap();
+    let (device, queue) = block_on(adapter.request_device(&wgpu::DeviceDescriptor::default())).unwrap();
+    (adapter, device, queue)
+}
+
+#[test]
+fn a_host_encodes_every_step_into_one_encoder_and_shows_the_texture() {
+    let (adapter, device, queue) = host_device();
+    let gpu = Gpu::from_wgpu(&adapter, device.clone(), queue.clone()).unwrap();
+    let source = Source::Folder(golden("dit_ddim").join("model"));
+    let pipe = block_on(ClassToImage::load(&gpu, source, LoadOptions::default(), |_| {})).unwrap();
+    let json = common::json(&golden("dit_ddim").join("request.json"));
+    let request = Request {
+        class: json["class"].as_u64().map(|class| class as u32),
+        steps: json["steps"].as_u64().map(|steps| steps as usize),
+        guidance: json["guidance"].as_f64().map(|guidance| guidance as f32),
+        seed: json["seed"].as_u64().unwrap(),
+        ..Default::default()
+    };
+
+    let mut run = pipe.start(&request).unwrap();
+    let mut encoder = device.create_command_encoder(&Default::default());
+    while let Some(step) = run.next_step() {
+        step.encode(&mut encoder).unwrap();
+    }
+    queue.submit([encoder.finish()]);
+    let texture = block_on(run.texture()).unwrap();
+    let pictures = block_on(run.finish()).unwrap();
+
+    let expected = Tensors::read(&golden("dit_ddim").join("expected.safetensors"));
+    let off = max_error(pictures.planes(0).unwrap().f32(), expected.get("image").f32());
+    assert!(off <= 2e-3, "off by {off:.1e}");
+
+    let shown = read_texture(&device, &queue, &texture);
+    let rgb = pictures.rgb(0).unwrap();
+    assert_eq!((texture.width(), texture.height()), rgb.dimensions());
+    let right = rgb.pixels().zip(shown.chunks_exact(4)).all(|(a, b)| a.0 == b[..3] && b[3] == 255);
+    assert!(right, "the texture is not the picture");
+
+    // The short form draws the same, to the byte; another seed does not.
+    let again = block_on(pipe.generate(&request)).unwrap();
+    assert_eq!(again, pictures);
+    let other = block_on(pipe.generate(&Request { seed: request.seed + 1, ..request })).unwrap();
+    assert_ne!(other, pictures);
+}
+
+fn read_texture(device: &wgpu::Device, queue: &wgpu::Queue, texture: &wgpu::Texture) -> Vec<u8> {
+    let (width, height) = (texture.width(), texture.height());
+    let stride = (4 * width).next_multiple_of(256);
+    let buffer = device.create_buffer(&wgpu::BufferDescriptor {
+        label: None,
+        size: u64::from(stride * height),
+        usage: wgpu::BufferUsages::MAP_READ | wgpu::BufferUsages::COPY_DST,
+        mapped_at_creation: false,
+    });
+    let mut encoder = device.create_command_encoder(&Default::default());
+    let layout = wgpu::TexelCopyBufferLayout { offset: 0, bytes_per_row: Some(stride), rows_per_image: None };
+    let to = wgpu::TexelCopyBufferInfo { buffer: &buffer, layout };
+    encoder.copy_texture_to_buffer(texture.as_image_copy(), to, texture.size());
+    queue.submit([encoder.finish()]);
+    buffer.map_async(wgpu::MapMode::Read, .., |result| result.unwrap());
+    device.poll(wgpu::PollType::wait_indefinitely()).unwrap();
+    let bytes = buffer.get_mapped_range(..).unwrap();
+    bytes.chunks_exact(stride as usize).flat_map(|row| row[..4 * width as usize].to_vec()).collect()
+}
