@@ -26,7 +26,7 @@ class Preset:
 PRESETS = {
     "cpu": Preset(
         picture=64, vae_channels=(16, 32, 64), latent_channels=4, width=192, heads=6, depth=8,
-        text_width=128, text_depth=2, vocabulary=256, batch=64, vae_batch=16,
+        text_width=128, text_depth=2, vocabulary=256, batch=48, vae_batch=16,
     ),
     "gpu": Preset(
         picture=128, vae_channels=(32, 64, 96), latent_channels=4, width=256, heads=8, depth=10,
