@@ -53,7 +53,7 @@ def main():
     latents = encode_pictures(AutoencoderKL.from_pretrained(arguments.vae).eval(), pictures, device)
     np.save(arguments.data / "latents.npy", latents)
     np.save(arguments.data / "tokens.npy", encode_captions(T5Tokenizer.from_pretrained(arguments.tokenizer), captions))
-    print(f"{len(latents)} latents {latents.shape[1:]}, mean {latents.mean():.3f}, deviation {latents.std():.3f}")
+    print(f"{len(latents)} latents {latents.shape[1:]}, mean {latents.mean(dtype=np.float32):.3f}, deviation {latents.std(dtype=np.float32):.3f}")
 
 
 if __name__ == "__main__":

@@ -7,21 +7,23 @@ in one picture out of twenty) are learnt as fast as common ones; here it needs s
 import torch
 from torch import nn
 
+from .precision import bf16_is_fast
+
 
 def orthogonalise(matrix: torch.Tensor, iterations: int = 5) -> torch.Tensor:
     """Moves all singular values of [M, N] close to 1: Newton–Schulz with the quintic that climbs fastest from 0."""
     a, b, c = 3.4445, -4.7750, 2.0315
     tall = matrix.shape[0] > matrix.shape[1]
     x = matrix.T if tall else matrix
-    x = x / (x.norm() + 1e-7)
+    x = (x / (x.norm() + 1e-7)).to(torch.bfloat16 if bf16_is_fast() else torch.float32)
     for _ in range(iterations):
         gram = x @ x.T
         x = torch.addmm(x, torch.addmm(gram, gram, gram, beta=b, alpha=c), x, beta=a)
-    return x.T if tall else x
+    return (x.T if tall else x).to(matrix.dtype)
 
 
 class Muon(torch.optim.Optimizer):
-    """`torch.optim.Muon` in f32 (bf16 is slow on CPUs) that also takes convolutions, as [out, in·kh·kw]."""
+    """`torch.optim.Muon` that also takes convolutions, as [out, in·kh·kw]."""
 
     def __init__(self, parameters, lr: float, momentum: float = 0.95, weight_decay: float = 0.01):
         super().__init__(parameters, dict(lr=lr, momentum=momentum, weight_decay=weight_decay))

@@ -20,6 +20,7 @@ from torch import nn
 from . import models
 from .diffusion import Objective
 from .muon import MuonAndAdamW, cosine
+from .precision import bf16_is_fast, use_bf16_products
 from .presets import PRESETS
 
 WARM_UP = 200  # steps
@@ -90,6 +91,8 @@ def main():
     model = nn.ModuleDict({"transformer": models.transformer(preset), "text_encoder": models.text_encoder(preset)})
     initialise(model["transformer"])
     model.to(device).train()
+    if bf16_is_fast():
+        use_bf16_products(model["transformer"].transformer_blocks)
     # Muon takes the blocks' matrices; `scale_shift_table` [6, C] is a modulation, not a matrix.
     blocks = [p for p in model["transformer"].transformer_blocks.parameters() if p.ndim == 2 and min(p.shape) > 6]
     optimiser = MuonAndAdamW(model, blocks, MUON_LR, ADAMW_LR)
@@ -129,7 +132,7 @@ def main():
         step += 1
 
         if step % 50 == 0:
-            pace = (time.monotonic() - since) / 50
+            pace = (time.monotonic() - since) / len(losses)
             line = {"step": step, "loss": round(float(np.mean(losses)), 4), "pace": round(pace, 3), "minutes": round(budget.spent / 60, 1)}
             log.write(json.dumps(line) + "\n")
             log.flush()
