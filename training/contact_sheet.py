@@ -21,7 +21,7 @@ def draw_with_torch(model: Path, prompts, seed: int, steps: int, guidance: float
     import torch
     from diffusers import PixArtSigmaPipeline
 
-    pipeline = PixArtSigmaPipeline.from_pretrained(model, torch_dtype=torch.float32)
+    pipeline = PixArtSigmaPipeline.from_pretrained(model, dtype=torch.float32)
     return draw_with_pipeline(pipeline, prompts, seed, steps, guidance)
 
 

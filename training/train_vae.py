@@ -28,7 +28,7 @@ KL_WEIGHT = 1e-7  # a touch: with 3e-6 the posterior spent a quarter of each lat
 
 def to_float(pictures: np.ndarray) -> torch.Tensor:
     """uint8 [B, S, S, 3] → float [B, 3, S, S] in −1…1."""
-    return torch.from_numpy(pictures).permute(0, 3, 1, 2).float() / 127.5 - 1
+    return torch.tensor(pictures).permute(0, 3, 1, 2).float() / 127.5 - 1
 
 
 def reconstruction_loss(output: torch.Tensor, target: torch.Tensor) -> torch.Tensor:

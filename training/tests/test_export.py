@@ -39,7 +39,7 @@ def test_the_export_draws_the_same_picture(run, tmp_path):
     draw = lambda pipeline: np.stack(draw_with_pipeline(pipeline, PROMPTS, seed=0, steps=4, guidance=4.0)).astype(float)
     before = draw(load_pipeline(*sources))
     export(load_pipeline(*sources), run / "tokenizer", tmp_path / "bundle")
-    after = draw(PixArtSigmaPipeline.from_pretrained(tmp_path / "bundle", torch_dtype=torch.float32))
+    after = draw(PixArtSigmaPipeline.from_pretrained(tmp_path / "bundle", dtype=torch.float32))
 
     assert np.abs(after - before).mean() < 1.0  # of 255: half precision weights are the only difference
     assert np.abs(before[0] - before[1]).mean() > 1.0  # the prompt and the seed matter, so the comparison can fail
@@ -65,9 +65,7 @@ def test_normalising_latents_changes_their_scale_and_not_the_pictures():
     pictures = np.random.default_rng(0).integers(0, 256, (32, 64, 64, 3), np.uint8)
     sample = torch.from_numpy(pictures[:4]).permute(0, 3, 1, 2).float() / 127.5 - 1
     before = vae.decode(vae.encode(sample).latent_dist.mean).sample
-    spread = vae.encode(sample).latent_dist.std / vae.encode(sample).latent_dist.mean.std()
     normalise_latents(vae, pictures)
     posterior = vae.encode(sample).latent_dist
     assert torch.allclose(vae.decode(posterior.mean).sample, before, atol=1e-4)
     assert abs(posterior.mean.mean()) < 0.1 and abs(posterior.mean.std() - 1) < 0.1
-    assert spread.mean() > 0
