@@ -8,7 +8,8 @@ import torch
 from diffusers import DPMSolverMultistepScheduler
 
 SMALLEST_TAU = 0.05  # below it the weight 1/τ² stops growing, or nearly clean inputs would dominate
-UNIFORM_SHARE = 0.2
+UNIFORM_SHARE = 0.2  # of the timesteps
+MEAN_LOGIT = 0.6  # of τ: a little towards noise, where shapes are decided
 
 
 class Objective:
@@ -18,11 +19,11 @@ class Objective:
         self.tau = self.sigma / (self.alpha + self.sigma)  # [1000], increasing
 
     def draw_timesteps(self, count: int) -> torch.Tensor:
-        """Timesteps whose τ is logit-normal: mostly middle noise, where the picture is decided. Some are uniform, for the
+        """Timesteps whose τ is logit-normal: mostly middle noise. Some are uniform, for the
         sampler starts at pure noise, which the logit-normal all but leaves out.
         """
         last = len(self.tau) - 1
-        middle = torch.searchsorted(self.tau, torch.sigmoid(torch.randn(count))).clamp(max=last)
+        middle = torch.searchsorted(self.tau, torch.sigmoid(MEAN_LOGIT + torch.randn(count))).clamp(max=last)
         return torch.where(torch.rand(count) < UNIFORM_SHARE, torch.randint(0, last + 1, (count,)), middle)
 
     def add_noise(self, latents: torch.Tensor, noise: torch.Tensor, timesteps: torch.Tensor) -> torch.Tensor:

@@ -72,7 +72,9 @@ class MuonAndAdamW:
             part.load_state_dict(state)
 
 
-def cosine(progress: float, step: int, warm_up: int) -> float:
-    """Learning rate factor: up over `warm_up` steps, down along a half cosine as `progress` goes from 0 to 1."""
-    half_cosine = torch.cos(torch.tensor(progress * torch.pi / 2)).item() ** 2
-    return min(1, (step + 1) / warm_up) * (0.01 + 0.99 * half_cosine)
+def trapezoid(progress: float, step: int, warm_up: int) -> float:
+    """Learning rate factor: up over `warm_up` steps, flat, and straight down to zero in the second half of the run.
+
+    Short runs gain by staying high: with a cosine the shapes of things had not settled when the rate was half gone.
+    """
+    return min((step + 1) / warm_up, 1.0, 2 * (1 - progress))

@@ -18,7 +18,7 @@ import torch
 from diffusers import AutoencoderKL
 from torch.nn import functional as F
 
-from .muon import MuonAndAdamW, cosine
+from .muon import MuonAndAdamW, trapezoid
 from .presets import PRESETS
 from .train_vae import ADAMW_LR, MUON_LR, WARM_UP, convolutions, reconstruction_loss, to_float
 
@@ -66,7 +66,7 @@ def main():
         output = vae.decode(latent + JITTER * torch.randn_like(latent)).sample
         loss = reconstruction_loss(output, target)
         loss.backward()
-        optimiser.step(cosine(budget.progress, step, WARM_UP))
+        optimiser.step(trapezoid(budget.progress, step, WARM_UP))
         step += 1
 
         if step % 50 == 0:

@@ -19,7 +19,7 @@ from torch import nn
 
 from . import models
 from .diffusion import Objective
-from .muon import MuonAndAdamW, cosine
+from .muon import MuonAndAdamW, trapezoid
 from .precision import bf16_is_fast, use_bf16_products
 from .presets import PRESETS
 
@@ -48,12 +48,14 @@ class Examples:
     def __init__(self, folder: Path, seed: int):
         self.latents = np.load(folder / "latents.npy", mmap_mode="r")  # [count, C, h, w]
         self.tokens = np.load(folder / "tokens.npy")  # [count, variants, length]
+        coverage = np.load(folder / "coverage.npy").astype(np.float64)  # [count]
+        self.cumulative = np.cumsum(coverage / coverage.sum())
         self.seed = seed
 
     def batch(self, step: int, size: int) -> tuple[torch.Tensor, torch.Tensor, torch.Tensor]:
         """Latents [B, C, h, w], token ids [B, S] and their mask [B, S], cut to the longest caption."""
         rng = np.random.default_rng([self.seed, step])
-        picked = rng.integers(len(self.latents), size=size)
+        picked = np.searchsorted(self.cumulative, rng.random(size)).clip(max=len(self.latents) - 1)
         latents = torch.from_numpy(self.latents[picked].astype(np.float32))
         ids = self.tokens[picked, rng.integers(self.tokens.shape[1], size=size)].astype(np.int64)
         ids[rng.random(size) < CAPTION_DROPOUT] = np.eye(1, ids.shape[1], dtype=np.int64)  # "" is </s> alone, id 1
@@ -126,7 +128,7 @@ def main():
         )[0]
         loss = objective.loss(predicted, latents, timesteps)
         loss.backward()
-        optimiser.step(cosine(budget.progress, step, WARM_UP))
+        optimiser.step(trapezoid(budget.progress, step, WARM_UP))
         average.update(model, step)
         losses.append(loss.item())
         step += 1

@@ -18,7 +18,7 @@ import torch
 from torch.nn import functional as F
 
 from .models import autoencoder
-from .muon import MuonAndAdamW, cosine
+from .muon import MuonAndAdamW, trapezoid
 from .presets import PRESETS
 
 WARM_UP = 100  # steps
@@ -97,7 +97,7 @@ def main():
         output = vae.decode(posterior.sample()).sample
         loss = reconstruction_loss(output, batch)
         (loss + KL_WEIGHT * posterior.kl().mean()).backward()
-        optimiser.step(cosine(budget.progress, step, WARM_UP))
+        optimiser.step(trapezoid(budget.progress, step, WARM_UP))
         step += 1
 
         if step % 50 == 0:
