@@ -14,14 +14,14 @@ from .presets import PRESETS
 LARGEST_FILE, LARGEST_BUNDLE = 16 << 20, 32 << 20  # bytes
 
 
-def load_pipeline(run: Path, vae: Path, tokenizer: Path) -> PixArtSigmaPipeline:
-    """The model as trained, in f32, with the averaged weights."""
+def load_pipeline(run: Path, vae: Path, tokenizer: Path, weights: str = "average") -> PixArtSigmaPipeline:
+    """The model as trained, in f32: the moving average of its weights, or the last ones (`model`)."""
     state = torch.load(run / "checkpoint.pt", map_location="cpu", weights_only=True)
     preset = PRESETS[state["preset"]]
     networks = {"transformer": models.transformer(preset), "text_encoder": models.text_encoder(preset)}
     for name, network in networks.items():
-        weights = {key.removeprefix(name + "."): value for key, value in state["average"].items() if key.startswith(name + ".")}
-        missing, unexpected = network.load_state_dict(weights, strict=False)
+        tensors = {key.removeprefix(name + "."): value for key, value in state[weights].items() if key.startswith(name + ".")}
+        missing, unexpected = network.load_state_dict(tensors, strict=False)
         # The average holds parameters only; what may be missing is recomputed buffers and tied copies.
         learned = dict(network.named_parameters())
         if unexpected or any(key in learned for key in missing):
@@ -57,6 +57,7 @@ def add_source_options(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--run", type=Path, default=Path("runs/dit"))
     parser.add_argument("--vae", type=Path, default=Path("runs/vae/refined/vae"))
     parser.add_argument("--tokenizer", type=Path, default=Path("runs/tokenizer"))
+    parser.add_argument("--weights", choices=("average", "model"), default="average", help="averaged over steps, or the last step's")
 
 
 def main():
@@ -65,7 +66,7 @@ def main():
     parser.add_argument("--out", type=Path, default=Path("assets/scenes"))
     arguments = parser.parse_args()
 
-    pipeline = load_pipeline(arguments.run, arguments.vae, arguments.tokenizer)
+    pipeline = load_pipeline(arguments.run, arguments.vae, arguments.tokenizer, arguments.weights)
     export(pipeline, arguments.tokenizer, arguments.out)
     print(f"{arguments.out}: {check_sizes(arguments.out) / 2**20:.1f} MiB")
 

@@ -21,7 +21,7 @@ def main():
     parser.add_argument("--out", type=Path, default=Path("runs/samples.png"))
     arguments = parser.parse_args()
 
-    pipeline = load_pipeline(arguments.run, arguments.vae, arguments.tokenizer)
+    pipeline = load_pipeline(arguments.run, arguments.vae, arguments.tokenizer, arguments.weights)
     pictures = draw_with_pipeline(pipeline, arguments.prompts, arguments.seed, arguments.steps, arguments.guidance)
     compose(pictures, arguments.prompts, scale=3).save(arguments.out)
     print(arguments.out)
