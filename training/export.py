@@ -1,6 +1,7 @@
 """Writes the bundle, a diffusers PixArtSigmaPipeline folder in f16:  python -m training.export --out assets/scenes"""
 
 import argparse
+import json
 import shutil
 from pathlib import Path
 
@@ -40,6 +41,10 @@ def export(pipeline: PixArtSigmaPipeline, tokenizer: Path, out: Path) -> None:
         shutil.rmtree(out)
     pipeline.to(torch.float16).save_pretrained(out, safe_serialization=True)
     shutil.copy(tokenizer / "spiece.model", out / "tokenizer" / "spiece.model")  # transformers writes tokenizer.json alone
+    for config in out.glob("*/config.json"):  # diffusers notes where a network was loaded from: a path of this machine
+        settings = json.loads(config.read_text())
+        settings.pop("_name_or_path", None)
+        config.write_text(json.dumps(settings, indent=2) + "\n")
 
 
 def check_sizes(folder: Path) -> int:
