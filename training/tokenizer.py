@@ -5,6 +5,7 @@ is spelled instead of lost.
 """
 
 import argparse
+import io
 import json
 import string
 from pathlib import Path
@@ -21,9 +22,10 @@ def train(captions: list[list[str]], vocabulary: int, folder: Path) -> T5Tokeniz
     # A piece must occur in two different words to be considered, so every word also comes with endings: else "red" is spelled.
     words = sorted({word.strip(",") for sentence in sentences for word in sentence.split()})
     sentences += [word + ending for word in words for ending in (",", ".", "s")]
+    model = io.BytesIO()  # not `model_prefix`, which would write a path of this machine into the model
     sentencepiece.SentencePieceTrainer.train(
         sentence_iterator=iter(sentences),
-        model_prefix=str(folder / "spiece"),
+        model_writer=model,
         model_type="unigram",
         vocab_size=vocabulary,
         hard_vocab_limit=False,  # the grammar may have fewer pieces than asked for
@@ -34,7 +36,7 @@ def train(captions: list[list[str]], vocabulary: int, folder: Path) -> T5Tokeniz
         num_threads=1,
         minloglevel=2,
     )  # fmt: skip
-    (folder / "spiece.vocab").unlink()
+    (folder / "spiece.model").write_bytes(model.getvalue())
     (folder / "tokenizer.json").unlink(missing_ok=True)  # a stale one would be preferred to the new pieces
     tokenizer = T5Tokenizer.from_pretrained(folder, extra_ids=0, model_max_length=300)
     tokenizer.save_pretrained(folder)  # tokenizer.json beside spiece.model
