@@ -1,4 +1,4 @@
-"""The contact sheet's prompts: chosen before the first training run, every kind twice, never replaced by luckier ones."""
+"""The contact sheet's prompts: chosen before the transformer was first trained, every kind at least twice, never replaced by luckier ones."""
 
 PROMPTS = (
     "a red house in a meadow",
