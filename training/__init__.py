@@ -1,0 +1,1 @@
+"""Foveate's own small text-to-image model: drawn, trained, measured and exported here."""

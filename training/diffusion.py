@@ -1,0 +1,36 @@
+"""The training objective: predict the clean latents from noisy ones.
+
+The schedule is the sampler's own (models.scheduler): x_t = α_t·x + σ_t·ε with α² + σ² = 1. Scaled by 1/(α + σ) this is the
+straight path (1 − τ)·x + τ·ε with τ = σ/(α + σ), which is where noise levels are drawn and errors weighed.
+"""
+
+import torch
+from diffusers import DPMSolverMultistepScheduler
+
+SMALLEST_TAU = 0.05  # below it the weight 1/τ² stops growing, or nearly clean inputs would dominate
+UNIFORM_SHARE = 0.2  # of the timesteps
+MEAN_LOGIT = 0.6  # of τ: a little towards noise, where shapes are decided
+
+
+class Objective:
+    def __init__(self, scheduler: DPMSolverMultistepScheduler):
+        cumulative = scheduler.alphas_cumprod  # [1000]
+        self.alpha, self.sigma = cumulative.sqrt(), (1 - cumulative).sqrt()
+        self.tau = self.sigma / (self.alpha + self.sigma)  # [1000], increasing
+
+    def draw_timesteps(self, count: int) -> torch.Tensor:
+        """Timesteps whose τ is logit-normal: mostly middle noise. Some are uniform, for the
+        sampler starts at pure noise, which the logit-normal all but leaves out.
+        """
+        last = len(self.tau) - 1
+        middle = torch.searchsorted(self.tau, torch.sigmoid(MEAN_LOGIT + torch.randn(count))).clamp(max=last)
+        return torch.where(torch.rand(count) < UNIFORM_SHARE, torch.randint(0, last + 1, (count,)), middle)
+
+    def add_noise(self, latents: torch.Tensor, noise: torch.Tensor, timesteps: torch.Tensor) -> torch.Tensor:
+        column = lambda values: values[timesteps].view(-1, 1, 1, 1).to(latents.device)
+        return column(self.alpha) * latents + column(self.sigma) * noise
+
+    def loss(self, predicted: torch.Tensor, latents: torch.Tensor, timesteps: torch.Tensor) -> torch.Tensor:
+        """Squared error of the velocity (x_t − x)/τ that the prediction implies on the straight path."""
+        weight = self.tau[timesteps].clamp(min=SMALLEST_TAU).view(-1, 1, 1, 1).to(latents.device) ** -2
+        return (weight * (predicted - latents) ** 2).mean()

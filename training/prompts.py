@@ -1,0 +1,28 @@
+"""The contact sheet's prompts: chosen before the transformer was first trained, every kind at least twice, never replaced by luckier ones."""
+
+PROMPTS = (
+    "a red house in a meadow",
+    "a large blue house in the snow at night",
+    "a green tree on the left in the desert",
+    "an orange tree in the mountains at sunset",
+    "a blue ball on a checkered cloth",
+    "a huge pink ball in space",
+    "a yellow star in the middle above the sea at night",
+    "a small white star on the right, in the mountains",
+    "a red fish on the left above the sea at sunset",
+    "a large orange fish on striped wallpaper",
+    "a red mushroom in a meadow by day",
+    "a purple mushroom on the right in the snow",
+    "a white boat at sea",
+    "a green boat on the ocean at dusk",
+    "a pink flower on the grass on a sunny day",
+    "a large yellow flower against bricks",
+    "an orange cat in the centre before a brick wall",
+    "a white cat on the left in the desert at night",
+    "a blue cup on a checkerboard",
+    "a big green cup in the mountains in the evening",
+    "a yellow car in the desert in daylight",
+    "a purple car on the right in the snow at sunset",
+    "a red ring on the left and a blue star on the right in space",
+    "a green ring and an orange cat in a meadow",
+)

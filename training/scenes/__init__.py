@@ -1,0 +1,1 @@
+"""The scenes data set: pictures and captions, endless and deterministic by seed."""
