@@ -18,7 +18,6 @@ use crate::rng::Generator;
 use crate::weights::Source;
 use crate::{Error, Result, Tensor};
 
-pub(super) const CLASS: &str = "DiTPipeline";
 /// The label that stands for "no class" in diffusers' pipeline, whatever the number of classes.
 const NULL_LABEL: u32 = 1000;
 

@@ -1,7 +1,14 @@
 //! Which of the pipelines here a folder holds, known before anything is loaded.
 
-use super::{ModelFolder, Request, class_to_image, text_to_image};
+use super::{ModelFolder, Request};
 use crate::{Error, Result};
+
+/// diffusers' pipeline classes, and what they draw.
+const PIPELINES: [(&str, Kind); 3] = [
+    ("DiTPipeline", Kind::ClassToImage),
+    ("PixArtAlphaPipeline", Kind::TextToImage),
+    ("PixArtSigmaPipeline", Kind::TextToImage),
+];
 
 /// What a pipeline draws.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -15,12 +22,11 @@ pub enum Kind {
 impl ModelFolder {
     /// The kind of its pipeline; a class that is not implemented is an error.
     pub fn kind(&self) -> Result<Kind> {
-        match self.pipeline.as_str() {
-            class_to_image::CLASS => Ok(Kind::ClassToImage),
-            class if text_to_image::CLASSES.contains(&class) => Ok(Kind::TextToImage),
-            other => {
-                let known = format!("{}, {}", class_to_image::CLASS, text_to_image::CLASSES.join(", "));
-                let reason = format!("_class_name = {other:?}: the pipelines here are {known}");
+        match PIPELINES.iter().find(|(class, _)| *class == self.pipeline) {
+            Some((_, kind)) => Ok(*kind),
+            None => {
+                let known = PIPELINES.map(|(class, _)| class).join(", ");
+                let reason = format!("_class_name = {:?}: the pipelines here are {known}", self.pipeline);
                 Err(Error::config(self.source.display("model_index.json"), reason))
             }
         }

@@ -20,7 +20,6 @@ use crate::tokenizer::{Encoded, Tokenizer};
 use crate::weights::Source;
 use crate::{Error, Result, Tensor};
 
-pub(super) const CLASSES: [&str; 2] = ["PixArtAlphaPipeline", "PixArtSigmaPipeline"];
 /// Stored: the text encoder's output `[B, S, D]`.
 const PROMPT_EMBEDS: &str = "prompt_embeds";
 
