@@ -1,15 +1,16 @@
-//! Small parts against torch and transformers: T5 alone, positions, activations.
+//! Small parts against torch, diffusers and transformers: T5, norms, timestep embeddings, positions, activations.
 #![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic, reason = "tests")]
 
 mod common;
 
 use common::{Tensors, close, golden, gpu, json};
 use foveate::config::Fields;
-use foveate::graph::{Graph, Memory, Plan, Store};
-use foveate::kernels::Activation;
+use foveate::graph::{Element, Graph, Memory, Plan, Store, ValueId};
+use foveate::kernels::{self, Activation, Norm, NormKind, TimestepEmbedding, Timesteps};
 use foveate::models::Loader;
 use foveate::models::patch_embed::positions;
 use foveate::models::t5::{Config, T5};
+use foveate::tensor::{Tensor, relative_l2};
 use foveate::weights::{Checkpoint, Source};
 use pollster::block_on;
 
@@ -49,7 +50,7 @@ fn t5_equals_transformers() {
 }
 
 #[test]
-fn positions_and_activations_equal_torch() {
+fn positions_timesteps_and_activations_equal_torch() {
     let folder = golden("functions");
     let tensors = Tensors::read(&folder.join("functions.safetensors"));
     let cases = json(&folder.join("cases.json"));
@@ -76,11 +77,80 @@ fn positions_and_activations_equal_torch() {
                 let found: Vec<f32> = input.iter().map(|&x| activation.apply(x)).collect();
                 close(case["name"].as_str().unwrap(), &found, expected, 1e-6);
             }
-            // The kernel's own test compares with the same formula in f64.
-            "timestep" => {}
+            "timestep" => {
+                let timesteps = case["timesteps"].as_array().unwrap().iter().map(|t| t.as_f64().unwrap() as f32);
+                let timesteps: Vec<f32> = timesteps.collect();
+                let options = TimestepEmbedding {
+                    dim: count("width"),
+                    flip_sin_to_cos: true,
+                    downscale_freq_shift: case["shift"].as_f64().unwrap() as f32,
+                    ..Default::default()
+                };
+                let input = Tensor::new(&[timesteps.len()], timesteps).unwrap();
+                let found = on_gpu(&[("timesteps", input)], |graph, ids| {
+                    kernels::timestep_embedding(graph, Timesteps::Values(ids[0]), options).unwrap()
+                });
+                // torch takes the angles in f32: at t = 999 its own error is 6e-5.
+                close("timesteps", found.f32(), expected, 1e-4);
+            }
             other => panic!("{other}"),
         }
         seen += 1;
     }
     assert!(seen >= 10);
+}
+
+/// Norms alone, on rows whose variance is so small that the epsilon decides: in a whole picture a wrong one drowns.
+#[test]
+fn norms_equal_torch_and_tell_epsilons_apart() {
+    let folder = golden("norm");
+    let tensors = Tensors::read(&folder.join("norm.safetensors"));
+    let cases = json(&folder.join("cases.json"));
+    let (mut seen, mut told_apart) = (0, 0);
+    for case in cases.as_array().unwrap() {
+        let text = |name: &str| case[name].as_str().unwrap();
+        let width = case["width"].as_u64().unwrap();
+        let eps = case["epsilon"].as_f64().unwrap() as f32;
+        let named = |name: &str| tensors.get(&format!("{width}/{name}")).clone();
+        let inputs = [("x", tensors.get(text("input")).clone()), ("weight", named("weight")), ("bias", named("bias"))];
+        let run = |eps: f32| {
+            on_gpu(&inputs, |graph, ids| {
+                let [x, weight, bias] = [ids[0], ids[1], ids[2]];
+                let norm = match text("kind") {
+                    "layer" => Norm { eps, ..Default::default() },
+                    "layer_affine" => Norm { eps, weight: Some(weight), bias: Some(bias), ..Default::default() },
+                    "rms_t5" => Norm { kind: NormKind::Rms, eps, weight: Some(weight), ..Default::default() },
+                    other => panic!("{other}"),
+                };
+                kernels::norm(graph, x, norm).unwrap()
+            })
+        };
+        let expected = tensors.get(text("output")).f32();
+        // On rows far from zero torch itself is off by up to 2e-4.
+        let tolerance = if text("input").ends_with("/0/input") { 2e-6 } else { 2e-4 };
+        close(text("output"), run(eps).f32(), expected, tolerance);
+        told_apart += usize::from(relative_l2(run(10.0 * eps).f32(), expected) > tolerance);
+        seen += 1;
+    }
+    assert!(seen >= 12 && 2 * told_apart > seen, "{told_apart} of {seen} cases tell epsilons apart");
+}
+
+/// What `build` makes of these inputs.
+fn on_gpu(inputs: &[(&str, Tensor)], build: impl Fn(&mut Graph, &[ValueId]) -> ValueId) -> Tensor {
+    block_on(async {
+        let (gpu, mut store, mut graph) = (gpu(), Store::new(), Graph::new());
+        let mut ids = Vec::new();
+        for (name, tensor) in inputs {
+            store.insert(gpu, name, tensor).await.unwrap();
+            ids.push(graph.stored(*name, &tensor.shape, Element::F32));
+        }
+        let out = build(&mut graph, &ids);
+        graph.keep(out, "out");
+        store.allocate_missing(gpu, &graph).await.unwrap();
+        let plan = Plan::compile(gpu, &graph, &store, Memory::Shared).await.unwrap();
+        let mut encoder = gpu.encoder();
+        plan.recording.encode(&mut encoder);
+        gpu.submit(encoder);
+        store.read(gpu, "out").await.unwrap()
+    })
 }
