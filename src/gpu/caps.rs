@@ -43,6 +43,8 @@ pub struct Caps {
     pub subgroups: bool,
     /// Timestamps at pass boundaries, for `--profile`.
     pub timestamps: bool,
+    /// Rounds that all loops of one thread may take together. Mesa's software adapter ends them after 65,535, silently.
+    pub max_rounds: u64,
 }
 
 impl Caps {
@@ -68,6 +70,7 @@ impl Caps {
             f16: features.contains(wgpu::Features::SHADER_F16),
             subgroups: features.contains(wgpu::Features::SUBGROUP),
             timestamps: features.contains(wgpu::Features::TIMESTAMP_QUERY),
+            max_rounds: if info.name.starts_with("llvmpipe") { 65_535 } else { u64::MAX },
         }
     }
 
@@ -88,6 +91,7 @@ impl Caps {
             f16: false,
             subgroups: false,
             timestamps: false,
+            max_rounds: u64::MAX,
         }
     }
 

@@ -122,17 +122,28 @@ impl Op for Heads {
             ("KEY_BIAS", flag(key_bias.is_some())),
             ("POSITION_BIAS", flag(position_bias.is_some())),
         ];
-        let (entry, slices, workgroups) = match caps.class {
+        let (entry, slices, workgroups, rounds) = match caps.class {
             // Elsewhere its unrolled loads would take a software adapter longer to compile than to run.
-            AdapterClass::Software if vec4 && position_bias.is_none() => ("direct", 1, tiles(16).div_ceil(8)),
+            AdapterClass::Software if vec4 && position_bias.is_none() => {
+                ("direct", 1, tiles(16).div_ceil(8), keys.div_ceil(16) * (3 + 2 * head_dim.div_ceil(4)) + head_dim)
+            }
             _ => {
                 // A workgroup holds up to 128 columns of a head's output in registers; wider heads are shared out.
                 let columns = head_dim.next_multiple_of(32).min(128);
                 let slices = head_dim.div_ceil(columns);
                 constants.push(("COLUMNS", columns as f64));
-                ("staged", slices, slices * tiles(32))
+                let rounds = keys.div_ceil(32) * (12 + 85 * head_dim.div_ceil(32));
+                ("staged", slices, slices * tiles(32), rounds)
             }
         };
+        if rounds as u64 > caps.max_rounds {
+            return Err(Error::Limit {
+                what: format!("attention to {keys} keys of {head_dim} numbers"),
+                limit: "rounds of this adapter's loops",
+                needed: rounds as u64,
+                available: caps.max_rounds,
+            });
+        }
         let params = Params {
             queries: queries as u32,
             keys: keys as u32,
@@ -258,6 +269,23 @@ mod tests {
             assert_eq!(case.graph.shape(out), [batch, queries, heads * dim]);
         }
         both_classes(&case);
+    }
+
+    /// Mesa's software adapter, were it asked for more rounds than it has, would be wrong without a word.
+    #[test]
+    fn agrees_to_the_last_key_that_an_adapter_allows() {
+        let caps = Caps { class: AdapterClass::Software, max_rounds: 65_535, ..gpu().caps().clone() };
+        for (keys, fits) in [(26_800, true), (26_900, false)] {
+            let mut case = Case::new();
+            let q = whole(&mut case, "q", [1, 1, 72]);
+            let [k, v] = ["k", "v"].map(|name| whole(&mut case, name, [1, keys, 72]));
+            attention(&mut case.graph, q, k, v, plain(1, 72)).unwrap();
+            match case.graph.nodes()[0].op.record(&case.graph, &caps) {
+                Ok(_) => case.agrees_on(&gpu().with_caps(caps.clone()), TOLERANCE),
+                Err(error) => assert!(error.to_string().contains("attention to 26900 keys of 72 numbers"), "{error}"),
+            }
+            assert_eq!(case.graph.nodes()[0].op.record(&case.graph, &caps).is_ok(), fits);
+        }
     }
 
     #[test]

@@ -15,8 +15,10 @@ mod norm;
 mod patchify;
 mod residual;
 mod rgba;
+mod router;
 mod rows;
 mod scheduler_step;
+mod select;
 #[cfg(test)]
 pub(crate) mod testing;
 mod timestep_embedding;
@@ -33,8 +35,10 @@ pub use norm::{Modulation, Norm, NormKind, norm};
 pub use patchify::patchify;
 pub use residual::{Gate, residual};
 pub use rgba::{ROW_PIXELS, rgba};
+pub use router::{Routing, router};
 pub use rows::{NOTHING, ReadRows, WriteRows};
 pub use scheduler_step::{Guidance, SchedulerStep, scheduler_step, step_row};
+pub use select::{Selection, select};
 pub use timestep_embedding::{TimestepEmbedding, Timesteps, timestep_embedding};
 pub use unpatchify::unpatchify;
 
@@ -53,7 +57,9 @@ pub static SHADERS: &[&Shader] = &[
     &patchify::SHADER,
     &residual::SHADER,
     &rgba::SHADER,
+    &router::SHADER,
     &scheduler_step::SHADER,
+    &select::SHADER,
     &timestep_embedding::SHADER,
     &unpatchify::SHADER,
 ];

@@ -54,7 +54,7 @@ pub fn residual(graph: &mut Graph, x: ValueId, branch: ValueId, gate: Option<Gat
     let ([batch, stream, channels], [samples, compact, width]) = (extent(x)?, extent(branch)?);
     let fits = match rows {
         WriteRows::All if plain => same_shape(graph, x, branch),
-        WriteRows::All => [batch, stream, channels] == [samples, compact, width],
+        WriteRows::All | WriteRows::Scaled { .. } => [batch, stream, channels] == [samples, compact, width],
         WriteRows::Map { .. } => batch == samples && channels == width,
     };
     if !fits {
@@ -79,11 +79,7 @@ fn same_shape(graph: &Graph, a: ValueId, b: ValueId) -> bool {
 impl Residual {
     /// The row map's index and weight, the gate's emb and table.
     fn optional(&self) -> [Option<ValueId>; 4] {
-        let (index, weight) = match self.rows {
-            WriteRows::All => (None, None),
-            WriteRows::Map { index, weight } => (Some(index), weight),
-        };
-        [index, weight, self.gate.map(|g| g.emb), self.gate.and_then(|g| g.table)]
+        [self.rows.index(), self.rows.weight(), self.gate.map(|g| g.emb), self.gate.and_then(|g| g.table)]
     }
 }
 
@@ -135,14 +131,12 @@ impl Op for Residual {
         for sample in 0..batch {
             let gate = self.gate.map(|g| g.chunks().reference(graph, host, sample, channels, g.chunk));
             for row in sample * stream..(sample + 1) * stream {
-                let (from_row, weight) = match self.rows {
-                    WriteRows::All => (row, 1.0),
-                    WriteRows::Map { index, .. } if host.u32(index)[row] == NOTHING => continue,
-                    WriteRows::Map { index, weight } => {
-                        let from_row = sample * compact + host.u32(index)[row] as usize;
-                        (from_row, weight.map_or(1.0, |weight| host.f32(weight)[row]))
-                    }
+                let from_row = match self.rows.index().map(|index| host.u32(index)[row]) {
+                    None => row,
+                    Some(NOTHING) => continue,
+                    Some(at) => sample * compact + at as usize,
                 };
+                let weight = self.rows.weight().map_or(1.0, |weight| host.f32(weight)[row]);
                 let branch = &host.f32(self.branch)[from_row * channels..];
                 for (c, x) in x[row * channels..][..channels].iter_mut().enumerate() {
                     *x += weight * (gate.as_ref().map_or(1.0, |gate| gate[c]) * branch[c]);
@@ -216,6 +210,18 @@ mod tests {
             assert_eq!(host.f32(x)[2 * channels], before, "NOTHING changed a row");
             assert_ne!(host.f32(x)[0], case.stored["x"].f32()[0]);
         }
+    }
+
+    #[test]
+    fn scales_row_for_row() {
+        let mut case = Case::new();
+        let [x, branch] = ["x", "branch"].map(|name| case.input(name, &[2, 5, 33]));
+        let emb = case.input("emb", &[1, 66]);
+        let weight = case.input("weight", &[2, 5]);
+        for gate in [None, Some(Gate { emb, table: None, chunk: 1 })] {
+            residual(&mut case.graph, x, branch, gate, WriteRows::Scaled { weight }).unwrap();
+        }
+        case.agrees(TOLERANCE);
     }
 
     #[test]

@@ -29,6 +29,11 @@ pub enum WriteRows {
     /// Row for row.
     #[default]
     All,
+    /// Row for row, row n of sample b times weight[b, n].
+    Scaled {
+        /// `[B, N]`.
+        weight: ValueId,
+    },
     /// Row n of sample b receives weight[b, n] · branch[b, index[b, n]]; [`NOTHING`] leaves it as it is.
     Map {
         /// `[B, N]` indices into the sample's k compact rows, or [`NOTHING`].
@@ -79,9 +84,24 @@ impl ReadRows {
 impl WriteRows {
     /// Checks the map's shape against a stream `[B, N, C]`.
     pub fn check(self, graph: &Graph, op: &str, batch: usize, rows: usize) -> Result<()> {
-        let Self::Map { index, weight } = self else { return Ok(()) };
-        graph.expect(op, index, &[batch, rows])?;
-        weight.map_or(Ok(()), |weight| graph.expect(op, weight, &[batch, rows]))
+        [self.index(), self.weight()].into_iter().flatten().try_for_each(|id| graph.expect(op, id, &[batch, rows]))
+    }
+
+    /// `[B, N]`: the compact row of each row, where they are mapped.
+    pub fn index(self) -> Option<ValueId> {
+        match self {
+            Self::All | Self::Scaled { .. } => None,
+            Self::Map { index, .. } => Some(index),
+        }
+    }
+
+    /// `[B, N]`: the factor of each row, where there is one.
+    pub fn weight(self) -> Option<ValueId> {
+        match self {
+            Self::All => None,
+            Self::Scaled { weight } => Some(weight),
+            Self::Map { weight, .. } => weight,
+        }
     }
 }
 
