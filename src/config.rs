@@ -63,6 +63,12 @@ impl Fields {
         self.optional(name)?.ok_or_else(|| Error::config(&self.file, format!("{name} is missing")))
     }
 
+    /// The object in field `name`, to be read field by field itself; none where it is absent or null.
+    pub fn object(&mut self, name: &str) -> Result<Option<Self>> {
+        let file = format!("{}: {name}", self.file);
+        Ok(self.optional::<Map<String, Value>>(name)?.map(|left| Self { file, left }))
+    }
+
     /// A count of at least one.
     pub fn count(&mut self, name: &str, default: usize) -> Result<usize> {
         match self.take(name, default)? {

@@ -59,12 +59,12 @@ pub struct Generate {
     /// Another scheduler than the folder's, over the folder's config
     #[arg(long, value_name = "NAME")]
     pub scheduler: Option<String>,
-    /// dense, diffcr, mod, sdtm or tome; this version computes dense
+    /// dense, diffcr, mod, sdtm or tome [default: diffcr where the checkpoint carries routers, else dense]
     #[arg(long, value_name = "POLICY")]
     pub compress: Option<Compress>,
-    /// Share of the tokens to save; for policies that compress
-    #[arg(long, value_name = "F", value_parser = finite)]
-    pub ratio: Option<f32>,
+    /// Share of the tokens to save, such as 0.3 [default: as the checkpoint was trained]
+    #[arg(long, value_name = "F", value_parser = ratio, allow_negative_numbers = true)]
+    pub ratio: Option<f64>,
     /// A parameter of the policy; may be repeated
     #[arg(long, value_name = "KEY=VALUE", value_parser = pair)]
     pub set: Vec<(String, String)>,
@@ -83,7 +83,7 @@ pub struct Generate {
     /// Write starting noise, every step's prediction and latents, and the image
     #[arg(long, value_name = "F.safetensors")]
     pub save_tensors: Option<PathBuf>,
-    /// Write where the policy computed, step by step; for policies that compress
+    /// Write where the policy computed, by layer and step, as pictures; for policies that compress
     #[arg(long, value_name = "DIR")]
     pub maps: Option<PathBuf>,
     /// Write GPU times as a Chrome trace
@@ -126,18 +126,19 @@ impl Generate {
         if !asks && self.prompt_ids.is_none() && self.prompt_embeds.is_none() {
             return usage("nothing to draw: give a prompt, --class N, --prompt-ids or --prompt-embeds");
         }
-        // No policy of this version has parameters, saves tokens or draws maps: the one that is there says so.
-        self.compress.unwrap_or(Compress::Dense).policy()?;
-        if let Some((key, _)) = self.set.first() {
-            return usage(format!("--set {key}: the policy dense has no parameters"));
+        let dense = self.compress == Some(Compress::Dense);
+        match &self.compress {
+            Some(policy @ (Compress::Sdtm | Compress::Tome)) => {
+                return usage(format!("the policy {policy} is not in this version"));
+            }
+            _ if dense && self.ratio.is_some() => return usage("--ratio: the policy dense computes every token"),
+            _ if dense && self.maps.is_some() => return usage("--maps: the policy dense computes every token"),
+            _ => {}
         }
-        if self.ratio.is_some() {
-            return usage("--ratio: the policy dense computes every token, it has no ratio");
+        match self.set.first() {
+            Some((key, _)) => usage(format!("--set {key}: the policies dense, diffcr and mod have no parameters")),
+            None => Ok(()),
         }
-        if self.maps.is_some() {
-            return usage("--maps: the policy dense computes every token, it has no maps");
-        }
-        Ok(())
     }
 }
 
@@ -155,6 +156,13 @@ fn finite(text: &str) -> Result<f32, String> {
     match text.parse::<f32>() {
         Ok(value) if value.is_finite() => Ok(value),
         _ => Err("it is no number".into()),
+    }
+}
+
+fn ratio(text: &str) -> Result<f64, String> {
+    match text.parse::<f64>() {
+        Ok(value) if (0.0..1.0).contains(&value) => Ok(value),
+        _ => Err("a ratio is at least 0 and below 1".into()),
     }
 }
 
@@ -198,8 +206,15 @@ mod tests {
         assert_eq!(parse(&["x", "--size", "512x384"]).unwrap().size, Some([512, 384]));
         assert_eq!(parse(&["x", "--guidance", "-1.5"]).unwrap().guidance, Some(-1.5));
         assert_eq!(parse(&["x", "--seed", "-1"]).unwrap().seed, u64::MAX);
-        for bad in [["--size", "512"], ["--size", "ax8"], ["--guidance", "nan"], ["--dtype", "fp8"], ["--set", "ratio"]]
-        {
+        for bad in [
+            ["--ratio", "1"],
+            ["--ratio", "-0.1"],
+            ["--size", "512"],
+            ["--size", "ax8"],
+            ["--guidance", "nan"],
+            ["--dtype", "fp8"],
+            ["--set", "ratio"],
+        ] {
             assert!(parse(&["x", bad[0], bad[1]]).is_err(), "{bad:?}");
         }
     }
@@ -209,9 +224,9 @@ mod tests {
         for (words, reason) in [
             (&[][..], "nothing to draw"),
             (&["x", "--compress", "sdtm"], "not in this version"),
-            (&["x", "--set", "ratio=0.5"], "--set ratio: the policy dense has no parameters"),
-            (&["x", "--ratio", "0.5"], "--ratio"),
-            (&["x", "--maps", "maps"], "--maps"),
+            (&["x", "--set", "ratio=0.5"], "--set ratio: the policies dense, diffcr and mod have no parameters"),
+            (&["x", "--compress", "dense", "--ratio", "0.5"], "--ratio"),
+            (&["x", "--compress", "dense", "--maps", "maps"], "--maps"),
         ] {
             let error = parse(words).unwrap().check().unwrap_err();
             assert!(error.is_usage() && error.to_string().contains(reason), "{words:?}: {error}");

@@ -21,6 +21,8 @@ pub async fn request(options: &Generate) -> Result<Request> {
         count: options.count,
         scheduler: options.scheduler.clone(),
         compress: options.compress.unwrap_or_default(),
+        ratio: options.ratio,
+        traced: options.maps.is_some() || options.save_tensors.is_some(),
         ..Request::default()
     };
     if let Some(path) = &options.init_latents {

@@ -1,6 +1,6 @@
 //! What is kept of a run beside its pictures: tensors for `--save-tensors`, times for `--profile`.
 
-use foveate::pipelines::{GUIDED, LATENTS, Request, Run, Step};
+use foveate::pipelines::{GUIDED, LATENTS, LayerRouting, Request, Run, Step};
 use foveate::rng::Generator;
 use foveate::{Gpu, Pictures, Result, Tensor, wgpu};
 
@@ -49,6 +49,10 @@ impl Record {
         if let Some(tensors) = &mut self.tensors {
             tensors.insert(format!("noise_pred.{index}"), run.read(GUIDED).await?);
             tensors.insert(format!("latents.{index}"), run.read(LATENTS).await?);
+            for (layer, LayerRouting { scores, kept }) in run.routing().await?.into_iter().enumerate() {
+                tensors.insert(format!("router.scores.{index}.{layer}"), scores);
+                tensors.insert(format!("router.kept.{index}.{layer}"), kept);
+            }
         }
         Ok(())
     }

@@ -1,6 +1,6 @@
 //! No compression: every sublayer computes on every row.
 
-use super::{BlockInput, BlockRows, Policy};
+use super::{BlockInput, BlockRows, Policy, StepAt, Variant};
 use crate::Result;
 use crate::graph::Graph;
 
@@ -13,7 +13,11 @@ impl Policy for Dense {
         "dense"
     }
 
-    fn block(&self, _graph: &mut Graph, _at: BlockInput) -> Result<BlockRows> {
+    fn variant(&self, _step: StepAt) -> Variant {
+        Variant::new()
+    }
+
+    fn block(&self, _graph: &mut Graph, _variant: &Variant, _at: BlockInput) -> Result<BlockRows> {
         Ok(BlockRows::default())
     }
 }

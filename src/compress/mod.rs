@@ -1,10 +1,18 @@
 //! Policies: which rows of the residual stream each sublayer computes on. Models call one and name no method.
 
+mod choice;
 mod dense;
+mod diffcr;
+mod kept_ratio;
+mod routed;
 
 use std::fmt::Debug;
 
+pub use choice::{Choice, Compress};
 pub use dense::Dense;
+pub use diffcr::{DiffcrConfig, Scale};
+pub use kept_ratio::{KeptRatios, kept_tokens};
+pub use routed::{Routed, Routers, place_name, scores_name};
 
 use crate::Result;
 use crate::graph::{Graph, ValueId};
@@ -15,8 +23,52 @@ pub trait Policy: Debug {
     /// As `--compress` names it.
     fn name(&self) -> &'static str;
 
+    /// What shapes this step's graph. Steps of equal variant share one plan.
+    fn variant(&self, step: StepAt) -> Variant;
+
     /// The rows of one block. May add ops of its own (scores, selections) before the block's.
-    fn block(&self, graph: &mut Graph, at: BlockInput) -> Result<BlockRows>;
+    fn block(&self, graph: &mut Graph, variant: &Variant, at: BlockInput) -> Result<BlockRows>;
+}
+
+impl dyn Policy + '_ {
+    /// The variants of steps at these timesteps, each once, and which of them each step is.
+    pub fn variants(&self, timesteps: &[f32], tokens: usize) -> (Vec<Variant>, Vec<usize>) {
+        let (mut variants, mut variant_of): (Vec<Variant>, Vec<usize>) = (Vec::new(), Vec::new());
+        for (index, &timestep) in timesteps.iter().enumerate() {
+            let variant = self.variant(StepAt { index, of: timesteps.len(), timestep, tokens });
+            variant_of.push(variants.iter().position(|known| *known == variant).unwrap_or(variants.len()));
+            if variant_of[index] == variants.len() {
+                variants.push(variant);
+            }
+        }
+        (variants, variant_of)
+    }
+}
+
+/// What distinguishes the graph of one step from another's, known on the CPU before the step starts: for routing, the
+/// tokens that each layer keeps. Only the policy that made it can read it.
+pub type Variant = Vec<usize>;
+
+/// What a policy may look at when a step begins.
+#[derive(Clone, Copy, Debug)]
+pub struct StepAt {
+    /// Its number, from 0.
+    pub index: usize,
+    /// How many there are.
+    pub of: usize,
+    /// The timestep that the model is told.
+    pub timestep: f32,
+    /// Tokens of the picture, N.
+    pub tokens: usize,
+}
+
+/// A policy at one step: what a model sees of it.
+#[derive(Clone, Copy, Debug)]
+pub struct StepPolicy<'a> {
+    /// The policy.
+    pub policy: &'a dyn Policy,
+    /// What it made of the step.
+    pub variant: &'a Variant,
 }
 
 /// What a policy may look at when a block begins.
@@ -39,6 +91,10 @@ pub struct BlockRows {
     pub cross: Compaction,
     /// Feed-forward.
     pub mlp: Compaction,
+    /// Where a policy weighs the whole block by s: at the block's end the branches of both attentions, which by then
+    /// were added in full, are added once more through this, whose weight is s − 1. The stream's old rows, which were
+    /// updated in place, are thus never needed again.
+    pub correction: Option<WriteRows>,
 }
 
 /// One sublayer's rows: read through one map, written through the other, dense in between.
@@ -48,4 +104,12 @@ pub struct Compaction {
     pub read: ReadRows,
     /// Which compact row each row of the stream receives.
     pub write: WriteRows,
+}
+
+impl StepPolicy<'_> {
+    /// The rows of the block that begins at `at`.
+    pub fn block(&self, graph: &mut Graph, at: BlockInput) -> Result<BlockRows> {
+        graph.group(format!("block {} policy", at.layer));
+        self.policy.block(graph, self.variant, at)
+    }
 }

@@ -9,12 +9,14 @@ mod plan;
 mod planner;
 pub mod reference;
 mod store;
+mod weight;
 
 use std::fmt;
 
 pub use op::{Access, Binding, Dispatch, Op};
 pub use plan::{Memory, Plan};
 pub use store::Store;
+pub use weight::Weight;
 
 use crate::weights::Format;
 use crate::{Error, Result};

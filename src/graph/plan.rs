@@ -33,6 +33,30 @@ impl Plan {
             let what = slot_of.iter().position(|&s| s == Some(slot)).map(|i| graph.values()[i].name.as_str());
             slots.push(gpu.buffer(*bytes, what.unwrap_or("transient")).await?);
         }
+        Self::record(gpu, graph, store, slots, slot_of).await
+    }
+
+    /// Compiles graphs that never run at once, and so share one pool of memory, as large as the largest needs.
+    pub async fn compile_pooled(gpu: &Gpu, graphs: &[Graph], store: &Store) -> Result<Vec<Self>> {
+        let mut layouts: Vec<Layout> = graphs.iter().map(|graph| planner::plan(graph, true)).collect();
+        let mut pool = Vec::new();
+        for bytes in planner::pool(&mut layouts) {
+            pool.push(gpu.buffer(bytes, "pool").await?);
+        }
+        let mut plans = Vec::new();
+        for (graph, Layout { slots, slot_of }) in graphs.iter().zip(layouts) {
+            plans.push(Self::record(gpu, graph, store, pool[..slots.len()].to_vec(), slot_of).await?);
+        }
+        Ok(plans)
+    }
+
+    async fn record(
+        gpu: &Gpu,
+        graph: &Graph,
+        store: &Store,
+        slots: Vec<Buffer>,
+        slot_of: Vec<Option<usize>>,
+    ) -> Result<Self> {
         let mut plan = Self { recording: Recording::default(), slots, slot_of, flops: graph.flops() };
 
         let mut dispatches = Vec::new();

@@ -40,6 +40,27 @@ pub(super) fn plan(graph: &Graph, reuse: bool) -> Layout {
     layout
 }
 
+/// Lets the layouts of plans that never run at once share buffers: each layout's largest lies in the pool's largest, and so
+/// on down. Gives the sizes of the pool's buffers.
+pub(super) fn pool(layouts: &mut [Layout]) -> Vec<u64> {
+    let mut sizes: Vec<u64> = Vec::new();
+    for Layout { slots, slot_of } in layouts {
+        let mut order: Vec<usize> = (0..slots.len()).collect();
+        order.sort_by_key(|&slot| std::cmp::Reverse(slots[slot]));
+        for (place, &slot) in order.iter().enumerate() {
+            match sizes.get_mut(place) {
+                Some(size) => *size = (*size).max(slots[slot]),
+                None => sizes.push(slots[slot]),
+            }
+        }
+        for slot in slot_of.iter_mut().flatten() {
+            *slot = order.iter().position(|of| of == slot).unwrap_or(*slot);
+        }
+        *slots = order.iter().map(|&slot| slots[slot]).collect();
+    }
+    sizes
+}
+
 /// First and last op that touches each transient.
 fn lifetimes(graph: &Graph) -> Vec<Option<(usize, usize)>> {
     let mut lifetimes: Vec<Option<(usize, usize)>> = vec![None; graph.values().len()];
@@ -96,6 +117,16 @@ mod tests {
         assert_ne!(slot(a), slot(c));
         assert_eq!(layout.slots.len(), 3);
         assert_eq!(plan(&graph, false).slots.len(), 4, "without reuse each has its own");
+    }
+
+    #[test]
+    fn plans_that_never_run_at_once_share_a_pool() {
+        let layout = |slots: &[u64]| Layout { slots: slots.to_vec(), slot_of: (0..slots.len()).map(Some).collect() };
+        let mut layouts = [layout(&[5, 90, 40]), layout(&[60, 70])];
+        assert_eq!(pool(&mut layouts), [90, 60, 5]);
+        assert_eq!(layouts[0].slot_of, [Some(2), Some(0), Some(1)]);
+        assert_eq!(layouts[1].slot_of, [Some(1), Some(0)]);
+        assert_eq!(layouts[1].slots, [70, 60]);
     }
 
     #[test]

@@ -7,7 +7,7 @@ use super::timestep::TimestepEmbedding;
 use super::transformer_block::{BlockConfig, FeedForward, SelfAttention};
 use super::{Scope, Table};
 use crate::Result;
-use crate::compress::{BlockInput, BlockRows, Policy};
+use crate::compress::{BlockInput, BlockRows, StepPolicy};
 use crate::config::Fields;
 use crate::graph::{Element, Graph, ValueId};
 use crate::kernels::{self, Activation, Gate, Modulation, ReadRows};
@@ -46,7 +46,7 @@ impl Config {
         };
         fields.only("_class_name", &["DiTTransformer2DModel".into()])?;
         fields.only("norm_type", &["ada_norm_zero".into()])?;
-        fields.ignore(&["dropout", "norm_num_groups", "upcast_attention", "diffcr"]);
+        fields.ignore(&["dropout", "norm_num_groups", "upcast_attention"]);
         fields.finish()?;
         Ok(config)
     }
@@ -101,14 +101,13 @@ impl DiT {
     }
 
     /// The prediction `[B, Cout, H, W]` for the noisy latents of one step.
-    pub fn forward(&self, graph: &mut Graph, noisy: Noisy, policy: &dyn Policy) -> Result<ValueId> {
+    pub fn forward(&self, graph: &mut Graph, noisy: Noisy, policy: StepPolicy<'_>) -> Result<ValueId> {
         let [_, _, height, width] = graph.dims("dit", noisy.latents)?;
         let grid = self.patch_embed.grid([height, width])?;
 
         graph.group("embed");
         let x = self.patch_embed.forward(graph, noisy)?; // [B, N, C]
         for (layer, block) in self.blocks.iter().enumerate() {
-            graph.group(format!("block {layer} policy"));
             let rows = policy.block(graph, BlockInput { layer, stream: x, grid })?;
             let conditioning = block.conditioning(graph, layer, noisy)?;
             block.forward(graph, layer, x, conditioning, rows)?;
@@ -171,12 +170,17 @@ impl Block {
         graph.group(format!("block {layer} attention"));
         // The epsilon of adaLN-Zero's own norm is fixed.
         let h = LayerNorm::plain(1e-6).modulate(graph, x, modulation(0, 1), rows.attention.read)?;
-        let h = self.attn1.forward(graph, h)?;
-        kernels::residual(graph, x, h, gate(2), rows.attention.write)?;
+        let attended = self.attn1.forward(graph, h)?;
+        kernels::residual(graph, x, attended, gate(2), rows.attention.write)?;
 
         graph.group(format!("block {layer} mlp"));
         let h = self.norm3.modulate(graph, x, modulation(3, 4), rows.mlp.read)?;
         let h = self.ff.forward(graph, h)?;
-        kernels::residual(graph, x, h, gate(5), rows.mlp.write)
+        kernels::residual(graph, x, h, gate(5), rows.mlp.write)?;
+
+        match rows.correction {
+            None => Ok(()),
+            Some(write) => kernels::residual(graph, x, attended, gate(2), write),
+        }
     }
 }

@@ -1,8 +1,8 @@
 //! The layers that models share.
 
-use super::{Scope, Weight};
+use super::Scope;
 use crate::Result;
-use crate::graph::{Graph, ValueId};
+use crate::graph::{Graph, ValueId, Weight};
 use crate::kernels::{self, Activation, Attention, Columns, Modulation, Norm, NormKind, ReadRows};
 
 /// A linear layer `[out, in]` with or without bias.

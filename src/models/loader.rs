@@ -5,7 +5,7 @@ use std::collections::HashSet;
 use std::sync::Arc;
 
 use crate::gpu::Gpu;
-use crate::graph::{Element, Graph, Store, ValueId};
+use crate::graph::{Element, Store, Weight};
 use crate::weights::{Checkpoint, Format, SourceType};
 use crate::{Error, Result};
 
@@ -32,14 +32,6 @@ pub struct Loader {
 struct Wanted {
     weight: Weight,
     parts: Vec<String>,
-}
-
-/// A tensor that is, or will be, in the [`Store`].
-#[derive(Clone, Debug)]
-pub struct Weight {
-    key: String,
-    shape: Vec<usize>,
-    element: Element,
 }
 
 /// A table of which a few rows are read when they are needed: word and class embeddings stay in their file.
@@ -248,30 +240,6 @@ impl Scope<'_> {
 
     fn name(&self, name: &str) -> String {
         format!("{}{name}", self.prefix)
-    }
-}
-
-impl Weight {
-    /// The weight as a value of `graph`.
-    pub fn in_graph(&self, graph: &mut Graph) -> ValueId {
-        graph.stored(&self.key, &self.shape, self.element)
-    }
-
-    /// Its dimensions.
-    pub fn shape(&self) -> &[usize] {
-        &self.shape
-    }
-
-    /// How it is stored.
-    pub fn element(&self) -> Element {
-        self.element
-    }
-
-    /// Bytes on the GPU.
-    pub fn bytes(&self) -> u64 {
-        let mut graph = Graph::new();
-        let id = self.in_graph(&mut graph);
-        graph.get(id).bytes()
     }
 }
 

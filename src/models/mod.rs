@@ -10,4 +10,4 @@ pub mod t5;
 mod timestep;
 mod transformer_block;
 
-pub use loader::{Loader, Scope, Table, Weight};
+pub use loader::{Loader, Scope, Table};

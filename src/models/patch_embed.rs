@@ -1,8 +1,8 @@
 //! Patches to tokens: a strided convolution as one linear layer, plus the fixed sine-cosine position of each token
 //! (diffusers `PatchEmbed`).
 
-use super::{Scope, Weight};
-use crate::graph::{Element, Graph, ValueId};
+use super::Scope;
+use crate::graph::{Element, Graph, ValueId, Weight};
 use crate::kernels::{self, Activation, ReadRows};
 use crate::{Error, Result, Tensor};
 

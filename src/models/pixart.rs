@@ -1,14 +1,14 @@
 //! PixArt-α and PixArt-Σ (arXiv 2310.00426, 2403.04692): a DiT with cross-attention to text and one adaLN for all
 //! blocks (diffusers `PixArtTransformer2DModel`).
 
+use super::Scope;
 use super::layers::{LayerNorm, Linear};
 use super::patch_embed::{Noisy, PatchEmbed};
 use super::timestep::TimestepEmbedding;
 use super::transformer_block::{BlockConfig, CrossAttention, FeedForward, SelfAttention};
-use super::{Scope, Weight};
-use crate::compress::{BlockInput, BlockRows, Policy};
+use crate::compress::{BlockInput, BlockRows, StepPolicy};
 use crate::config::Fields;
-use crate::graph::{Element, Graph, ValueId};
+use crate::graph::{Element, Graph, ValueId, Weight};
 use crate::kernels::{self, Activation, Gate, Modulation, NOTHING, ReadRows, WriteRows};
 use crate::{Result, Tensor};
 
@@ -78,7 +78,6 @@ impl Config {
             "upcast_attention",
             "use_linear_projection",
             "num_vector_embeds",
-            "diffcr",
         ]);
         fields.finish()?;
         Ok(config)
@@ -214,7 +213,7 @@ impl PixArt {
     }
 
     /// The prediction `[B, Cout, H, W]` for the noisy latents of one step.
-    pub fn forward(&self, graph: &mut Graph, noisy: Noisy, text: Text, policy: &dyn Policy) -> Result<ValueId> {
+    pub fn forward(&self, graph: &mut Graph, noisy: Noisy, text: Text, policy: StepPolicy<'_>) -> Result<ValueId> {
         let [_, _, height, width] = graph.dims("pixart", noisy.latents)?;
         let grid = self.patch_embed.grid([height, width])?;
         let channels = self.config.block.width();
@@ -230,7 +229,6 @@ impl PixArt {
         let ada = self.ada_linear.forward(graph, activated, Activation::None)?; // [1, 6·C]
 
         for (layer, block) in self.blocks.iter().enumerate() {
-            graph.group(format!("block {layer} policy"));
             let rows = policy.block(graph, BlockInput { layer, stream: x, grid })?;
             block.forward(graph, layer, x, ada, text, rows)?;
         }
@@ -281,9 +279,10 @@ impl Block {
 
         graph.group(format!("block {layer} attention"));
         let h = self.norm1.modulate(graph, x, modulation(0, 1), rows.attention.read)?;
-        let h = self.attn1.forward(graph, h)?;
-        kernels::residual(graph, x, h, gate(2), rows.attention.write)?;
+        let attended = self.attn1.forward(graph, h)?;
+        kernels::residual(graph, x, attended, gate(2), rows.attention.write)?;
 
+        let mut told = None;
         if let Some(attn2) = &self.attn2 {
             // PixArt does not normalise here.
             graph.group(format!("block {layer} text"));
@@ -292,11 +291,18 @@ impl Block {
             let kv = graph.stored(text_name(layer), &[batch, length, 2 * graph.shape(x)[2]], Element::F32);
             let h = attn2.forward(graph, x, kv, bias, rows.cross.read)?;
             kernels::residual(graph, x, h, None, rows.cross.write)?;
+            told = Some(h);
         }
 
         graph.group(format!("block {layer} mlp"));
         let h = self.norm2.modulate(graph, x, modulation(3, 4), rows.mlp.read)?;
         let h = self.ff.forward(graph, h)?;
-        kernels::residual(graph, x, h, gate(5), rows.mlp.write)
+        kernels::residual(graph, x, h, gate(5), rows.mlp.write)?;
+
+        if let Some(write) = rows.correction {
+            kernels::residual(graph, x, attended, gate(2), write)?;
+            told.map_or(Ok(()), |told| kernels::residual(graph, x, told, None, write))?;
+        }
+        Ok(())
     }
 }

@@ -7,6 +7,8 @@ use super::denoise::{Latents, Run, Start};
 use super::folder::{LoadOptions, ModelFolder, Progress, upload};
 use super::kind::Kind;
 use super::request::Request;
+use super::transformer::{Class, Transformer};
+use crate::compress::Routers;
 use crate::gpu::Gpu;
 use crate::graph::Store;
 use crate::kernels::Guidance;
@@ -28,6 +30,7 @@ pub struct ClassToImage {
     folder: ModelFolder,
     store: Store,
     transformer: DiT,
+    routers: Result<Arc<Routers>, String>,
     vae: Arc<AutoencoderKl>,
 }
 
@@ -49,18 +52,18 @@ impl ClassToImage {
         progress: impl FnMut(Progress<'_>),
     ) -> Result<Self> {
         folder.scheduler(None).await?;
-        let (transformer, transformer_loader) = Self::transformer(folder, options).await?;
+        let (Transformer { model: transformer, routers }, transformer_loader) =
+            Self::transformer(folder, options).await?;
         let (vae, vae_loader) = folder.vae().await?;
         let loaders = [("transformer", &transformer_loader), ("vae", &vae_loader)];
         let store = upload(gpu, &loaders, progress).await?;
-        Ok(Self { gpu: gpu.clone(), folder: folder.clone(), store, transformer, vae: Arc::new(vae) })
+        Ok(Self { gpu: gpu.clone(), folder: folder.clone(), store, transformer, routers, vae: Arc::new(vae) })
     }
 
-    /// The transformer and what it would load.
-    pub async fn transformer(folder: &ModelFolder, options: LoadOptions) -> Result<(DiT, Loader)> {
-        let config = Config::read(folder.config("transformer").await?)?;
-        let unused = |name: &str| name == "pos_embed.pos_embed" || name.ends_with(".router.weight");
-        folder.build("transformer", options.dtype, unused, |scope| DiT::load(config, scope)).await
+    /// The transformer, its routers, and what they would load.
+    pub async fn transformer(folder: &ModelFolder, options: LoadOptions) -> Result<(Transformer<DiT>, Loader)> {
+        let sizes = |config: &Config| [config.layers, config.block.width()];
+        Class { read: Config::read, sizes, load: DiT::load }.open(folder, options).await
     }
 
     /// As [`Self::prepare`], blocking: for native callers outside an executor.
@@ -94,7 +97,7 @@ impl ClassToImage {
         let scheduler = self.folder.scheduler(request.scheduler.as_deref()).await?;
         // diffusers' DiTPipeline neither scales its first noise by the initial sigma, nor steps from the unscaled sample.
         // Only Euler tells the difference; its pictures come out as diffusers' do.
-        let schedule = scheduler.schedule(request.steps.unwrap_or(50))?.from_scaled_input();
+        let schedule = scheduler.schedule(request.steps.unwrap_or(Kind::ClassToImage.steps()))?.from_scaled_input();
 
         let mut generator = Generator::manual_seed(request.seed);
         let factor = self.vae.config.scale_factor();
@@ -117,8 +120,9 @@ impl ClassToImage {
         let draws_per_sample = if guidance.is_some() { 2 } else { 1 };
         let latents = Latents { start, generator, draws_per_sample };
         let (gpu, vae, order) = (&self.gpu, self.vae.clone(), Guidance::CondFirst);
-        let policy = request.compress.policy()?;
-        let start = Start { gpu, store, vae, schedule, guidance, order, latents };
+        let policy = request.choice().policy(&self.routers)?;
+        let tokens = grid[0] * grid[1];
+        let start = Start { gpu, store, vae, schedule, guidance, order, latents, tokens };
         Run::new(start, policy.as_ref(), |graph, noisy, policy| self.transformer.forward(graph, noisy, policy)).await
     }
 }

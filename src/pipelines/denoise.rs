@@ -4,8 +4,9 @@
 use std::sync::Arc;
 
 use super::Pictures;
-use crate::compress::Policy;
-use crate::gpu::{Buffer, Command, Gpu, Profiler, Recording};
+use super::step_inputs::StepInputs;
+use crate::compress::{Policy, StepPolicy};
+use crate::gpu::{Gpu, Profiler};
 use crate::graph::{Element, Graph, Memory, Plan, Store, ValueId};
 use crate::kernels::{self, Guidance, SchedulerStep, step_row};
 use crate::models::autoencoder_kl::AutoencoderKl;
@@ -19,8 +20,10 @@ pub const LATENTS: &str = "latents";
 /// Stored: the model's guided output of the last step, `[L, C, H, W]`.
 pub const GUIDED: &str = "guided";
 const PIXELS: &str = "pixels";
-const STEP: &str = "step";
-const NOISE: &str = "noise";
+/// Stored: this step's row of the schedule.
+pub(super) const STEP: &str = "step";
+/// Stored: what a stochastic step draws, `[L, C, H, W]`.
+pub(super) const NOISE: &str = "noise";
 const HISTORY: [&str; 2] = ["history.1", "history.2"];
 
 /// What a pipeline decides before the loop starts.
@@ -35,6 +38,8 @@ pub(super) struct Start<'a> {
     /// Which half of the batch is conditional.
     pub order: Guidance,
     pub latents: Latents,
+    /// Tokens of a picture, N.
+    pub tokens: usize,
 }
 
 /// The starting noise and what later noise is drawn with.
@@ -52,14 +57,14 @@ pub struct Run {
     gpu: Gpu,
     store: Store,
     vae: Arc<AutoencoderKl>,
-    plan: Plan,
+    /// One for each variant of the step, and which of them each step takes.
+    plans: Vec<Plan>,
+    plan_of: Vec<usize>,
     schedule: Schedule,
     guidance: Option<f32>,
+    order: Guidance,
     policy: &'static str,
-    /// One row of 64 bytes per step, and one z per step that draws.
-    table: Buffer,
-    noise: Option<Buffer>,
-    noise_of: Vec<Option<usize>>,
+    inputs: StepInputs,
     shape: [usize; 4],
     at: usize,
     /// What the caller should know, though it is no error: a truncated prompt.
@@ -79,66 +84,43 @@ pub struct Step<'a> {
 }
 
 impl Run {
-    /// Compiles one step: `model` adds the transformer, this the guidance and the scheduler's update.
+    /// Compiles every variant of the step: `model` adds the transformer, this the guidance and the scheduler's update.
     pub(super) async fn new(
         start: Start<'_>,
         policy: &dyn Policy,
-        model: impl FnOnce(&mut Graph, Noisy, &dyn Policy) -> Result<ValueId>,
+        model: impl Fn(&mut Graph, Noisy, StepPolicy<'_>) -> Result<ValueId>,
     ) -> Result<Self> {
-        let Start { gpu, mut store, vae, schedule, guidance, order, latents } = start;
+        let Start { gpu, mut store, vae, schedule, guidance, order, latents, tokens } = start;
         let Latents { start, mut generator, draws_per_sample } = latents;
         let shape: [usize; 4] = start.shape.as_slice().try_into().map_err(|_| {
             Error::shape("latents", format!("shape {:?} should be [batch, channels, height, width]", start.shape))
         })?;
 
-        let mut graph = Graph::new();
-        let x = graph.stored(LATENTS, &shape, Element::F32);
-        let step = graph.stored(STEP, &[step_row::LEN], Element::F32);
-        let batch = shape[0] * if guidance.is_some() { 2 } else { 1 };
-        let output = model(&mut graph, Noisy { latents: x, step, batch }, policy)?;
-        graph.group("scheduler");
-        let [history, noise, guided] = [HISTORY.as_slice(), &[NOISE], &[GUIDED]]
-            .map(|names| names.iter().map(|name| graph.stored(*name, &shape, Element::F32)).collect::<Vec<_>>());
-        kernels::scheduler_step(
-            &mut graph,
-            SchedulerStep {
-                output,
-                latents: x,
-                history: [history[0], history[1]],
-                noise: noise[0],
-                step,
-                guided: guided[0],
-                guidance: if guidance.is_some() { order } else { Guidance::None },
-            },
-        )?;
-        store.allocate_missing(gpu, &graph).await?;
-        store.write(gpu, LATENTS, start.bytes())?;
-        let plan = Plan::compile(gpu, &graph, &store, Memory::Shared).await?;
-
-        let (mut rows, mut draws, mut noise_of) = (Vec::new(), Vec::new(), Vec::new());
-        let count = shape.iter().product::<usize>();
-        for step in &schedule.steps {
-            let mut row: [f32; step_row::LEN] = bytemuck::cast(*step);
-            row[step_row::GUIDANCE] = guidance.unwrap_or(1.0);
-            rows.extend(row);
-            noise_of.push(step.draws_noise().then_some(draws.len() / count));
-            if step.draws_noise() {
-                draws.extend_from_slice(&generator.randn(count * draws_per_sample)[..count]);
-            }
+        let (variants, plan_of) = policy.variants(&schedule.timesteps(), tokens);
+        let mut graphs = Vec::new();
+        for variant in &variants {
+            let mut graph = Graph::new();
+            let latents = graph.stored(LATENTS, &shape, Element::F32);
+            let step = graph.stored(STEP, &[step_row::LEN], Element::F32);
+            let batch = shape[0] * if guidance.is_some() { 2 } else { 1 };
+            let output = model(&mut graph, Noisy { latents, step, batch }, StepPolicy { policy, variant })?;
+            graph.group("scheduler");
+            let mut stored = |name| graph.stored(name, &shape, Element::F32);
+            let (history, noise, guided) = (HISTORY.map(&mut stored), stored(NOISE), stored(GUIDED));
+            let guidance = if guidance.is_some() { order } else { Guidance::None };
+            let update = SchedulerStep { output, latents, history, noise, step, guided, guidance };
+            kernels::scheduler_step(&mut graph, update)?;
+            store.allocate_missing(gpu, &graph).await?;
+            graphs.push(graph);
         }
-        let table = gpu.buffer(4 * rows.len() as u64, "schedule").await?;
-        gpu.write(&table, 0, bytemuck::cast_slice(&rows));
-        let noise = match draws.is_empty() {
-            true => None,
-            false => {
-                let buffer = gpu.buffer(4 * draws.len() as u64, "noise of every step").await?;
-                gpu.write(&buffer, 0, bytemuck::cast_slice(&draws));
-                Some(buffer)
-            }
-        };
-        let (gpu, warnings) = (gpu.clone(), Vec::new());
-        let policy = policy.name();
-        Ok(Self { gpu, store, vae, plan, schedule, guidance, policy, table, noise, noise_of, shape, at: 0, warnings })
+        store.write(gpu, LATENTS, start.bytes())?;
+        let plans = Plan::compile_pooled(gpu, &graphs, &store).await?;
+
+        let count = shape.iter().product::<usize>();
+        let counts = [count, count * draws_per_sample];
+        let inputs = StepInputs::new(gpu, &schedule, guidance, &mut generator, counts).await?;
+        let (gpu, policy, warnings) = (gpu.clone(), policy.name(), Vec::new());
+        Ok(Self { gpu, store, vae, plans, plan_of, schedule, guidance, order, policy, inputs, shape, at: 0, warnings })
     }
 
     /// The next step, until there is none.
@@ -164,14 +146,32 @@ impl Run {
         self.policy
     }
 
-    /// Floating-point operations of one step.
+    /// Floating-point operations of one step, the mean over all steps.
     pub fn flops_per_step(&self) -> u64 {
-        self.plan.flops()
+        let all: u64 = self.plan_of.iter().map(|&plan| self.plans[plan].flops()).sum();
+        all / (self.plan_of.len() as u64).max(1)
     }
 
-    /// Bytes of memory that one step uses for values in flight.
+    /// Bytes of memory for values in flight, which all steps share.
     pub fn transient_bytes(&self) -> u64 {
-        self.plan.transient_bytes()
+        self.plans.iter().map(Plan::transient_bytes).max().unwrap_or(0)
+    }
+
+    /// How many plans the steps share.
+    pub fn plans(&self) -> usize {
+        self.plans.len()
+    }
+
+    /// The sample of the guided batch that is conditional for picture `index`, in what [`Run::routing`] tells.
+    pub fn conditional_sample(&self, index: usize) -> usize {
+        match (self.guidance, self.order) {
+            (Some(_), Guidance::UncondFirst) => self.shape[0] + index,
+            _ => index,
+        }
+    }
+
+    pub(super) fn has(&self, name: &str) -> bool {
+        self.store.buffer(name).is_ok()
     }
 
     /// Reads one of the run's tensors: [`LATENTS`], [`GUIDED`].
@@ -236,33 +236,26 @@ impl Run {
 }
 
 impl Step<'_> {
+    /// Floating-point operations of this step.
+    pub fn flops(&self) -> u64 {
+        self.plan().flops()
+    }
+
     /// Encodes the whole step: no readback, no allocation.
     pub fn encode(&self, encoder: &mut wgpu::CommandEncoder) -> Result<()> {
-        self.inputs()?.encode(encoder);
-        self.run.plan.recording.encode(encoder);
+        self.run.inputs.copies(&self.run.store, self.index)?.encode(encoder);
+        self.plan().recording.encode(encoder);
         Ok(())
     }
 
     /// As [`Step::encode`], with timestamps around each group.
     pub fn encode_profiled(&self, encoder: &mut wgpu::CommandEncoder, profiler: &mut Profiler) -> Result<()> {
-        self.inputs()?.encode(encoder);
-        self.run.plan.recording.encode_profiled(encoder, profiler);
+        self.run.inputs.copies(&self.run.store, self.index)?.encode(encoder);
+        self.plan().recording.encode_profiled(encoder, profiler);
         Ok(())
     }
 
-    /// Puts this step's row of the schedule, and its noise, where the plan reads them.
-    fn inputs(&self) -> Result<Recording> {
-        let (run, mut recording) = (self.run, Recording::default());
-        let mut copy = |from: &Buffer, index: usize, name: &str| -> Result<()> {
-            let to = run.store.buffer(name)?.clone();
-            let bytes = to.size();
-            recording.push("inputs", Command::Copy { from: from.clone(), offset: index as u64 * bytes, to, bytes });
-            Ok(())
-        };
-        copy(&run.table, self.index, STEP)?;
-        if let (Some(noise), Some(draw)) = (&run.noise, run.noise_of[self.index]) {
-            copy(noise, draw, NOISE)?;
-        }
-        Ok(recording)
+    fn plan(&self) -> &Plan {
+        &self.run.plans[self.run.plan_of[self.index]]
     }
 }

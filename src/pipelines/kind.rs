@@ -39,6 +39,14 @@ impl ModelFolder {
 }
 
 impl Kind {
+    /// Denoising steps where the request does not say: diffusers' defaults.
+    pub fn steps(self) -> usize {
+        match self {
+            Self::ClassToImage => 50,
+            Self::TextToImage => 20,
+        }
+    }
+
     /// Refuses a request that is meant for the other kind.
     pub fn check(self, request: &Request) -> Result<()> {
         let text = !request.prompt.is_empty() || request.prompt_ids.is_some() || request.prompt_embeds.is_some();

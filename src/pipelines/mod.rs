@@ -6,15 +6,22 @@ mod folder;
 mod kind;
 mod picture;
 mod request;
+mod routing;
+mod step_inputs;
 mod text_to_image;
+mod transformer;
 
 pub use class_to_image::ClassToImage;
 pub use denoise::{GUIDED, LATENTS, Run, Step};
 pub use folder::{LoadOptions, ModelFolder, Progress};
 pub use kind::Kind;
 pub use picture::Pictures;
-pub use request::{Compress, Embeds, Ids, Request};
+pub use request::{Embeds, Ids, Request};
+pub use routing::LayerRouting;
 pub use text_to_image::TextToImage;
+pub use transformer::Transformer;
+
+pub use crate::compress::Compress;
 
 use crate::Result;
 use crate::gpu::Gpu;

@@ -1,8 +1,6 @@
 //! What a caller asks for.
 
-use std::fmt;
-use std::str::FromStr;
-
+use crate::compress::{Choice, Compress};
 use crate::rng::Generator;
 use crate::{Error, Result, Tensor};
 
@@ -31,6 +29,10 @@ pub struct Request {
     pub max_length: Option<usize>,
     /// Compression policy.
     pub compress: Compress,
+    /// Share of the tokens that the policy saves, 0.3 for 30 %; none: as the checkpoint was trained.
+    pub ratio: Option<f64>,
+    /// Whether [`Run::routing`](super::Run::routing) can tell what the policy did in the last step.
+    pub traced: bool,
     /// Starting noise `[B, C, h, w]`, before any scaling by the scheduler's initial sigma, instead of the seed's.
     pub init_latents: Option<Tensor>,
     /// Token ids instead of a prompt.
@@ -61,59 +63,12 @@ pub struct Embeds {
     pub negative: Option<(Tensor, Vec<u32>)>,
 }
 
-/// A compression policy by name.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
-pub enum Compress {
-    /// What the checkpoint was made for.
-    #[default]
-    Auto,
-    /// Every token through every layer.
-    Dense,
-    /// Learned routing.
-    Diffcr,
-    /// Learned routing at one ratio throughout.
-    Mod,
-    /// Training-free merging in two stages.
-    Sdtm,
-    /// Training-free merging.
-    Tome,
-}
-
-impl Compress {
-    /// The policy, where this version has it.
-    pub fn policy(self) -> Result<Box<dyn crate::compress::Policy>> {
-        match self {
-            Self::Auto | Self::Dense => Ok(Box::new(crate::compress::Dense)),
-            other => Err(Error::Usage(format!("the policy {other} is not in this version, which computes dense only"))),
-        }
-    }
-}
-
-impl fmt::Display for Compress {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.pad(match self {
-            Self::Auto => "auto",
-            Self::Dense => "dense",
-            Self::Diffcr => "diffcr",
-            Self::Mod => "mod",
-            Self::Sdtm => "sdtm",
-            Self::Tome => "tome",
-        })
-    }
-}
-
-impl FromStr for Compress {
-    type Err = Error;
-
-    fn from_str(name: &str) -> Result<Self> {
-        let all = [Self::Dense, Self::Diffcr, Self::Mod, Self::Sdtm, Self::Tome];
-        all.into_iter()
-            .find(|policy| policy.to_string() == name)
-            .ok_or_else(|| Error::Usage(format!("no policy {name:?}: there are dense, diffcr, mod, sdtm, tome")))
-    }
-}
-
 impl Request {
+    /// What it says about compression.
+    pub(super) fn choice(&self) -> Choice {
+        Choice { policy: self.compress, ratio: self.ratio, traced: self.traced }
+    }
+
     /// Latent height and width. `sample_size` is the trained latent's side, `factor` the VAE's pixels per latent pixel.
     pub(super) fn latent_size(&self, sample_size: usize, factor: usize) -> Result<[usize; 2]> {
         let given = self.init_latents.as_ref().map(|latents| latents.shape.as_slice());

@@ -7,6 +7,8 @@ use super::denoise::{Latents, Run, Start};
 use super::folder::{LoadOptions, ModelFolder, Progress, upload};
 use super::kind::Kind;
 use super::request::{Embeds, Ids, Request};
+use super::transformer::{Class, Transformer};
+use crate::compress::{Routers, StepPolicy};
 use crate::gpu::Gpu;
 use crate::graph::{Element, Graph, Memory, Plan, Store, ValueId};
 use crate::kernels::Guidance;
@@ -32,6 +34,7 @@ pub struct TextToImage {
     tokenizer: Option<Tokenizer>,
     text_encoder: Option<T5>,
     transformer: PixArt,
+    routers: Result<Arc<Routers>, String>,
     vae: Arc<AutoencoderKl>,
     /// Tokens that a prompt is padded or cut to.
     max_length: usize,
@@ -76,7 +79,8 @@ impl TextToImage {
             true => Some(Tokenizer::load(&folder.source, "tokenizer").await?),
             false => None,
         };
-        let (transformer, transformer_loader) = Self::transformer(folder, options).await?;
+        let (Transformer { model: transformer, routers }, transformer_loader) =
+            Self::transformer(folder, options).await?;
         let (vae, vae_loader) = folder.vae().await?;
         let (text_encoder, text_loader) = Self::text_encoder(folder, options).await?.unzip();
         let mut loaders = vec![("transformer", &transformer_loader), ("vae", &vae_loader)];
@@ -84,14 +88,13 @@ impl TextToImage {
         let store = upload(gpu, &loaders, progress).await?;
         let max_length = folder.prompt_tokens();
         let (gpu, folder, vae) = (gpu.clone(), folder.clone(), Arc::new(vae));
-        Ok(Self { gpu, folder, store, tokenizer, text_encoder, transformer, vae, max_length })
+        Ok(Self { gpu, folder, store, tokenizer, text_encoder, transformer, routers, vae, max_length })
     }
 
-    /// The transformer and what it would load.
-    pub async fn transformer(folder: &ModelFolder, options: LoadOptions) -> Result<(PixArt, Loader)> {
-        let config = Config::read(folder.config("transformer").await?)?;
-        let unused = |name: &str| name == "pos_embed.pos_embed" || name.ends_with(".router.weight");
-        folder.build("transformer", options.dtype, unused, |scope| PixArt::load(config, scope)).await
+    /// The transformer, its routers, and what they would load.
+    pub async fn transformer(folder: &ModelFolder, options: LoadOptions) -> Result<(Transformer<PixArt>, Loader)> {
+        let sizes = |config: &Config| [config.layers, config.block.width()];
+        Class { read: Config::read, sizes, load: PixArt::load }.open(folder, options).await
     }
 
     /// The text encoder, where the folder has one, and what it would load.
@@ -120,7 +123,7 @@ impl TextToImage {
         let config = &self.transformer.config;
         let guidance = Some(request.guidance.unwrap_or(4.5)).filter(|&scale| scale > 1.0);
         let scheduler = self.folder.scheduler(request.scheduler.as_deref()).await?;
-        let mut schedule = scheduler.schedule(request.steps.unwrap_or(20))?;
+        let mut schedule = scheduler.schedule(request.steps.unwrap_or(Kind::TextToImage.steps()))?;
         let one_step = schedule.steps.len() == 1 && scheduler.class() != "DPMSolverMultistepScheduler";
         if one_step && self.folder.pipeline == "PixArtAlphaPipeline" {
             // diffusers' PixArt-α then decodes the predicted sample instead of the stepped one (and fails with DPM-Solver).
@@ -146,11 +149,11 @@ impl TextToImage {
 
         let latents = Latents { start, generator, draws_per_sample: 1 };
         let (vae, order) = (self.vae.clone(), Guidance::UncondFirst);
-        let policy = request.compress.policy()?;
-        let start = Start { gpu, store, vae, schedule, guidance, order, latents };
-        let forward = |graph: &mut Graph, noisy, policy: &dyn crate::compress::Policy| {
-            self.transformer.forward(graph, noisy, text, policy)
-        };
+        let policy = request.choice().policy(&self.routers)?;
+        let tokens = grid[0] * grid[1];
+        let start = Start { gpu, store, vae, schedule, guidance, order, latents, tokens };
+        let forward =
+            |graph: &mut Graph, noisy, policy: StepPolicy<'_>| self.transformer.forward(graph, noisy, text, policy);
         let mut run = Run::new(start, policy.as_ref(), forward).await?;
         run.warnings = warnings;
         Ok(run)

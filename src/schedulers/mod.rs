@@ -105,6 +105,11 @@ pub struct Schedule {
 }
 
 impl Schedule {
+    /// What the model is told at each step.
+    pub fn timesteps(&self) -> Vec<f32> {
+        self.steps.iter().map(|step| step.timestep).collect()
+    }
+
     /// The schedule, if all its numbers are finite. Where they are not, diffusers' samples are not either.
     fn new(class: &str, steps: Vec<Step>, init_noise_sigma: f32) -> Result<Self> {
         match steps.iter().position(|step| !step.is_finite()) {

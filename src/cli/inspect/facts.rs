@@ -1,17 +1,13 @@
 //! What `inspect` tells, gathered through the same loaders that `generate` uses.
 
-use foveate::compress::Dense;
-use foveate::graph::{Element, Graph};
-use foveate::kernels::step_row;
+use foveate::compress::DiffcrConfig;
 use foveate::models::Loader;
-use foveate::models::patch_embed::Noisy;
-use foveate::models::pixart::Text;
 use foveate::pipelines::{ClassToImage, Kind, LoadOptions, ModelFolder, TextToImage};
 use foveate::weights::Format;
 use foveate::{Context, Error, Result};
 use serde_json::{Map, Value, json};
 
-use super::kept::Kept;
+use super::flops::{self, StepFacts};
 use super::precision::{self, Loss};
 
 /// The dtypes that `--dtype` offers.
@@ -28,11 +24,12 @@ pub struct Facts {
     pub grid: [usize; 2],
     /// The most tokens of a prompt.
     pub prompt_tokens: Option<usize>,
-    /// One denoising step of one picture under guidance, every token computed.
-    pub flops: u64,
+    /// By policy, dense first: one denoising step of one picture under guidance, the mean over the default steps.
+    pub flops: Vec<(&'static str, u64)>,
     pub components: Vec<Component>,
     pub losses: Vec<Loss>,
-    pub kept: Option<Kept>,
+    /// Of a checkpoint with routers.
+    pub kept: Option<DiffcrConfig>,
 }
 
 /// A part of the pipeline.
@@ -64,7 +61,8 @@ pub async fn gather(folder: &ModelFolder) -> Result<Facts> {
         }
     }
     let prompt_tokens = (kind == Kind::TextToImage).then(|| folder.prompt_tokens());
-    let (sample_size, grid, flops) = step(folder, kind).await.context(|| "counting one step")?;
+    let StepFacts { sample_size, grid, flops, kept } =
+        flops::count(folder, kind).await.context(|| "counting one step")?;
     Ok(Facts {
         pipeline: folder.pipeline.clone(),
         scheduler,
@@ -74,7 +72,7 @@ pub async fn gather(folder: &ModelFolder) -> Result<Facts> {
         flops,
         components,
         losses,
-        kept: Kept::read(folder).await?,
+        kept,
     })
 }
 
@@ -107,35 +105,6 @@ async fn loader(folder: &ModelFolder, kind: Kind, component: &str, dtype: Option
     })
 }
 
-/// The trained latent's side, its token grid, and the FLOPs of one step: the graph is built as a run would build it,
-/// and counted instead of compiled.
-async fn step(folder: &ModelFolder, kind: Kind) -> Result<(usize, [usize; 2], u64)> {
-    let mut graph = Graph::new();
-    let mut noisy = |channels: usize, side: usize| Noisy {
-        latents: graph.stored("latents", &[1, channels, side, side], Element::F32),
-        step: graph.stored("step", &[step_row::LEN], Element::F32),
-        batch: 2,
-    };
-    let (side, grid) = match kind {
-        Kind::ClassToImage => {
-            let (model, _) = ClassToImage::transformer(folder, LoadOptions::default()).await?;
-            let side = model.config.sample_size;
-            let noisy = noisy(model.config.in_channels, side);
-            model.forward(&mut graph, noisy, &Dense)?;
-            (side, model.patch_embed.grid([side, side])?)
-        }
-        Kind::TextToImage => {
-            let (model, _) = TextToImage::transformer(folder, LoadOptions::default()).await?;
-            let side = model.config.sample_size;
-            let noisy = noisy(model.config.in_channels, side);
-            let text = Text { batch: 2, length: folder.prompt_tokens() };
-            model.forward(&mut graph, noisy, text, &Dense)?;
-            (side, model.patch_embed.grid([side, side])?)
-        }
-    };
-    Ok((side, grid, graph.flops()))
-}
-
 impl Facts {
     /// The facts for programs.
     pub fn json(&self) -> Value {
@@ -152,10 +121,10 @@ impl Facts {
             "tokens": self.grid[0] * self.grid[1],
             "grid": self.grid,
             "prompt_tokens": self.prompt_tokens,
-            "flops_per_step": { "dense": self.flops },
+            "flops_per_step": self.flops.iter().map(|&(name, count)| (name.into(), json!(count))).collect::<Map<_, _>>(),
             "components": self.components.iter().map(component).collect::<Vec<_>>(),
             "errors": self.losses.iter().map(Loss::json).collect::<Vec<_>>(),
-            "diffcr": self.kept.as_ref().map(Kept::json),
+            "diffcr": self.kept.as_ref().map(DiffcrConfig::json),
         })
     }
 }

@@ -1,7 +1,7 @@
 //! `foveate inspect`: what a model folder holds and what it costs, from its files alone.
 
 mod facts;
-mod kept;
+mod flops;
 mod precision;
 mod table;
 mod text;

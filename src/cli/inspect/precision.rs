@@ -23,7 +23,7 @@ pub struct Loss {
 
 /// Measures every matrix that `loader` would store as `format`; none where there is no such matrix.
 pub async fn loss(component: &'static str, loader: &Loader, format: Format) -> Result<Option<Loss>> {
-    let stored = loader.weights().filter(|(weight, _)| weight.element() == Element::Packed(format));
+    let stored = loader.weights().filter(|(weight, _)| weight.element == Element::Packed(format));
     let (mut sum, mut count, mut worst, mut tensor) = (0.0, 0, -1.0, "");
     for name in stored.flat_map(|(_, parts)| parts) {
         let error = of_tensor(loader, name, format).await?;

@@ -1,7 +1,8 @@
 //! The facts for people.
 
+use foveate::compress::DiffcrConfig;
+
 use super::facts::{Component, DTYPES, Facts};
-use super::kept::Kept;
 use super::precision::Loss;
 use super::table;
 
@@ -12,11 +13,11 @@ pub fn write(facts: &Facts) -> String {
     let prompt = facts.prompt_tokens.map(|n| format!(", prompts of up to {n}")).unwrap_or_default();
     let mut text = format!(
         "pipeline   {}\nscheduler  {}\ntokens     {} ({rows} × {columns}) at {side}x{side} pixels{prompt}\n\
-         one step   {} (dense, with guidance)\n\n{}",
+         {}\n\n{}",
         facts.pipeline,
         facts.scheduler,
         rows * columns,
-        flops(facts.flops),
+        steps(&facts.flops),
         components(&facts.components),
     );
     if !facts.losses.is_empty() {
@@ -57,15 +58,26 @@ fn losses(losses: &[Loss]) -> String {
     lines.join("\n")
 }
 
-fn matrix(kept: &Kept) -> String {
-    let layers = kept.kept_ratio.first().map_or(0, Vec::len);
-    let mut rows = vec![vec![format!("kept by {}, layer", kept.scale)]];
+/// A step by policy, under guidance; how much of the dense one each is.
+fn steps(counts: &[(&str, u64)]) -> String {
+    let dense = counts.first().map_or(0, |&(_, count)| count);
+    let line = |&(name, count): &(&str, u64)| match name {
+        "dense" => format!("one step   {} (dense, with guidance)", flops(count)),
+        _ => format!("           {} ({name}, {:.0} %)", flops(count), 100.0 * count as f64 / dense.max(1) as f64),
+    };
+    counts.iter().map(line).collect::<Vec<_>>().join("\n")
+}
+
+fn matrix(config: &DiffcrConfig) -> String {
+    let kept = config.kept.rows();
+    let layers = kept.first().map_or(0, Vec::len);
+    let mut rows = vec![vec![format!("kept by {}, layer", config.scale.name())]];
     rows[0].extend((0..layers).map(|layer| layer.to_string()));
     rows[0].push("mean".into());
-    for (region, ratios) in kept.kept_ratio.iter().enumerate() {
+    for (region, ratios) in kept.iter().enumerate() {
         let end = match region {
             0 => " (noisiest)",
-            r if r + 1 == kept.kept_ratio.len() => " (cleanest)",
+            r if r + 1 == kept.len() => " (cleanest)",
             _ => "",
         };
         let mut row = vec![format!("region {region}{end}")];

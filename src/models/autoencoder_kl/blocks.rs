@@ -1,10 +1,10 @@
 //! What encoder and decoder are built from: convolutions, residual blocks, and the middle block with its attention.
 
 use crate::Result;
-use crate::graph::{Graph, ValueId};
+use crate::graph::{Graph, ValueId, Weight};
 use crate::kernels::{self, Activation, Attention, Conv2d, WriteRows};
+use crate::models::Scope;
 use crate::models::layers::{Linear, attend_packed};
-use crate::models::{Scope, Weight};
 
 /// Added to every variance.
 const EPS: f32 = 1e-6;

@@ -1,0 +1,177 @@
+//! From what a request says about compression to the policy that does it.
+
+use std::fmt;
+use std::str::FromStr;
+use std::sync::Arc;
+
+use super::{Dense, KeptRatios, Policy, Routed, Routers};
+use crate::{Error, Result};
+
+/// A compression policy by name.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub enum Compress {
+    /// What the checkpoint was made for: learned routing where it carries routers, else none.
+    #[default]
+    Auto,
+    /// Every token through every layer.
+    Dense,
+    /// Learned routing.
+    Diffcr,
+    /// Learned routing at one ratio throughout.
+    Mod,
+    /// Training-free merging in two stages.
+    Sdtm,
+    /// Training-free merging.
+    Tome,
+}
+
+/// What a request says about compression.
+#[derive(Clone, Debug, Default)]
+pub struct Choice {
+    /// Which policy.
+    pub policy: Compress,
+    /// Share of the tokens to save: 0.3 computes 70 % of them. None: as the checkpoint was trained.
+    pub ratio: Option<f64>,
+    /// Whether the policy's decisions stay readable after every step (see [`crate::Run::routing`]).
+    pub traced: bool,
+}
+
+impl Choice {
+    /// The policy, for a checkpoint that brings `routers`, or lacks what the message names.
+    pub fn policy(&self, routers: &Result<Arc<Routers>, String>) -> Result<Box<dyn Policy>> {
+        let chosen = match (self.policy, routers) {
+            (Compress::Auto, Ok(_)) => Compress::Diffcr,
+            (Compress::Auto, Err(_)) => Compress::Dense,
+            (chosen, _) => chosen,
+        };
+        match chosen {
+            Compress::Auto | Compress::Dense => self.dense(routers),
+            Compress::Diffcr => self.diffcr(self.routers(chosen, routers)?),
+            Compress::Mod => self.uniform(self.routers(chosen, routers)?),
+            Compress::Sdtm | Compress::Tome => Err(Error::Usage(format!("the policy {chosen} is not in this version"))),
+        }
+    }
+
+    fn routers(&self, chosen: Compress, routers: &Result<Arc<Routers>, String>) -> Result<Arc<Routers>> {
+        let lacks = |missing: &String| Error::Usage(format!("this model cannot run {chosen}: {missing}"));
+        routers.clone().map_err(|missing| lacks(&missing))
+    }
+
+    /// A dense run has no ratio; asking for one is a misunderstanding.
+    fn dense(&self, routers: &Result<Arc<Routers>, String>) -> Result<Box<dyn Policy>> {
+        let why = match routers {
+            Err(missing) if self.policy == Compress::Auto => format!(" ({missing})"),
+            _ => String::new(),
+        };
+        match self.ratio {
+            Some(_) => Err(Error::Usage(format!("the policy dense computes every token, it has no ratio{why}"))),
+            None => Ok(Box::new(Dense)),
+        }
+    }
+
+    fn diffcr(&self, routers: Arc<Routers>) -> Result<Box<dyn Policy>> {
+        let config = &routers.config;
+        let ratios = match self.ratio {
+            None => config.kept.snapped(&config.bins),
+            // What the bins allow is inside the range that was trained; a hair beyond is rounding.
+            Some(ratio) if ratio > config.most_saved() + 1e-9 => {
+                let most = config.most_saved();
+                return Err(Error::Usage(format!("a ratio of {ratio}: this model's bins save {most:.2} at most")));
+            }
+            Some(ratio) => config.kept.rescaled(1.0 - share(ratio)?, &config.bins),
+        };
+        Ok(Box::new(Routed { name: "diffcr", routers, ratios, traced: self.traced }))
+    }
+
+    fn uniform(&self, routers: Arc<Routers>) -> Result<Box<dyn Policy>> {
+        let kept = match self.ratio {
+            None => routers.config.kept.mean(),
+            Some(ratio) => 1.0 - share(ratio)?,
+        };
+        let ratios = KeptRatios::uniform(kept, routers.weights.len());
+        Ok(Box::new(Routed { name: "mod", routers, ratios, traced: self.traced }))
+    }
+}
+
+/// A share of tokens to save, which must leave some.
+fn share(ratio: f64) -> Result<f64> {
+    match (0.0..1.0).contains(&ratio) {
+        true => Ok(ratio),
+        false => Err(Error::Usage(format!("a ratio of {ratio}: it is at least 0 and below 1"))),
+    }
+}
+
+impl fmt::Display for Compress {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.pad(match self {
+            Self::Auto => "auto",
+            Self::Dense => "dense",
+            Self::Diffcr => "diffcr",
+            Self::Mod => "mod",
+            Self::Sdtm => "sdtm",
+            Self::Tome => "tome",
+        })
+    }
+}
+
+impl FromStr for Compress {
+    type Err = Error;
+
+    fn from_str(name: &str) -> Result<Self> {
+        let all = [Self::Dense, Self::Diffcr, Self::Mod, Self::Sdtm, Self::Tome];
+        all.into_iter()
+            .find(|policy| policy.to_string() == name)
+            .ok_or_else(|| Error::Usage(format!("no policy {name:?}: there are dense, diffcr, mod, sdtm, tome")))
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::compress::{DiffcrConfig, Scale, StepAt};
+
+    fn routers() -> Result<Arc<Routers>, String> {
+        let kept = KeptRatios::new(vec![vec![0.75, 0.5], vec![1.0, 0.72]], 1000);
+        let config = DiffcrConfig { scale: Scale::Mlp, bins: vec![1.0, 0.9, 0.8, 0.7, 0.6, 0.5], kept };
+        let weight =
+            || crate::graph::Weight { key: "w".into(), shape: vec![1, 8], element: crate::graph::Element::F32 };
+        Ok(Arc::new(Routers { config, weights: vec![weight(), weight()] }))
+    }
+
+    fn variants(choice: Choice) -> [Vec<usize>; 2] {
+        let policy = choice.policy(&routers()).unwrap();
+        [900.0, 100.0].map(|timestep| policy.variant(StepAt { index: 0, of: 2, timestep, tokens: 100 }))
+    }
+
+    #[test]
+    fn diffcr_snaps_and_mod_is_uniform() {
+        assert_eq!(variants(Choice::default()), [vec![80, 50], vec![100, 70]]);
+        let policy = Compress::Mod;
+        assert_eq!(variants(Choice { policy, ratio: Some(0.3), ..Choice::default() }), [vec![70, 70], vec![70, 70]]);
+        assert_eq!(variants(Choice { policy, ..Choice::default() }), [vec![75, 75], vec![75, 75]], "the mean");
+        assert_eq!(variants(Choice { ratio: Some(0.0), ..Choice::default() }), [vec![100, 100], vec![100, 100]]);
+        assert_eq!(variants(Choice { ratio: Some(0.5), ..Choice::default() }), [vec![50, 50], vec![50, 50]]);
+    }
+
+    #[test]
+    fn what_cannot_be_is_refused_by_name() {
+        let dense = Err("there is no \"diffcr\" in its config".to_owned());
+        for (choice, routers, reason) in [
+            (
+                Choice { policy: Compress::Diffcr, ..Choice::default() },
+                &dense,
+                "cannot run diffcr: there is no \"diffcr\"",
+            ),
+            (Choice { policy: Compress::Mod, ..Choice::default() }, &dense, "cannot run mod"),
+            (Choice { ratio: Some(0.3), ..Choice::default() }, &dense, "it has no ratio (there is no \"diffcr\""),
+            (Choice { policy: Compress::Sdtm, ..Choice::default() }, &routers(), "sdtm is not in this version"),
+            (Choice { ratio: Some(0.6), ..Choice::default() }, &routers(), "save 0.50 at most"),
+            (Choice { ratio: Some(-0.1), ..Choice::default() }, &routers(), "at least 0 and below 1"),
+            (Choice { policy: Compress::Mod, ratio: Some(1.0), ..Choice::default() }, &routers(), "below 1"),
+        ] {
+            let error = choice.policy(routers).unwrap_err();
+            assert!(error.is_usage() && error.to_string().contains(reason), "{error}");
+        }
+        assert_eq!(Choice::default().policy(&dense).unwrap().name(), "dense");
+    }
+}
