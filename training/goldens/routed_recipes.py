@@ -59,6 +59,15 @@ RECIPES = {
         ),
         Routing([[0.8, 0.3], [0.425, 0.97], [1.0, 0.55]], scale="block", bins=(0.25, 0.6, 1.0)),
     ),
+    "pixart_large": (
+        Recipe(
+            "a grid of 20 × 32: more tokens than a workgroup has threads, and no power of two",
+            SIGMA, DPMSolverMultistepScheduler(**MILD), text(3, 27, [64, 40], **SHORT_TEXT),
+            transformer={"num_attention_heads": 2, "patch_size": 1, "sample_size": 24, "out_channels": 4, "num_layers": 3},
+            text_encoder={"num_layers": 1}, dtype="f16",
+        ),
+        Routing([[0.5, 1.0, 0.62], [0.9, 0.31, 0.77]]),
+    ),
     "pixart_mod": (
         Recipe(
             "compress mod: every layer and step keeps what the request says, on no bin's grid, whatever the matrix says",

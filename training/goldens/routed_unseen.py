@@ -29,6 +29,12 @@ def routing(draw: random.Random, recipe: Recipe) -> Routing:
     )  # fmt: skip
 
 
+def many_tokens(draw: random.Random, recipe: Recipe) -> None:
+    """Up to 32 × 32: selections that no single workgroup holds."""
+    recipe.transformer["patch_size"], recipe.autoencoder["channels"] = 1, (4, 6)
+    recipe.request["size"] = [8 * draw.randint(3, 8) for _ in range(2)]
+
+
 def main() -> None:
     parser = argparse.ArgumentParser(prog="python -m training.goldens.routed_unseen", description=__doc__)
     parser.add_argument("--seed", type=int, default=0)
@@ -41,6 +47,8 @@ def main() -> None:
         draw = random.Random(f"routed/{arguments.seed}/{attempt}")
         recipe = draw.choice([unseen.dit, unseen.pixart, unseen.pixart])(draw, attempt)
         recipe.shard = None  # the routers are written into the one file
+        if recipe.pipeline != "DiTPipeline" and draw.random() < 0.35:
+            many_tokens(draw, recipe)
         rule = routing(draw, recipe)
         out = arguments.out / f"routed_{arguments.seed}_{attempt}"
         attempt += 1
