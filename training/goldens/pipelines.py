@@ -1,5 +1,6 @@
 """One pipeline golden: build, save as diffusers saves, load that folder again, run it watched, write what happened."""
 
+from contextlib import nullcontext
 from dataclasses import dataclass, field
 from pathlib import Path
 
@@ -104,17 +105,19 @@ def make_given(recipe: Recipe, pipe) -> dict:
     return given
 
 
-def run(recipe: Recipe, folder: Path) -> tuple[list[str], dict, dict]:
-    """Runs the saved folder in f32; returns which tensors it was given, all it could have been, and those it made."""
+def run(recipe: Recipe, folder: Path, within=lambda pipe, seen: nullcontext()) -> tuple[list[str], dict, dict]:
+    """Runs the saved folder in f32; returns which tensors it was given, all it could have been, and those it made.
+
+    `within` may change the pipeline while it runs.
+    """
     pipe = getattr(diffusers, recipe.pipeline).from_pretrained(folder, torch_dtype=torch.float32, variant=recipe.variant)
     pipe.set_progress_bar_config(disable=True)
     given = make_given(recipe, pipe)
-    with Capture(pipe, recipe.request["steps"], recipe.trace).watching() as seen:
+    with Capture(pipe, recipe.request["steps"], recipe.trace).watching() as seen, within(pipe, seen):
         image = pipe(**arguments(recipe, given)).images
     seen["image"] = torch.as_tensor(image)[0]
     if "latents" in given:
         seen["latents_init"] = given["latents"]
-    check(seen)
     inputs = {"latents": seen["latents_init"], **given}
     for prefix in ["", "negative_"]:
         if f"{prefix}input_ids" in seen:
@@ -127,14 +130,19 @@ def run(recipe: Recipe, folder: Path) -> tuple[list[str], dict, dict]:
 def writer(recipe: Recipe):
     def write(out: Path) -> None:
         save(recipe, out)
-        given, inputs, expected = run(recipe, out / "model")
-        request = {"covers": recipe.covers, "pipeline": recipe.pipeline, **recipe.request}
-        request |= {"scheduler": type(recipe.scheduler).__name__, "dtype": recipe.dtype}
-        if recipe.pipeline in SEQUENCE and "prompt" in recipe.request:
-            request.setdefault("max_sequence_length", SEQUENCE[recipe.pipeline])
-        request["given"] = given
-        store.tensors(out / "inputs.safetensors", inputs)
-        store.tensors(out / "expected.safetensors", expected)
-        store.document(out / "request.json", request)
+        finish(recipe, out, *run(recipe, out / "model"))
 
     return write
+
+
+def finish(recipe: Recipe, out: Path, given: list[str], inputs: dict, expected: dict, **more) -> None:
+    """Writes what `run` returned beside the model, if it is fit; `more` goes into the request."""
+    check(expected)
+    request = {"covers": recipe.covers, "pipeline": recipe.pipeline, **recipe.request, **more}
+    request |= {"scheduler": type(recipe.scheduler).__name__, "dtype": recipe.dtype}
+    if recipe.pipeline in SEQUENCE and "prompt" in recipe.request:
+        request.setdefault("max_sequence_length", SEQUENCE[recipe.pipeline])
+    request["given"] = given
+    store.tensors(out / "inputs.safetensors", inputs)
+    store.tensors(out / "expected.safetensors", expected)
+    store.document(out / "request.json", request)

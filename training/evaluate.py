@@ -1,0 +1,126 @@
+"""The project's table: quality against work for every policy, on held-out prompts.
+
+    python -m training.train_classifier                        # the judge, once
+    python -m training.evaluate quality --count 1000           # draw and judge every row whose model is there
+    python -m training.evaluate timing --bin target/release/foveate   # work and time of every row, by the engine
+    python -m training.evaluate table                          # docs/results.md, from what the two have left
+    python -m training.evaluate engine --bin target/release/foveate   # the engine's pictures are PyTorch's
+
+Pictures, figures and times are kept under --out: every command goes on where it stopped and does again only what changed.
+"""
+
+from .runtime import prepare, threads_option
+
+if __name__ == "__main__":
+    prepare(threads_option())
+
+import argparse
+import json
+from pathlib import Path
+
+import torch
+
+from .evaluation import agreement, classifier, reference, results, rows, sampling, timing
+from .evaluation.prompts import held_out
+from .evaluation.quality import judge
+
+
+def settings_of(arguments) -> dict:
+    return {"steps": arguments.steps, "guidance": arguments.guidance, "seed": arguments.seed}
+
+
+def measure_quality(arguments) -> None:
+    """Rows are judged anew every time, which costs seconds; only pictures are kept."""
+    model = classifier.load(arguments.classifier / "classifier.safetensors")
+    prompts, wanted = held_out(arguments.count)
+    real = reference.real(model, arguments.size)
+    judged = reference.floors(model, real, arguments.vae, arguments.count, arguments.size)
+    first = None
+    for row in rows.read(arguments.rows):
+        name = rows.key(row, settings_of(arguments))
+        pictures = sampling.pictures(row, arguments.out / name, prompts, arguments.seed * 10**6, arguments.steps, arguments.guidance)
+        quality = judge(model, pictures, wanted, real)
+        first = first or quality
+        gain, gain_error = quality.against(first)
+        judged.append({
+            "name": row.name, "key": name, "model": str(row.model), "policy": row.policy, "ratio": row.ratio, "note": row.note,
+            "saved": round(row.saved(), 4), "pictures": len(pictures), "fd": quality.fd, "fd_error": quality.fd_error,
+            "accuracy": quality.accuracy().tolist(), "error": quality.error().tolist(), "gain": gain, "gain_error": gain_error,
+        })  # fmt: skip
+        accuracy = ", ".join(f"{100 * value:.1f}" for value in quality.accuracy())
+        print(f"{row.name}: FD-scenes {quality.fd:.2f} ± {quality.fd_error:.2f}, object, colour, place, all: {accuracy} %", flush=True)
+        # After every row, so that a table can be made of those that are done.
+        results.keep(arguments.out / "quality.json", {**settings_of(arguments), "count": arguments.count, "rows": judged})
+
+
+def measure_times(arguments) -> None:
+    done = results.kept(arguments.out / "timing.json")
+    for row in rows.read(arguments.rows):
+        name = rows.key(row, {})
+        if name not in done or arguments.again:
+            done[name] = timing.bench(arguments.bin, row)
+            results.keep(arguments.out / "timing.json", done)
+        policy = done[name]["row"]
+        print(f"{row.name}: {policy['flops'] / 1e9:.3f} GFLOP, {1e3 * policy['seconds']:.1f} ms, {policy['speedup']:.2f}× dense", flush=True)
+
+
+def compare_engine(arguments) -> None:
+    prompts, _ = held_out(arguments.count)
+    for row in rows.read(arguments.rows):
+        if arguments.only and row.name not in arguments.only:
+            continue
+        maximum, mean = agreement.compare(arguments.bin, row, prompts, arguments.seed * 10**6, arguments.steps, arguments.guidance)
+        print(f"{row.name}: {len(prompts)} pictures, largest difference {maximum:.1e}, mean {mean:.1e} (of 1)", flush=True)
+
+
+def write_table(arguments) -> None:
+    times = results.kept(arguments.out / "timing.json")
+    judge_accuracy = json.loads((arguments.classifier / "accuracy.json").read_text())
+    times = {row.name: times[name] for row in rows.read(arguments.rows) if (name := rows.key(row, {})) in times}
+    results.write(arguments.results, results.kept(arguments.out / "quality.json"), times, judge_accuracy)
+    print(arguments.results)
+
+
+def main():
+    parser = argparse.ArgumentParser(prog="python -m training.evaluate", description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    commands = parser.add_subparsers(required=True, metavar="COMMAND")
+
+    def command(name: str, run, text: str):
+        sub = commands.add_parser(name, help=text, description=text)
+        sub.set_defaults(run=run)
+        sub.add_argument("--rows", type=Path, default=Path(__file__).parent / "evaluation/rows.json", help="see evaluation/rows.py")
+        sub.add_argument("--out", type=Path, default=Path("runs/eval"), help="where pictures and figures are kept")
+        sub.add_argument("--threads", type=int)
+        return sub
+
+    def sampled(sub, count: int):
+        sub.add_argument("--count", type=int, default=count, help="pictures of a row")
+        sub.add_argument("--steps", type=int, default=20)
+        sub.add_argument("--guidance", type=float, default=4.0)
+        sub.add_argument("--seed", type=int, default=0, help="another one draws other pictures of the same prompts")
+        return sub
+
+    def judged(sub):
+        sub.add_argument("--classifier", type=Path, default=Path("runs/classifier"))
+        return sub
+
+    quality = judged(sampled(command("quality", measure_quality, "draw and judge every row"), 1000))
+    quality.add_argument("--vae", type=Path, default=Path("assets/scenes/vae"), help="for the best that its decoder allows")
+    quality.add_argument("--size", type=int, default=64)
+    times = command("timing", measure_times, "FLOPs and time of every row, by the engine's bench")
+    times.add_argument("--again", action="store_true", help="also rows that are timed already")
+    table = judged(command("table", write_table, "write the results page"))
+    table.add_argument("--results", type=Path, default=Path("docs/results.md"))
+    engine = sampled(command("engine", compare_engine, "the engine's pictures beside PyTorch's"), 4)
+    engine.add_argument("--only", nargs="+", metavar="ROW", help="names of rows; without it all")
+    for sub in (times, engine):
+        sub.add_argument("--bin", type=Path, default=Path("target/release/foveate"))
+
+    arguments = parser.parse_args()
+    if arguments.threads:
+        torch.set_num_threads(arguments.threads)
+    arguments.run(arguments)
+
+
+if __name__ == "__main__":
+    main()

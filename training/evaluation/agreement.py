@@ -1,0 +1,37 @@
+"""Are PyTorch's pictures, which the table judges, the ones the engine draws?"""
+
+import subprocess
+import tempfile
+from pathlib import Path
+
+import numpy as np
+import torch
+from safetensors.torch import load_file
+
+from .rows import Row
+from .sampling import load
+
+
+@torch.inference_mode()
+def compare(binary: Path, row: Row, prompts: list[str], first_seed: int, steps: int, guidance: float) -> tuple[float, float]:
+    """Largest and mean absolute difference of the pictures' values, 0…1; prompts one at a time, each from its own seed."""
+    pipeline = load(row)
+    side = pipeline.transformer.config.sample_size * pipeline.vae_scale_factor
+    differences = []
+    with tempfile.TemporaryDirectory() as folder:
+        for i, prompt in enumerate(prompts):
+            ours = pipeline(
+                prompt, height=side, width=side, num_inference_steps=steps, guidance_scale=guidance, output_type="pt",
+                generator=torch.Generator("cpu").manual_seed(first_seed + i), use_resolution_binning=False, clean_caption=False,
+            ).images[0]  # fmt: skip
+            tensors = Path(folder) / "tensors.safetensors"
+            command = [
+                binary, "generate", prompt, "--model", row.model, "--compress", row.policy, "--seed", first_seed + i, "--steps", steps,
+                "--guidance", guidance, "--save-tensors", tensors, "-o", Path(folder) / "picture.png",
+            ]  # fmt: skip
+            command += [] if row.ratio is None else ["--ratio", row.ratio]
+            result = subprocess.run([str(part) for part in command], capture_output=True, text=True)
+            if result.returncode:
+                raise SystemExit(f"{row.name}: {result.stderr.strip()}")
+            differences.append((load_file(tensors)["image"] - ours).abs().numpy())
+    return float(np.max(differences)), float(np.mean(differences))

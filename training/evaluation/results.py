@@ -1,0 +1,75 @@
+"""The results page: what is between its two marks is written by the command, the reading around it by hand."""
+
+import datetime
+import json
+from pathlib import Path
+
+BEGIN, END = "<!-- begin of what `python -m training.evaluate table` writes -->", "<!-- end of it -->"
+
+
+def kept(path: Path) -> dict:
+    return json.loads(path.read_text()) if path.exists() else {}
+
+
+def keep(path: Path, value: dict) -> None:
+    path.parent.mkdir(parents=True, exist_ok=True)
+    partial = path.with_suffix(".partial")
+    partial.write_text(json.dumps(value, indent=1) + "\n")
+    partial.replace(path)
+
+
+def write(page: Path, quality: dict, times: dict[str, dict], judge: dict) -> None:
+    text = page.read_text() if page.exists() else f"# Results\n\n{BEGIN}\n{END}\n"
+    before, rest = text.split(BEGIN)
+    after = rest.split(END)[1]
+    page.write_text(f"{before}{BEGIN}\n\n{section(quality, times, judge)}\n{END}{after}")
+
+
+def section(quality: dict, times: dict[str, dict], judge: dict) -> str:
+    lines = conditions(quality, times, judge)
+    lines += ["", *quality_table(quality["rows"])]
+    if times:
+        lines += ["", *time_table(quality["rows"], times)]
+    return "\n".join(lines) + "\n"
+
+
+def conditions(quality: dict, times: dict, judge: dict) -> list[str]:
+    percent = lambda part: ", ".join(f"{name} {100 * value:.1f}" for name, value in judge[part].items())
+    lines = [
+        f"{datetime.date.today():%-d %B %Y}. {quality['count']} pictures a row, {quality['steps']} steps, guidance {quality['guidance']:g}, "
+        f"seed {quality['seed']}; every row draws the same prompts from the same noise. The judge on unseen scenes: {percent('drawn')} % "
+        f"right; on the same through the autoencoder: {percent('decoded')} %.",
+    ]
+    if times:
+        first = next(iter(times.values()))
+        lines.append(f"Timed on {first['machine']}, adapter {first['adapter']}.")
+    return lines
+
+
+def quality_table(rows: list[dict]) -> list[str]:
+    lines = [
+        "| | tokens saved | FD-scenes ↓ | object % | colour % | place % | all three % | difference to dense |",
+        "|---|---|---|---|---|---|---|---|",
+    ]
+    for row in rows:
+        accuracy = [f"{100 * value:.1f}" for value in row["accuracy"]]
+        cells = [row["name"] + (f" ({row['note']})" if row.get("note") else ""), f"{row['saved']:.0%}" if "saved" in row else ""]
+        cells += [f"{row['fd']:.2f} ± {row['fd_error']:.2f}", *accuracy[:3], f"{accuracy[3]} ± {100 * row['error'][3]:.1f}"]
+        cells.append(f"{100 * row['gain']:+.1f} ± {100 * row['gain_error']:.1f}" if row.get("gain_error") else "")
+        lines.append("| " + " | ".join(cells) + " |")
+    return lines
+
+
+def time_table(rows: list[dict], times: dict[str, dict]) -> list[str]:
+    lines = [
+        "| | tokens saved | GFLOP a step | FLOPs saved | ms a step | speed-up | possible by FLOPs | realised |",
+        "|---|---|---|---|---|---|---|---|",
+    ]
+    for row in rows:
+        if row["name"] not in times:
+            continue
+        entry, dense = times[row["name"]]["row"], times[row["name"]]["dense"]
+        cells = [row["name"], f"{row['saved']:.0%}", f"{entry['flops'] / 1e9:.3f}", f"{1 - entry['flops'] / dense['flops']:.0%}"]
+        cells += [f"{1e3 * entry['seconds']:.2f}", f"{entry['speedup']:.2f}×", f"{entry['ideal_speedup']:.2f}×", f"{entry['realised']:.0%}"]
+        lines.append("| " + " | ".join(cells) + " |")
+    return lines
