@@ -28,7 +28,7 @@ RECIPES = {
             transformer={"num_attention_heads": 2, "attention_head_dim": 12, "patch_size": 1, "sample_size": 7, "num_layers": 3},
             dtype="f16",
         ),
-        Routing([[0.02, 1.0, 0.41], [0.55, 0.0, 0.93], [1.0, 0.25, 0.7]], scale="block", bins=ALL_BINS),
+        Routing([[0.02, 1.0, 0.41], [0.55, 0.03, 0.93], [1.0, 0.25, 0.7]], scale="block", bins=ALL_BINS),
     ),
     "dit_regions": (
         Recipe(

@@ -21,7 +21,7 @@ def routing(draw: random.Random, recipe: Recipe) -> Routing:
     layers, bins = recipe.transformer["num_layers"], draw.choice(BINS)
     # Between the bins, on them, and half-way between two of them.
     half_way = [(a + b) / 2 for a, b in zip(sorted(bins), sorted(bins)[1:])]
-    ratio = lambda: draw.choice([round(draw.uniform(0.02, 1), 4), draw.choice(bins), draw.choice(half_way)])
+    ratio = lambda: draw.choice([round(draw.uniform(0.02, 1), 4), draw.choice([b for b in bins if b > 0]), draw.choice(half_way)])
     compress, target = draw.choice([(None, None), (None, None), ("diffcr", None), ("diffcr", True), ("mod", True)])
     return Routing(
         [[ratio() for _ in range(layers)] for _ in range(draw.choice([1, 2, 3, 4, 10]))],

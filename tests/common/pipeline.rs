@@ -1,0 +1,130 @@
+//! Runs a golden pipeline folder as its `request.json` says.
+
+use std::collections::BTreeMap;
+use std::path::{Path, PathBuf};
+
+use foveate::pipelines::{Embeds, Ids, LayerRouting, LoadOptions, Pipeline, Request};
+use foveate::tensor::{Tensor, relative_l2};
+use foveate::weights::Source;
+use pollster::block_on;
+
+use super::{Tensors, golden, gpu, json, max_error};
+
+/// What comes out of a run.
+pub struct Outcome {
+    pub noise_pred: Vec<Tensor>,
+    pub latents: Vec<Tensor>,
+    pub image: Tensor,
+    /// Of each step, layer by layer, where the policy routes.
+    pub routing: Vec<Vec<LayerRouting>>,
+}
+
+/// What to take from `inputs.safetensors` rather than from seed and prompt.
+#[derive(Clone, Copy, PartialEq)]
+pub enum Given {
+    /// What the golden's request cannot do without.
+    Needed,
+    /// Latents and token ids.
+    Ids,
+    /// Latents and embeddings.
+    Embeds,
+}
+
+pub fn request(folder: &Path, given: Given) -> Request {
+    let json = json(&folder.join("request.json"));
+    let inputs = Tensors::read(&folder.join("inputs.safetensors"));
+    let text = |name: &str| json[name].as_str().map(str::to_owned);
+    let needed: Vec<&str> = json["given"].as_array().unwrap().iter().filter_map(|v| v.as_str()).collect();
+    let has_text = inputs.0.contains_key("prompt_embeds");
+    let guided = json["guidance"].as_f64().unwrap() > 1.0;
+    let embeds = has_text && (given == Given::Embeds || needed.contains(&"prompt_embeds"));
+    let ids = has_text && !embeds && given == Given::Ids;
+    // Latents that are given are not drawn, so noise drawn later would come from another place in the generator.
+    let draws = Tensors::read(&folder.join("expected.safetensors")).0.keys().any(|k| k.starts_with("step_noise."));
+    let latents = needed.contains(&"latents") || (given != Given::Needed && !draws);
+    let mask = |name: &str| inputs.get(name).u32().to_vec();
+    Request {
+        prompt: text("prompt").filter(|_| !embeds && !ids).unwrap_or_default(),
+        negative: text("negative"),
+        class: json["class"].as_u64().map(|class| class as u32),
+        steps: json["steps"].as_u64().map(|steps| steps as usize),
+        guidance: json["guidance"].as_f64().map(|g| g as f32),
+        seed: json["seed"].as_u64().unwrap(),
+        size: Some([0, 1].map(|i| json["size"][i].as_u64().unwrap() as usize)),
+        max_length: json["max_sequence_length"].as_u64().map(|length| length as usize),
+        init_latents: latents.then(|| inputs.get("latents").clone()),
+        prompt_ids: ids.then(|| Ids {
+            ids: mask("input_ids"),
+            mask: mask("attention_mask"),
+            negative: guided.then(|| (mask("negative_input_ids"), mask("negative_attention_mask"))),
+        }),
+        prompt_embeds: embeds.then(|| Embeds {
+            embeds: inputs.get("prompt_embeds").clone(),
+            mask: mask("prompt_attention_mask"),
+            negative: guided
+                .then(|| (inputs.get("negative_prompt_embeds").clone(), mask("negative_prompt_attention_mask"))),
+        }),
+        compress: json["compress"].as_str().map(|name| name.parse().unwrap()).unwrap_or_default(),
+        ratio: json["ratio"].as_f64(),
+        traced: true,
+        ..Default::default()
+    }
+}
+
+pub fn run(source: Source, request: &Request) -> Outcome {
+    block_on(async {
+        let gpu = gpu();
+        let pipeline = Pipeline::load(gpu, source, LoadOptions::default(), |_| {}).await.unwrap();
+        let mut run = pipeline.prepare(request).await.unwrap();
+        let (mut noise_pred, mut latents, mut routing) = (Vec::new(), Vec::new(), Vec::new());
+        while let Some(step) = run.next_step() {
+            let mut encoder = gpu.encoder();
+            step.encode(&mut encoder).unwrap();
+            gpu.submit(encoder);
+            noise_pred.push(run.read("guided").await.unwrap());
+            latents.push(run.read("latents").await.unwrap());
+            routing.push(run.routing().await.unwrap());
+        }
+        let image = run.finish().await.unwrap().planes(0).unwrap();
+        Outcome { noise_pred, latents, image, routing }
+    })
+}
+
+/// The largest deviation of each stage: noise predictions, latents (both relative L2), image (absolute).
+pub fn deviations(outcome: &Outcome, expected: &Tensors) -> (f64, f64, f32) {
+    let worst = |tensors: &[Tensor], name: &str| {
+        let each = tensors.iter().enumerate();
+        each.map(|(i, t)| relative_l2(t.f32(), expected.get(&format!("{name}.{i}")).f32())).fold(0.0, f64::max)
+    };
+    let image = max_error(outcome.image.f32(), expected.get("image").f32());
+    (worst(&outcome.noise_pred, "noise_pred"), worst(&outcome.latents, "latents"), image)
+}
+
+/// The golden folders in `tests/goldens/{below}`, or in the folder that the environment's `variable` names.
+pub fn folders(variable: &str, below: &str) -> Vec<PathBuf> {
+    let root = std::env::var_os(variable).map_or_else(|| golden(below), PathBuf::from);
+    let entries = std::fs::read_dir(&root).unwrap().map(|entry| entry.unwrap().path());
+    let mut folders: Vec<_> = entries.filter(|path| path.join("request.json").exists()).collect();
+    folders.sort();
+    assert!(!folders.is_empty(), "no goldens in {}", root.display());
+    folders
+}
+
+/// All files of a folder, for a source in memory.
+pub fn read_folder(root: &Path) -> BTreeMap<String, Vec<u8>> {
+    let mut files = BTreeMap::new();
+    let mut open = vec![root.to_owned()];
+    while let Some(folder) = open.pop() {
+        for entry in std::fs::read_dir(folder).unwrap() {
+            let path = entry.unwrap().path();
+            match path.is_dir() {
+                true => open.push(path),
+                false => {
+                    let name = path.strip_prefix(root).unwrap().to_str().unwrap().replace('\\', "/");
+                    files.insert(name, std::fs::read(&path).unwrap());
+                }
+            }
+        }
+    }
+    files
+}
