@@ -5,7 +5,7 @@ use std::sync::Arc;
 
 use super::Pictures;
 use super::step_inputs::StepInputs;
-use crate::compress::{Policy, StepPolicy};
+use crate::compress::{KeptRatios, Policy, StepPolicy};
 use crate::gpu::{Gpu, Profiler};
 use crate::graph::{Element, Graph, Memory, Plan, Store, ValueId};
 use crate::kernels::{self, Guidance, SchedulerStep, step_row};
@@ -64,6 +64,7 @@ pub struct Run {
     guidance: Option<f32>,
     order: Guidance,
     policy: &'static str,
+    ratios: Option<KeptRatios>,
     inputs: StepInputs,
     shape: [usize; 4],
     at: usize,
@@ -119,8 +120,24 @@ impl Run {
         let count = shape.iter().product::<usize>();
         let counts = [count, count * draws_per_sample];
         let inputs = StepInputs::new(gpu, &schedule, guidance, &mut generator, counts).await?;
-        let (gpu, policy, warnings) = (gpu.clone(), policy.name(), Vec::new());
-        Ok(Self { gpu, store, vae, plans, plan_of, schedule, guidance, order, policy, inputs, shape, at: 0, warnings })
+        let (gpu, ratios, policy) = (gpu.clone(), policy.kept_ratios().cloned(), policy.name());
+        let (at, warnings) = (0, Vec::new());
+        Ok(Self {
+            gpu,
+            store,
+            vae,
+            plans,
+            plan_of,
+            schedule,
+            guidance,
+            order,
+            policy,
+            ratios,
+            inputs,
+            shape,
+            at,
+            warnings,
+        })
     }
 
     /// The next step, until there is none.
@@ -144,6 +161,11 @@ impl Run {
     /// The compression policy at work.
     pub fn policy(&self) -> &'static str {
         self.policy
+    }
+
+    /// The share of the tokens that each layer keeps, by region of the timesteps; none where every token is computed.
+    pub fn kept_ratios(&self) -> Option<&KeptRatios> {
+        self.ratios.as_ref()
     }
 
     /// Floating-point operations of one step, the mean over all steps.
