@@ -30,8 +30,11 @@ fn wrong_requests_are_usage_errors() {
         (&["generate", "x", "--adapter", "no such thing"], "no adapter is named"),
         (&["generate", "x", "--compress", "tome"], "tome is not in this version"),
         (&["generate", "x", "--compress", "gzip"], "dense, diffcr, mod, sdtm, tome"),
-        (&["generate", "x", "--set", "ratio=0.5"], "dense has no parameters"),
-        (&["generate", "x", "--ratio", "0.5"], "--ratio"),
+        (&["generate", "x", "--set", "ratio=0.5"], "dense, diffcr and mod have no parameters"),
+        (&["generate", "x", "--compress", "dense", "--ratio", "0.5"], "--ratio: the policy dense computes every token"),
+        (&["generate", "x", "--ratio", "1.5"], "at least 0 and below 1"),
+        (&["generate", "--class", "1", "--model", &dit, "--compress", "diffcr"], "has no \"diffcr\" with kept ratios"),
+        (&["generate", "--class", "1", "--model", &dit, "--ratio", "0.5"], "it has no ratio"),
         (&["generate", "x", "--class", "1"], "--class"),
         (&["generate", "x", "-o", "x.jpg"], ".png"),
         (&["generate", "x", "-o", "x.png", "--profile", "x.png"], "two outputs go to"),
@@ -194,6 +197,58 @@ fn models_are_inspected_without_a_gpu() {
     assert!(told["errors"].as_array().unwrap().iter().all(|e| e["worst"].as_f64() >= e["mean"].as_f64()));
     let text = text(&shell.run(&["inspect", &model("dit_ddim")]).stdout);
     assert!(text.contains("DiTTransformer2DModel") && text.contains("int4"), "{text}");
+}
+
+#[test]
+fn routed_models_tell_their_ratios_and_what_they_save() {
+    let shell = Shell::new();
+    let folder = golden("routed/dit_regions/model").display().to_string();
+    let told = shell.json(&["inspect", &folder]);
+    let flops = |policy: &str| told["flops_per_step"][policy].as_u64().unwrap();
+    assert!(flops("diffcr") < flops("dense") && flops("mod") < flops("dense"));
+    assert_eq!(told["diffcr"]["kept_ratio"].as_array().unwrap().len(), 4);
+    let text = text(&shell.run(&["inspect", &folder]).stdout);
+    assert!(text.contains("region 3 (cleanest)") && text.contains("(diffcr, "), "{text}");
+}
+
+/// What a routed run saves beside the tensors of any run: scores and masks of every layer and step.
+#[test]
+fn routing_is_saved_with_the_tensors() {
+    let shell = Shell::new();
+    let folder = golden("routed/dit_regions");
+    let asked = json(&folder.join("request.json"));
+    let text = |name: &str| asked[name].to_string();
+    let [width, height] = [0, 1].map(|i| asked["size"][i].to_string());
+    let told = shell.json(&[
+        "generate",
+        "--model",
+        &folder.join("model").display().to_string(),
+        "--class",
+        &text("class"),
+        "--steps",
+        &text("steps"),
+        "--guidance",
+        &text("guidance"),
+        "--seed",
+        &text("seed"),
+        "--size",
+        &format!("{width}x{height}"),
+        "--compress",
+        "diffcr",
+        "--save-tensors",
+        "all.safetensors",
+    ]);
+    assert!(told["flops_per_step"].as_u64().unwrap() > 0);
+    let found = Tensors::read(&shell.path("all.safetensors"));
+    let expected = Tensors::read(&folder.join("expected.safetensors"));
+    let routed: Vec<_> = found.0.keys().filter(|name| name.starts_with("router.")).collect();
+    assert_eq!(routed.len(), expected.0.keys().filter(|name| name.starts_with("router.")).count());
+    for name in routed {
+        let (found, expected) = (found.get(name), expected.get(name));
+        assert_eq!(found.shape, expected.shape, "{name}");
+        let tolerance = if name.starts_with("router.kept.") { 0.0 } else { 2e-5 };
+        assert!(max_error(found.f32(), expected.f32()) <= tolerance, "{name}");
+    }
 }
 
 #[test]
