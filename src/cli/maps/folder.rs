@@ -3,6 +3,7 @@
 use std::collections::BTreeSet;
 use std::ffi::OsStr;
 use std::fs;
+use std::io::Write;
 use std::path::{Path, PathBuf};
 
 use foveate::{Context, Error, Result};
@@ -65,8 +66,13 @@ impl Staged {
     /// Writes a file; its name may lead through a folder.
     pub fn write(&mut self, name: PathBuf, bytes: &[u8]) -> Result<()> {
         let file = self.files.path().join(&name);
-        let written = fs::create_dir_all(parent(&file)).and_then(|()| fs::write(&file, bytes));
-        written.map_err(|error| Error::io(self.place.join(&name), error))?;
+        let write = || {
+            fs::create_dir_all(parent(&file))?;
+            let mut made = fs::File::create(&file)?;
+            made.write_all(bytes)?;
+            made.sync_all()
+        };
+        write().map_err(|error| Error::io(self.place.join(&name), error))?;
         self.names.insert(name);
         Ok(())
     }

@@ -21,7 +21,7 @@ impl Grid {
     pub fn new(tokens: usize, width: u32, height: u32) -> Result<Self> {
         let area = u64::from(width) * u64::from(height);
         let token = (area / (tokens as u64).max(1)).isqrt() as u32;
-        let fits = token > 0 && width % token == 0 && height % token == 0;
+        let fits = token > 0 && width.is_multiple_of(token) && height.is_multiple_of(token);
         if !fits || u64::from(token).pow(2) * tokens as u64 != area {
             return Err(Error::shape(
                 "maps",
