@@ -59,7 +59,8 @@ fn maps_show_what_torch_kept() {
         for (step, layer) in (0..steps).flat_map(|step| (0..layers).map(move |layer| (step, layer))) {
             let (mask, stem) = (&masks[step][layer], format!("step-{step:02}-layer-{layer:02}"));
             assert_eq!(unchanged(&open(&format!("{stem}-kept.png")), &picture, tokens), *mask, "{name}: {stem}");
-            assert_eq!(open(&format!("{stem}-scores.png")).dimensions(), size);
+            let scores = shell.path("maps").join(format!("{stem}-scores.png"));
+            assert_eq!(image::image_dimensions(scores).unwrap(), size);
             counts.iter_mut().zip(mask).for_each(|(count, kept)| *count += kept);
         }
         let [least, most] =
