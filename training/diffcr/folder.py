@@ -12,7 +12,7 @@ from safetensors import safe_open
 from torch import nn
 
 from .blocks import route, use_schedule
-from .ratios import mean, rescale
+from .ratios import mean, rescale, snap
 
 
 @dataclass
@@ -60,7 +60,9 @@ def load_routed(folder, policy: str = "diffcr", ratio: float | None = None, dtyp
     if policy == "mod":
         kept = mean(matrix) if ratio is None else 1 - ratio
         matrix = [[kept] * len(matrix[0])]
-    elif ratio is not None:
+    elif ratio is None:
+        matrix = [[snap(kept, settings.bins) for kept in row] for row in matrix]
+    else:
         matrix = rescale(matrix, settings.bins, 1 - ratio)
     route(pipeline.transformer, settings.scale, settings.bins)
     load_routers(pipeline.transformer, folder)
