@@ -5,9 +5,10 @@ import json
 import numpy as np
 import pytest
 import torch
-from diffusers import AutoencoderKL, DDIMScheduler, DiTPipeline, DiTTransformer2DModel
+from diffusers import AutoencoderKL, DDIMScheduler, FlowMatchEulerDiscreteScheduler, DiTPipeline, DiTTransformer2DModel
 
 from training.diffcr import BINS, load_routed
+from training.diffusion import objective_for
 from training.runtime import load_checkpoint, save_checkpoint
 from training.train_diffcr import Run, parse
 
@@ -106,3 +107,24 @@ def test_a_class_conditional_model_that_predicts_noise(data, dit_folder, tmp_pat
     folder = advance(one, 6).export()
     load_routed(folder, "dense" if mode == "dense" else "diffcr")
     assert ("diffcr" in (folder / "transformer" / "config.json").read_text()) == (mode != "dense")
+
+
+@pytest.mark.parametrize("kind", ("sample", "epsilon", "v_prediction"))
+def test_the_scheduler_says_what_to_predict(kind):
+    """By the scheduler's own arithmetic: the prediction without error is the one it turns into the clean latents."""
+    torch.manual_seed(0)
+    scheduler = DDIMScheduler(prediction_type=kind, clip_sample=False)
+    scheduler.set_timesteps(1000)
+    objective, latents, noise = objective_for(scheduler), torch.randn(1, 4, 4, 4), torch.randn(1, 4, 4, 4)
+    timesteps = torch.tensor([400])
+    noisy = objective.add_noise(latents, noise, timesteps)
+    alpha, sigma = objective.alpha[400], objective.sigma[400]
+    perfect = {"sample": latents, "epsilon": noise, "v_prediction": alpha * noise - sigma * latents}[kind]
+    assert torch.allclose(scheduler.step(perfect, 400, noisy).pred_original_sample, latents, atol=1e-4)
+    assert objective.loss(perfect, latents, noise, timesteps) < 1e-10
+    assert objective.loss(perfect + 0.1, latents, noise, timesteps) > 1e-3
+
+
+def test_a_scheduler_without_a_diffusion_schedule_is_refused():
+    with pytest.raises(ValueError, match="FlowMatchEulerDiscreteScheduler"):
+        objective_for(FlowMatchEulerDiscreteScheduler())
