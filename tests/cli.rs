@@ -2,71 +2,16 @@
 #![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic, reason = "tests")]
 
 mod common;
+#[path = "common/shell.rs"]
+mod shell;
 
 use std::fs;
-use std::path::{Path, PathBuf};
-use std::process::{Command, Output};
+use std::path::Path;
+use std::process::Command;
 
 use common::{Tensors, close, golden, json, max_error};
 use serde_json::Value;
-use tempfile::{TempDir, tempdir};
-
-/// A transformer small enough to be measured in passing.
-const SHAPE: &str = "width=64,layers=2,heads=4,tokens=64";
-
-/// An empty folder to run in.
-struct Shell(TempDir);
-
-impl Shell {
-    fn new() -> Self {
-        Self(tempdir().unwrap())
-    }
-
-    fn command(&self, arguments: &[&str]) -> Command {
-        let mut command = Command::new(env!("CARGO_BIN_EXE_foveate"));
-        command.args(arguments).current_dir(self.0.path()).env("FOVEATE_MODEL", golden("pixart_alpha/model"));
-        command
-    }
-
-    fn run(&self, arguments: &[&str]) -> Output {
-        self.command(arguments).output().unwrap()
-    }
-
-    /// The result of a run that must succeed, as JSON.
-    fn json(&self, arguments: &[&str]) -> Value {
-        let output = self.run(&[arguments, &["--json"]].concat());
-        assert!(output.status.success(), "{arguments:?}: {}", text(&output.stdout));
-        serde_json::from_slice(&output.stdout).unwrap()
-    }
-
-    /// A run that must fail with `code` and one line on stderr that contains `reason`.
-    fn fails(&self, arguments: &[&str], code: i32, reason: &str) {
-        let output = self.run(arguments);
-        let (stdout, stderr) = (text(&output.stdout), text(&output.stderr));
-        assert_eq!(output.status.code(), Some(code), "{arguments:?}: {stderr}");
-        assert!(stderr.starts_with("error: ") && stderr.contains(reason), "{arguments:?}: {stderr}");
-        assert_eq!((stderr.lines().count(), stdout.as_str()), (1, ""), "{arguments:?}: {stderr}");
-    }
-
-    fn path(&self, name: &str) -> PathBuf {
-        self.0.path().join(name)
-    }
-
-    fn files(&self) -> Vec<String> {
-        let names = fs::read_dir(self.0.path()).unwrap().map(|entry| entry.unwrap().file_name());
-        let mut names: Vec<_> = names.map(|name| name.into_string().unwrap()).collect();
-        names.sort();
-        names
-    }
-}
-
-fn text(bytes: &[u8]) -> String {
-    String::from_utf8(bytes.to_vec()).unwrap()
-}
-
-fn model(name: &str) -> String {
-    golden(name).join("model").to_str().unwrap().to_owned()
-}
+use shell::{Shell, model, text};
 
 fn inputs(name: &str) -> String {
     golden(name).join("inputs.safetensors").to_str().unwrap().to_owned()
@@ -116,8 +61,11 @@ fn wrong_requests_are_usage_errors() {
         (&["generate", "x", "--adapter", "no such thing"], "no adapter is named"),
         (&["generate", "x", "--compress", "tome"], "tome is not in this version"),
         (&["generate", "x", "--compress", "gzip"], "dense, diffcr, mod, sdtm, tome"),
-        (&["generate", "x", "--set", "ratio=0.5"], "dense has no parameters"),
-        (&["generate", "x", "--ratio", "0.5"], "--ratio"),
+        (&["generate", "x", "--set", "ratio=0.5"], "dense, diffcr and mod have no parameters"),
+        (&["generate", "x", "--compress", "dense", "--ratio", "0.5"], "--ratio: the policy dense computes every token"),
+        (&["generate", "x", "--ratio", "1.5"], "at least 0 and below 1"),
+        (&["generate", "--class", "1", "--model", &dit, "--compress", "diffcr"], "has no \"diffcr\" with kept ratios"),
+        (&["generate", "--class", "1", "--model", &dit, "--ratio", "0.5"], "it has no ratio"),
         (&["generate", "x", "--class", "1"], "--class"),
         (&["generate", "x", "-o", "x.jpg"], ".png"),
         (&["generate", "x", "-o", "x.png", "--profile", "x.png"], "two outputs go to"),
@@ -126,17 +74,6 @@ fn wrong_requests_are_usage_errors() {
         (&["generate", "--class", "5000", "--model", &dit], "no class 5000"),
         (&["generate", "--prompt-ids", &ids, "--prompt-embeds", &ids], "cannot be used with"),
         (&["inspect"], "<DIR|URL>"),
-        (&["bench", "--shape", "widht=64"], "no key \"widht\"; keys: width, layers, heads, tokens, text, kind"),
-        (&["bench", "--shape", "width=64,layers=2,heads=5,tokens=64"], "64 is not divisible by heads 5"),
-        (&["bench", "--shape", "width=60000,layers=99,heads=1000,tokens=64"], "GiB of random weights"),
-        (&["bench", "--shape", SHAPE, "--model", &dit], "cannot be used with"),
-        (&["bench", "--shape", SHAPE, "--policies", "dense,sdtm"], "sdtm is not in this version"),
-        (&["bench", "--shape", SHAPE, "--ratio", "0.95"], "bins save 0.90 at most"),
-        (&["bench", "--shape", SHAPE, "--policies", "dense", "--ratio", "0.3"], "--ratio"),
-        (&["bench", "--repeats", "0"], "--repeats"),
-        (&["bench", "--model", &dit, "--policies", "diffcr"], "this model cannot run diffcr"),
-        (&["bench", "--model", &dit, "--ratio", "0.3"], "this model can only run dense"),
-        (&["bench", "--model", &dit, "--size", "17x16"], "17x16 is not divisible"),
     ];
     for (arguments, reason) in cases {
         shell.fails(arguments, 2, reason);
@@ -289,54 +226,55 @@ fn models_are_inspected_without_a_gpu() {
 }
 
 #[test]
-fn compressed_steps_are_held_against_dense_ones() {
+fn routed_models_tell_their_ratios_and_what_they_save() {
     let shell = Shell::new();
-    let told = shell.json(&["bench", "--shape", SHAPE, "--repeats", "2", "--batch", "1"]);
-    let shape = serde_json::json!({
-        "model": null, "kind": "pixart", "width": 64, "layers": 2, "heads": 4, "tokens": 64, "grid": [8, 8], "text": 120,
-        "batch": 1, "dtype": "f32",
-    });
-    assert_eq!((&told["shape"], told["adapter"].is_string()), (&shape, true));
-    let rows = told["policies"].as_array().unwrap();
-    assert_eq!(rows.iter().map(|row| &row["policy"]).collect::<Vec<_>>(), ["dense", "diffcr", "mod"]);
-    let number = |row: usize, name: &str| rows[row][name].as_f64().unwrap_or_else(|| panic!("{name}: {}", rows[row]));
-    assert!(rows[0]["ratio"].is_null() && number(0, "speedup") == 1.0 && number(0, "realised") == 1.0);
-    for row in 0..rows.len() {
-        let near = |a: f64, b: f64| assert!((a / b - 1.0).abs() < 1e-9, "{a} is not {b}: {}", rows[row]);
-        near(number(row, "speedup"), number(0, "seconds") / number(row, "seconds"));
-        near(number(row, "ideal_speedup"), number(0, "flops") / number(row, "flops"));
-        near(number(row, "realised"), number(row, "speedup") / number(row, "ideal_speedup"));
-        let share = rows[row]["overhead_share"].as_f64();
-        assert!(
-            share.is_none_or(|share| if row == 0 { share == 0.0 } else { share > 0.0 && share < 1.0 }),
-            "{share:?}"
-        );
-    }
-    for row in [1, 2] {
-        // 0.7 · 64 = 44.8 tokens, of which there are 45.
-        assert!(
-            number(row, "flops") < number(0, "flops") && number(row, "ratio") == 1.0 - 45.0 / 64.0,
-            "{}",
-            rows[row]
-        );
-    }
+    let folder = golden("routed/dit_regions/model").display().to_string();
+    let told = shell.json(&["inspect", &folder]);
+    let flops = |policy: &str| told["flops_per_step"][policy].as_u64().unwrap();
+    assert!(flops("diffcr") < flops("dense") && flops("mod") < flops("dense"));
+    assert_eq!(told["diffcr"]["kept_ratio"].as_array().unwrap().len(), 4);
+    let text = text(&shell.run(&["inspect", &folder]).stdout);
+    assert!(text.contains("region 3 (cleanest)") && text.contains("(diffcr, "), "{text}");
 }
 
-/// The regions of a matrix are different graphs; what they cost is the mean over the steps that take each.
+/// What a routed run saves beside the tensors of any run: scores and masks of every layer and step.
 #[test]
-fn variants_weigh_as_often_as_steps_take_them() {
+fn routing_is_saved_with_the_tensors() {
     let shell = Shell::new();
-    let routed = model("routed/dit_regions");
-    let told = shell.json(&["bench", "--model", &routed, "--policies", "mod,diffcr", "--repeats", "1"]);
-    let counted = &shell.json(&["inspect", &routed])["flops_per_step"];
-    assert_eq!(told["shape"]["model"], "model");
-    for (row, policy) in ["dense", "mod", "diffcr"].into_iter().enumerate() {
-        let row = &told["policies"][row];
-        let off = row["flops"].as_f64().unwrap() - counted[policy].as_f64().unwrap();
-        assert!(row["policy"] == policy && off.abs() <= 1.0, "{row}, inspect counts {}", counted[policy]);
+    let folder = golden("routed/dit_regions");
+    let asked = json(&folder.join("request.json"));
+    let text = |name: &str| asked[name].to_string();
+    let [width, height] = [0, 1].map(|i| asked["size"][i].to_string());
+    let told = shell.json(&[
+        "generate",
+        "--model",
+        &folder.join("model").display().to_string(),
+        "--class",
+        &text("class"),
+        "--steps",
+        &text("steps"),
+        "--guidance",
+        &text("guidance"),
+        "--seed",
+        &text("seed"),
+        "--size",
+        &format!("{width}x{height}"),
+        "--compress",
+        "diffcr",
+        "--save-tensors",
+        "all.safetensors",
+    ]);
+    assert!(told["flops_per_step"].as_u64().unwrap() > 0);
+    let found = Tensors::read(&shell.path("all.safetensors"));
+    let expected = Tensors::read(&folder.join("expected.safetensors"));
+    let routed: Vec<_> = found.0.keys().filter(|name| name.starts_with("router.")).collect();
+    assert_eq!(routed.len(), expected.0.keys().filter(|name| name.starts_with("router.")).count());
+    for name in routed {
+        let (found, expected) = (found.get(name), expected.get(name));
+        assert_eq!(found.shape, expected.shape, "{name}");
+        let tolerance = if name.starts_with("router.kept.") { 0.0 } else { 2e-5 };
+        assert!(max_error(found.f32(), expected.f32()) <= tolerance, "{name}");
     }
-    let text = text(&shell.run(&["bench", "--policies", "dense", "--repeats", "1"]).stdout);
-    assert!(text.contains("model (pixart), width 24, 2 layers, 3 heads, 16 tokens (4 × 4) + 120 of text"), "{text}");
 }
 
 #[test]

@@ -6,12 +6,16 @@
 
 mod common;
 
+use std::error::Error;
 use std::path::Path;
+use std::sync::Arc;
 
-use common::pipeline::{Given, Outcome, deviations, folders, request, run};
-use common::{Tensors, golden, max_error};
-use foveate::pipelines::{Compress, LayerRouting};
+use common::pipeline::{Given, Outcome, deviations, folders, read_folder, request, run};
+use common::{Tensors, golden, gpu, max_error};
+use foveate::pipelines::{Compress, LayerRouting, LoadOptions, Pipeline, Request};
 use foveate::weights::Source;
+use foveate::{Gpu, GpuOptions};
+use pollster::block_on;
 
 /// Noise prediction and latents, relative L2: a third of what the project promises (1e-4).
 const STEP_TOLERANCE: f64 = 3e-5;
@@ -88,4 +92,106 @@ fn another_matrix_shows() {
     request.ratio = Some(0.35);
     let outcome = run(Source::Folder(folder.join("model")), &request);
     assert!(routing(&outcome, &expected).0 > 0, "another matrix keeps the same tokens");
+}
+
+/// After it was prepared, a run's steps only replay: the device's allocator sees nothing of them.
+#[test]
+fn steps_allocate_nothing() {
+    let folder = golden("routed/dit_regions");
+    block_on(async {
+        // An adapter of its own: other tests allocate beside this one.
+        let gpu = Gpu::request(GpuOptions::default()).await.unwrap();
+        let source = Source::Folder(folder.join("model"));
+        let pipeline = Pipeline::load(&gpu, source, LoadOptions::default(), |_| {}).await.unwrap();
+        let request = Request { traced: false, ..request(&folder, Given::Needed) };
+        let mut run = pipeline.prepare(&request).await.unwrap();
+        assert!(run.plans() > 1 && run.plans() < run.steps(), "{} plans, {} steps", run.plans(), run.steps());
+        gpu.wait().await.unwrap();
+        let allocated =
+            || gpu.device().generate_allocator_report().expect("an allocator that reports").allocations.len();
+        let before = allocated();
+        let mut flops = Vec::new();
+        while let Some(step) = run.next_step() {
+            flops.push(step.flops());
+            let mut encoder = gpu.encoder();
+            step.encode(&mut encoder).unwrap();
+            gpu.submit(encoder);
+            gpu.wait().await.unwrap();
+            assert!(allocated() <= before, "a step allocated");
+        }
+        assert!(flops.iter().any(|&of| of != flops[0]), "regions cost alike: {flops:?}");
+    });
+}
+
+#[test]
+fn memory_and_work_fall_with_the_kept_ratio() {
+    let folder = golden("routed/pixart_large");
+    block_on(async {
+        let source = Source::Folder(folder.join("model"));
+        let pipeline = Pipeline::load(gpu(), source, LoadOptions::default(), |_| {}).await.unwrap();
+        let mut before = (u64::MAX, u64::MAX);
+        for ratio in [0.0, 0.3, 0.6] {
+            let request = request(&folder, Given::Embeds);
+            let request = Request { compress: Compress::Mod, ratio: Some(ratio), traced: false, ..request };
+            let run = pipeline.prepare(&request).await.unwrap();
+            let now = (run.transient_bytes(), run.flops_per_step());
+            assert!(now.0 < before.0 && now.1 < before.1, "{ratio}: {now:?} after {before:?}");
+            before = now;
+        }
+    });
+}
+
+/// What is wrong with a checkpoint's routing is an error that names it, before anything is drawn.
+#[test]
+fn bad_checkpoints_are_named() {
+    let folder = golden("routed/pixart_sigma_mlp");
+    let files = read_folder(&folder.join("model"));
+    let weights = "transformer/diffusion_pytorch_model.safetensors";
+    let width = Tensors::read(&folder.join("model").join(weights)).get("transformer_blocks.0.router.weight").shape[1];
+    type Edit = Box<dyn Fn(&mut serde_json::Value)>;
+    let diffcr = |edit: fn(&mut serde_json::Map<String, serde_json::Value>)| -> Edit {
+        Box::new(move |config| edit(config["diffcr"].as_object_mut().unwrap()))
+    };
+    let cases: Vec<(Edit, Compress, &str)> = vec![
+        (diffcr(|d| drop(d.remove("bins"))), Compress::Auto, "bins is missing"),
+        (diffcr(|d| drop(d.remove("train_timesteps"))), Compress::Auto, "train_timesteps is missing"),
+        (diffcr(|d| d["kept_ratio"][0][0] = 1.2.into()), Compress::Auto, "kept_ratio = 1.2: a kept ratio is above 0"),
+        (diffcr(|d| d["kept_ratio"] = serde_json::json!([[0.5]])), Compress::Auto, "kept_ratio[0] = [0.5]"),
+        (
+            Box::new(|config| drop(config.as_object_mut().unwrap().remove("diffcr"))),
+            Compress::Diffcr,
+            "has no \"diffcr\"",
+        ),
+        (Box::new(|config| drop(config.as_object_mut().unwrap().remove("diffcr"))), Compress::Mod, "cannot run mod"),
+    ];
+    let failure = |files, compress| {
+        let request = Request { compress, ..request(&folder, Given::Embeds) };
+        let source = Source::Memory(Arc::new(files));
+        block_on(async {
+            let pipeline = Pipeline::load(gpu(), source, LoadOptions::default(), |_| {}).await?;
+            pipeline.prepare(&request).await.map(|_| ())
+        })
+        .map_or_else(|error| format!("{error}: {:?}", error.source()), |()| "no error".into())
+    };
+    for (edit, compress, reason) in cases {
+        let mut files = files.clone();
+        let config = files.get_mut("transformer/config.json").unwrap();
+        let mut json = serde_json::from_slice(config).unwrap();
+        edit(&mut json);
+        *config = serde_json::to_vec(&json).unwrap();
+        let told = failure(files, compress);
+        assert!(told.contains(reason), "{reason}: {told}");
+    }
+
+    let mut files = files.clone();
+    let file = files.get_mut(weights).unwrap();
+    let (known, other) = (format!("[1,{width}]"), format!("[{width},1]"));
+    let header = u64::from_le_bytes(file[..8].try_into().unwrap()) as usize;
+    let text = String::from_utf8(file[8..8 + header].to_vec()).unwrap();
+    let at = text.find("transformer_blocks.1.router.weight").unwrap();
+    let edited = format!("{}{}", &text[..at], text[at..].replacen(&known, &other, 1));
+    assert_ne!(text, edited);
+    file[8..8 + header].copy_from_slice(edited.as_bytes());
+    let told = failure(files, Compress::Auto);
+    assert!(told.contains("transformer_blocks.1.router.weight") && told.contains(&format!("[{width}, 1]")), "{told}");
 }

@@ -4,9 +4,10 @@
 use std::sync::Arc;
 
 use super::conditioning::{self, Encoded};
-use super::denoise::{LATENTS, STEP};
+use super::denoise::LATENTS;
 use super::folder::{LoadOptions, ModelFolder, Progress, upload};
 use super::kind::Kind;
+use super::step_inputs::STEP;
 use super::transformer::Transformer;
 use super::{ClassToImage, TextToImage};
 use crate::compress::{Routers, StepPolicy};

@@ -4,7 +4,7 @@
 use std::sync::Arc;
 
 use super::Pictures;
-use super::step_inputs::StepInputs;
+use super::step_inputs::{NOISE, STEP, StepInputs};
 use crate::compress::{Policy, StepPolicy};
 use crate::gpu::{Gpu, Profiler};
 use crate::graph::{Element, Graph, Memory, Plan, Store, ValueId};
@@ -20,10 +20,6 @@ pub const LATENTS: &str = "latents";
 /// Stored: the model's guided output of the last step, `[L, C, H, W]`.
 pub const GUIDED: &str = "guided";
 const PIXELS: &str = "pixels";
-/// Stored: this step's row of the schedule.
-pub(super) const STEP: &str = "step";
-/// Stored: what a stochastic step draws, `[L, C, H, W]`.
-pub(super) const NOISE: &str = "noise";
 const HISTORY: [&str; 2] = ["history.1", "history.2"];
 
 /// What a pipeline decides before the loop starts.
