@@ -2,9 +2,9 @@
 
     python -m training.scenes.dataset --count 1000 --seed 1000003 --out runs/unseen
     python -m training.encode --data runs/unseen --data-seed 1000003 --vae assets/scenes/vae --tokenizer assets/scenes/tokenizer
-    python -m training.measure_diffcr assets/scenes runs/diffcr/*/model
+    python -m training.measure_diffcr assets/scenes-dense runs/diffcr/*/model
 
-`--routers assets/scenes` instead compares ways to start the routers of a dense model: the loss before any training.
+`--routers assets/scenes-dense` instead compares ways to start the routers of a dense model: the loss before any training.
 """
 
 import argparse

@@ -1,4 +1,4 @@
-"""Fine-tunes a model folder with routing:  python -m training.train_diffcr --model assets/scenes --mode lt --target 0.3
+"""Fine-tunes a model folder with routing:  python -m training.train_diffcr --model assets/scenes-dense --mode lt --target 0.3
 
 `--mode dense` is the control: the same steps without routing. `mod` keeps a fixed share everywhere, `l` learns one kept ratio per
 layer, `lt` one per layer and timestep region. `--target` is the share of tokens saved. Routers, ratios and backbone (all of it, or
@@ -186,7 +186,7 @@ class Run:
 
 def parse(words=None):
     parser = argparse.ArgumentParser(description=__doc__)
-    parser.add_argument("--model", type=Path, default=Path("assets/scenes"), help="a folder that save_pretrained wrote")
+    parser.add_argument("--model", type=Path, default=Path("assets/scenes-dense"), help="a folder that save_pretrained wrote")
     parser.add_argument("--mode", choices=("dense", "mod", "l", "lt"), default="lt")
     parser.add_argument("--target", type=float, default=0.3, help="share of the tokens to save")
     parser.add_argument("--preset", choices=RECIPES, default="cpu")
