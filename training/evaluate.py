@@ -18,11 +18,15 @@ import argparse
 import json
 from pathlib import Path
 
+import diffusers
 import torch
+import transformers
 
-from .evaluation import agreement, classifier, reference, results, rows, sampling, timing
+from .evaluation import agreement, classifier, reference, results, rows, sampling, sheet, timing
 from .evaluation.prompts import held_out
 from .evaluation.quality import judge
+
+SHOWN = 8  # prompts whose pictures are shown beside the table
 
 
 def settings_of(arguments) -> dict:
@@ -77,7 +81,10 @@ def write_table(arguments) -> None:
     times = results.kept(arguments.out / "timing.json")
     judge_accuracy = json.loads((arguments.classifier / "accuracy.json").read_text())
     times = {row.name: times[name] for row in rows.read(arguments.rows) if (name := rows.key(row, {})) in times}
-    results.write(arguments.results, results.kept(arguments.out / "quality.json"), times, judge_accuracy)
+    quality = results.kept(arguments.out / "quality.json")
+    results.write(arguments.results, quality, times, judge_accuracy)
+    drawn = [(row["name"], arguments.out / row["key"]) for row in quality["rows"] if "key" in row]
+    sheet.write(arguments.results.with_suffix(".png"), drawn, held_out(SHOWN)[0])
     print(arguments.results)
 
 
@@ -117,6 +124,10 @@ def main():
         sub.add_argument("--bin", type=Path, default=Path("target/release/foveate"))
 
     arguments = parser.parse_args()
+    # diffusers warns of every router that it leaves out of its own classes.
+    for library in (diffusers, transformers):
+        library.utils.logging.set_verbosity_error()
+        library.utils.logging.disable_progress_bar()
     if arguments.threads:
         torch.set_num_threads(arguments.threads)
     arguments.run(arguments)
