@@ -2,105 +2,22 @@
 #![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic, reason = "tests")]
 
 mod common;
+#[path = "common/shell.rs"]
+mod shell;
 
 use std::fs;
-use std::path::{Path, PathBuf};
-use std::process::{Command, Output};
+use std::process::Command;
 
 use common::{Tensors, close, golden, json, max_error};
 use serde_json::Value;
-use tempfile::{TempDir, tempdir};
-
-/// An empty folder to run in.
-struct Shell(TempDir);
-
-impl Shell {
-    fn new() -> Self {
-        Self(tempdir().unwrap())
-    }
-
-    fn command(&self, arguments: &[&str]) -> Command {
-        let mut command = Command::new(env!("CARGO_BIN_EXE_foveate"));
-        command.args(arguments).current_dir(self.0.path()).env("FOVEATE_MODEL", golden("pixart_alpha/model"));
-        command
-    }
-
-    fn run(&self, arguments: &[&str]) -> Output {
-        self.command(arguments).output().unwrap()
-    }
-
-    /// The result of a run that must succeed, as JSON.
-    fn json(&self, arguments: &[&str]) -> Value {
-        let output = self.run(&[arguments, &["--json"]].concat());
-        assert!(output.status.success(), "{arguments:?}: {}", text(&output.stdout));
-        serde_json::from_slice(&output.stdout).unwrap()
-    }
-
-    /// A run that must fail with `code` and one line on stderr that contains `reason`.
-    fn fails(&self, arguments: &[&str], code: i32, reason: &str) {
-        let output = self.run(arguments);
-        let (stdout, stderr) = (text(&output.stdout), text(&output.stderr));
-        assert_eq!(output.status.code(), Some(code), "{arguments:?}: {stderr}");
-        assert!(stderr.starts_with("error: ") && stderr.contains(reason), "{arguments:?}: {stderr}");
-        assert_eq!((stderr.lines().count(), stdout.as_str()), (1, ""), "{arguments:?}: {stderr}");
-    }
-
-    fn path(&self, name: &str) -> PathBuf {
-        self.0.path().join(name)
-    }
-
-    fn files(&self) -> Vec<String> {
-        let names = fs::read_dir(self.0.path()).unwrap().map(|entry| entry.unwrap().file_name());
-        let mut names: Vec<_> = names.map(|name| name.into_string().unwrap()).collect();
-        names.sort();
-        names
-    }
-}
-
-fn text(bytes: &[u8]) -> String {
-    String::from_utf8(bytes.to_vec()).unwrap()
-}
-
-fn model(name: &str) -> String {
-    golden(name).join("model").to_str().unwrap().to_owned()
-}
-
-fn inputs(name: &str) -> String {
-    golden(name).join("inputs.safetensors").to_str().unwrap().to_owned()
-}
-
-/// The arguments of a golden's request.
-fn request(name: &str) -> Vec<String> {
-    let json = json(&golden(name).join("request.json"));
-    let mut arguments = vec!["generate".to_owned(), "--model".into(), model(name)];
-    arguments.extend(json["prompt"].as_str().map(str::to_owned));
-    for key in ["class", "negative", "steps", "guidance", "seed"] {
-        let value = json[key].as_str().map(str::to_owned).or(json[key].as_number().map(|n| n.to_string()));
-        arguments.extend(value.into_iter().flat_map(|value| [format!("--{key}"), value]));
-    }
-    arguments.extend(["--size".into(), format!("{}x{}", json["size"][0], json["size"][1])]);
-    arguments
-}
-
-fn words(arguments: &[String]) -> Vec<&str> {
-    arguments.iter().map(String::as_str).collect()
-}
-
-/// The text chunks of a PNG.
-fn about(file: &Path) -> Vec<(String, String)> {
-    let reader = png::Decoder::new(std::io::BufReader::new(fs::File::open(file).unwrap())).read_info().unwrap();
-    let info = reader.info();
-    let plain = info.uncompressed_latin1_text.iter().map(|chunk| (chunk.keyword.clone(), chunk.text.clone()));
-    let wide = info.utf8_text.iter().map(|chunk| (chunk.keyword.clone(), chunk.get_text().unwrap()));
-    plain.chain(wide).collect()
-}
+use shell::{Shell, about, inputs, model, request, text, words};
 
 #[test]
 fn wrong_requests_are_usage_errors() {
     let shell = Shell::new();
     let (dit, ids) = (model("dit_ddim"), inputs("pixart_alpha"));
     let cases: &[(&[&str], &str)] = &[
-        (&["bench"], "unrecognized subcommand 'bench'"),
+        (&["draw"], "unrecognized subcommand 'draw'"),
         (&["generate"], "nothing to draw"),
         (&["generate", "x", "--sed", "1"], "'--seed'"),
         (&["generate", "x", "--seed", "0.5"], "--seed"),
@@ -113,11 +30,16 @@ fn wrong_requests_are_usage_errors() {
         (&["generate", "x", "--adapter", "no such thing"], "no adapter is named"),
         (&["generate", "x", "--compress", "tome"], "tome is not in this version"),
         (&["generate", "x", "--compress", "gzip"], "dense, diffcr, mod, sdtm, tome"),
-        (&["generate", "x", "--set", "ratio=0.5"], "dense has no parameters"),
-        (&["generate", "x", "--ratio", "0.5"], "--ratio"),
+        (&["generate", "x", "--set", "ratio=0.5"], "dense, diffcr and mod have no parameters"),
+        (&["generate", "x", "--compress", "dense", "--ratio", "0.5"], "--ratio: the policy dense computes every token"),
+        (&["generate", "x", "--ratio", "1.5"], "at least 0 and below 1"),
+        (&["generate", "--class", "1", "--model", &dit, "--compress", "diffcr"], "has no \"diffcr\" with kept ratios"),
+        (&["generate", "--class", "1", "--model", &dit, "--ratio", "0.5"], "it has no ratio"),
         (&["generate", "x", "--class", "1"], "--class"),
         (&["generate", "x", "-o", "x.jpg"], ".png"),
         (&["generate", "x", "-o", "x.png", "--profile", "x.png"], "two outputs go to"),
+        (&["generate", "x", "-o", "x.png", "--maps", "x.png"], "two outputs go to"),
+        (&["generate", "x", "--maps", "maps"], "no routers, so it runs dense and every layer computes every token"),
         (&["generate", "--class", "1"], "this model draws prompts"),
         (&["generate", "x", "--model", &dit], "this model draws classes"),
         (&["generate", "--class", "5000", "--model", &dit], "no class 5000"),
@@ -176,7 +98,10 @@ fn a_failure_leaves_files_as_they_were() {
         (shell.files(), fs::read(shell.path("old.png")).unwrap()),
         (vec!["old.png".to_owned()], b"old".to_vec())
     );
+    shell.fails(&["generate", "x", "--maps", "old.png"], 1, "is there and is no folder");
+    shell.fails(&["generate", "x", "--maps", "absent/maps"], 1, "there is no such folder");
     fs::create_dir(shell.path("folder.png")).unwrap();
+    shell.fails(&["generate", "x", "-o", "folder.png/sheet.png", "--maps", "folder.png"], 2, "two outputs go to");
     shell.fails(&["generate", "x", "-o", "folder.png"], 1, "no regular file");
 }
 
@@ -272,6 +197,58 @@ fn models_are_inspected_without_a_gpu() {
     assert!(told["errors"].as_array().unwrap().iter().all(|e| e["worst"].as_f64() >= e["mean"].as_f64()));
     let text = text(&shell.run(&["inspect", &model("dit_ddim")]).stdout);
     assert!(text.contains("DiTTransformer2DModel") && text.contains("int4"), "{text}");
+}
+
+#[test]
+fn routed_models_tell_their_ratios_and_what_they_save() {
+    let shell = Shell::new();
+    let folder = golden("routed/dit_regions/model").display().to_string();
+    let told = shell.json(&["inspect", &folder]);
+    let flops = |policy: &str| told["flops_per_step"][policy].as_u64().unwrap();
+    assert!(flops("diffcr") < flops("dense") && flops("mod") < flops("dense"));
+    assert_eq!(told["diffcr"]["kept_ratio"].as_array().unwrap().len(), 4);
+    let text = text(&shell.run(&["inspect", &folder]).stdout);
+    assert!(text.contains("region 3 (cleanest)") && text.contains("(diffcr, "), "{text}");
+}
+
+/// What a routed run saves beside the tensors of any run: scores and masks of every layer and step.
+#[test]
+fn routing_is_saved_with_the_tensors() {
+    let shell = Shell::new();
+    let folder = golden("routed/dit_regions");
+    let asked = json(&folder.join("request.json"));
+    let text = |name: &str| asked[name].to_string();
+    let [width, height] = [0, 1].map(|i| asked["size"][i].to_string());
+    let told = shell.json(&[
+        "generate",
+        "--model",
+        &folder.join("model").display().to_string(),
+        "--class",
+        &text("class"),
+        "--steps",
+        &text("steps"),
+        "--guidance",
+        &text("guidance"),
+        "--seed",
+        &text("seed"),
+        "--size",
+        &format!("{width}x{height}"),
+        "--compress",
+        "diffcr",
+        "--save-tensors",
+        "all.safetensors",
+    ]);
+    assert!(told["flops_per_step"].as_u64().unwrap() > 0);
+    let found = Tensors::read(&shell.path("all.safetensors"));
+    let expected = Tensors::read(&folder.join("expected.safetensors"));
+    let routed: Vec<_> = found.0.keys().filter(|name| name.starts_with("router.")).collect();
+    assert_eq!(routed.len(), expected.0.keys().filter(|name| name.starts_with("router.")).count());
+    for name in routed {
+        let (found, expected) = (found.get(name), expected.get(name));
+        assert_eq!(found.shape, expected.shape, "{name}");
+        let tolerance = if name.starts_with("router.kept.") { 0.0 } else { 2e-5 };
+        assert!(max_error(found.f32(), expected.f32()) <= tolerance, "{name}");
+    }
 }
 
 #[test]

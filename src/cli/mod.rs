@@ -1,12 +1,14 @@
 //! The command line: what was asked for, one file per command, and how the answer is told.
 
 mod args;
+mod bench;
 mod cancel;
 mod devices;
 mod drawing;
 mod generate;
 mod inputs;
 mod inspect;
+mod maps;
 mod metadata;
 mod model;
 mod output;
@@ -14,6 +16,7 @@ mod progress;
 mod quiet;
 mod record;
 mod report;
+mod table;
 mod tensors;
 mod trace;
 
@@ -35,6 +38,7 @@ pub fn main() -> ExitCode {
     let (json, done) = match &args.command {
         Command::Generate(options) => (options.json, pollster::block_on(generate::run(options))),
         Command::Inspect(options) => (options.json, pollster::block_on(inspect::run(options))),
+        Command::Bench(options) => (options.json, pollster::block_on(bench::run(options))),
         Command::Devices(options) => (options.json, pollster::block_on(devices::run(options))),
     };
     match done {

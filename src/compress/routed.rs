@@ -48,9 +48,18 @@ impl Policy for Routed {
         self.name
     }
 
+    fn kept_ratios(&self) -> Option<&KeptRatios> {
+        Some(&self.ratios)
+    }
+
     /// The tokens that each layer keeps.
     fn variant(&self, step: StepAt) -> Variant {
         self.ratios.at(step.timestep).iter().map(|&ratio| kept_tokens(ratio, step.tokens)).collect()
+    }
+
+    fn saved(&self, variant: &Variant, tokens: usize) -> Option<f64> {
+        let kept = variant.iter().sum::<usize>() as f64 / (variant.len() * tokens).max(1) as f64;
+        Some(1.0 - kept)
     }
 
     fn block(&self, graph: &mut Graph, variant: &Variant, at: BlockInput) -> Result<BlockRows> {

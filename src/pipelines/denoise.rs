@@ -4,8 +4,8 @@
 use std::sync::Arc;
 
 use super::Pictures;
-use super::step_inputs::StepInputs;
-use crate::compress::{Policy, StepPolicy};
+use super::step_inputs::{NOISE, STEP, StepInputs};
+use crate::compress::{KeptRatios, Policy, StepPolicy};
 use crate::gpu::{Gpu, Profiler};
 use crate::graph::{Element, Graph, Memory, Plan, Store, ValueId};
 use crate::kernels::{self, Guidance, SchedulerStep, step_row};
@@ -20,10 +20,6 @@ pub const LATENTS: &str = "latents";
 /// Stored: the model's guided output of the last step, `[L, C, H, W]`.
 pub const GUIDED: &str = "guided";
 const PIXELS: &str = "pixels";
-/// Stored: this step's row of the schedule.
-pub(super) const STEP: &str = "step";
-/// Stored: what a stochastic step draws, `[L, C, H, W]`.
-pub(super) const NOISE: &str = "noise";
 const HISTORY: [&str; 2] = ["history.1", "history.2"];
 
 /// What a pipeline decides before the loop starts.
@@ -64,6 +60,7 @@ pub struct Run {
     guidance: Option<f32>,
     order: Guidance,
     policy: &'static str,
+    ratios: Option<KeptRatios>,
     inputs: StepInputs,
     shape: [usize; 4],
     at: usize,
@@ -119,8 +116,24 @@ impl Run {
         let count = shape.iter().product::<usize>();
         let counts = [count, count * draws_per_sample];
         let inputs = StepInputs::new(gpu, &schedule, guidance, &mut generator, counts).await?;
-        let (gpu, policy, warnings) = (gpu.clone(), policy.name(), Vec::new());
-        Ok(Self { gpu, store, vae, plans, plan_of, schedule, guidance, order, policy, inputs, shape, at: 0, warnings })
+        let (gpu, ratios, policy) = (gpu.clone(), policy.kept_ratios().cloned(), policy.name());
+        let (at, warnings) = (0, Vec::new());
+        Ok(Self {
+            gpu,
+            store,
+            vae,
+            plans,
+            plan_of,
+            schedule,
+            guidance,
+            order,
+            policy,
+            ratios,
+            inputs,
+            shape,
+            at,
+            warnings,
+        })
     }
 
     /// The next step, until there is none.
@@ -144,6 +157,11 @@ impl Run {
     /// The compression policy at work.
     pub fn policy(&self) -> &'static str {
         self.policy
+    }
+
+    /// The share of the tokens that each layer keeps, by region of the timesteps; none where every token is computed.
+    pub fn kept_ratios(&self) -> Option<&KeptRatios> {
+        self.ratios.as_ref()
     }
 
     /// Floating-point operations of one step, the mean over all steps.

@@ -1,12 +1,16 @@
 //! What a step needs from outside the plan: its row of the schedule and its noise, on the GPU before the loop starts.
 
-use super::denoise::{NOISE, STEP};
 use crate::Result;
 use crate::gpu::{Buffer, Command, Gpu, Recording};
 use crate::graph::Store;
 use crate::kernels::step_row;
 use crate::rng::Generator;
 use crate::schedulers::Schedule;
+
+/// Stored: this step's row of the schedule.
+pub(super) const STEP: &str = "step";
+/// Stored: what a stochastic step draws, `[L, C, H, W]`.
+pub(super) const NOISE: &str = "noise";
 
 /// One row of 64 bytes per step, and one z per step that draws.
 #[derive(Debug)]
