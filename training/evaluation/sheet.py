@@ -6,9 +6,9 @@ from pathlib import Path
 import numpy as np
 from PIL import Image, ImageDraw, ImageFont
 
-from ..contact_sheet import CAPTION, INK, MARGIN, PAPER
+from ..contact_sheet import INK, MARGIN, PAPER
 
-SCALE, NAMES = 2, 150  # enlargement; width of the column of names
+SCALE, NAMES, CAPTION = 2, 150, 54  # enlargement; width of the column of names; height of the prompts
 
 
 def compose(rows: list[tuple[str, np.ndarray]], prompts: list[str]) -> Image.Image:
