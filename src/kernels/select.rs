@@ -1,5 +1,5 @@
 //! Top-k on the GPU: which rows of the stream a block computes on. Deterministic: ties go to the lower row, and the rows
-//! kept stay in their order, so every adapter selects the same.
+//! kept stay in their order, so equal logits select the same on every adapter.
 
 use super::rows::NOTHING;
 use super::{ReadRows, params, shader};
