@@ -29,4 +29,4 @@ def compose(rows: list[tuple[str, np.ndarray]], prompts: list[str]) -> Image.Ima
 
 def write(path: Path, rows: list[tuple[str, Path]], prompts: list[str]) -> None:
     """rows: a name and the folder its pictures are kept in."""
-    compose([(name, np.load(folder / "00000.npy")[: len(prompts)]) for name, folder in rows], prompts).save(path)
+    compose([(name, np.load(folder / "00000.npy")[: len(prompts)]) for name, folder in rows], prompts).quantize(256).save(path)

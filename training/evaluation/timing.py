@@ -10,7 +10,9 @@ from .rows import Row
 
 
 def bench(binary: Path, row: Row) -> dict:
-    """{"adapter", "machine", "dense", "row"}: the last two as bench reports them, per step of the transformer with guidance."""
+    """{"adapter", "machine", "quiet", "dense", "row"}: the last two as bench reports them, per step of the transformer with guidance."""
+    # What else ran in the minute before takes its share of a software adapter, and not the same one of every policy.
+    quiet = os.getloadavg()[0] < 0.25 * os.cpu_count()
     policies = "dense" if row.policy == "dense" else f"dense,{row.policy}"
     command = [binary, "bench", "--model", row.model, "--policies", policies, "--json"]
     if row.ratio is not None:
@@ -22,7 +24,7 @@ def bench(binary: Path, row: Row) -> dict:
         raise SystemExit(f"{row.name}: {result.stderr.strip() or result.stdout.strip()}")
     report = json.loads(result.stdout)
     entry = {policy["policy"]: policy for policy in report["policies"]}
-    return {"adapter": report["adapter"], "machine": machine(), "dense": entry["dense"], "row": entry[row.policy]}
+    return {"adapter": report["adapter"], "machine": machine(), "quiet": quiet, "dense": entry["dense"], "row": entry[row.policy]}
 
 
 def machine() -> str:
