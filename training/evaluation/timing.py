@@ -4,6 +4,7 @@ import json
 import os
 import platform
 import subprocess
+import time
 from pathlib import Path
 
 from .rows import Row
@@ -11,8 +12,8 @@ from .rows import Row
 
 def bench(binary: Path, row: Row) -> dict:
     """{"adapter", "machine", "quiet", "dense", "row"}: the last two as bench reports them, per step of the transformer with guidance."""
-    # What else ran in the minute before takes its share of a software adapter, and not the same one of every policy.
-    quiet = os.getloadavg()[0] < 0.25 * os.cpu_count()
+    # What else runs takes its share of a software adapter, and not the same one of every policy.
+    quiet = idle() > 0.9
     policies = "dense" if row.policy == "dense" else f"dense,{row.policy}"
     command = [binary, "bench", "--model", row.model, "--policies", policies, "--json"]
     if row.ratio is not None:
@@ -25,6 +26,22 @@ def bench(binary: Path, row: Row) -> dict:
     report = json.loads(result.stdout)
     entry = {policy["policy"]: policy for policy in report["policies"]}
     return {"adapter": report["adapter"], "machine": machine(), "quiet": quiet, "dense": entry["dense"], "row": entry[row.policy]}
+
+
+def idle(seconds: float = 1.0) -> float:
+    """Share of the processors' time that nobody takes; by the load of the last minute where there is no /proc."""
+    stat = Path("/proc/stat")
+    if not stat.exists():
+        return 1 - min(1.0, os.getloadavg()[0] / os.cpu_count())
+
+    def times():
+        user, nice, system, free, waiting, *rest = map(int, stat.read_text().split("\n", 1)[0].split()[1:9])
+        return free + waiting, user + nice + system + free + waiting + sum(rest)
+
+    before = times()
+    time.sleep(seconds)
+    after = times()
+    return (after[0] - before[0]) / max(1, after[1] - before[1])
 
 
 def machine() -> str:
