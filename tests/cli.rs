@@ -2,98 +2,15 @@
 #![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic, reason = "tests")]
 
 mod common;
+#[path = "common/shell.rs"]
+mod shell;
 
 use std::fs;
-use std::path::{Path, PathBuf};
-use std::process::{Command, Output};
+use std::process::Command;
 
 use common::{Tensors, close, golden, json, max_error};
 use serde_json::Value;
-use tempfile::{TempDir, tempdir};
-
-/// An empty folder to run in.
-struct Shell(TempDir);
-
-impl Shell {
-    fn new() -> Self {
-        Self(tempdir().unwrap())
-    }
-
-    fn command(&self, arguments: &[&str]) -> Command {
-        let mut command = Command::new(env!("CARGO_BIN_EXE_foveate"));
-        command.args(arguments).current_dir(self.0.path()).env("FOVEATE_MODEL", golden("pixart_alpha/model"));
-        command
-    }
-
-    fn run(&self, arguments: &[&str]) -> Output {
-        self.command(arguments).output().unwrap()
-    }
-
-    /// The result of a run that must succeed, as JSON.
-    fn json(&self, arguments: &[&str]) -> Value {
-        let output = self.run(&[arguments, &["--json"]].concat());
-        assert!(output.status.success(), "{arguments:?}: {}", text(&output.stdout));
-        serde_json::from_slice(&output.stdout).unwrap()
-    }
-
-    /// A run that must fail with `code` and one line on stderr that contains `reason`.
-    fn fails(&self, arguments: &[&str], code: i32, reason: &str) {
-        let output = self.run(arguments);
-        let (stdout, stderr) = (text(&output.stdout), text(&output.stderr));
-        assert_eq!(output.status.code(), Some(code), "{arguments:?}: {stderr}");
-        assert!(stderr.starts_with("error: ") && stderr.contains(reason), "{arguments:?}: {stderr}");
-        assert_eq!((stderr.lines().count(), stdout.as_str()), (1, ""), "{arguments:?}: {stderr}");
-    }
-
-    fn path(&self, name: &str) -> PathBuf {
-        self.0.path().join(name)
-    }
-
-    fn files(&self) -> Vec<String> {
-        let names = fs::read_dir(self.0.path()).unwrap().map(|entry| entry.unwrap().file_name());
-        let mut names: Vec<_> = names.map(|name| name.into_string().unwrap()).collect();
-        names.sort();
-        names
-    }
-}
-
-fn text(bytes: &[u8]) -> String {
-    String::from_utf8(bytes.to_vec()).unwrap()
-}
-
-fn model(name: &str) -> String {
-    golden(name).join("model").to_str().unwrap().to_owned()
-}
-
-fn inputs(name: &str) -> String {
-    golden(name).join("inputs.safetensors").to_str().unwrap().to_owned()
-}
-
-/// The arguments of a golden's request.
-fn request(name: &str) -> Vec<String> {
-    let json = json(&golden(name).join("request.json"));
-    let mut arguments = vec!["generate".to_owned(), "--model".into(), model(name)];
-    arguments.extend(json["prompt"].as_str().map(str::to_owned));
-    for key in ["class", "negative", "steps", "guidance", "seed"] {
-        let value = json[key].as_str().map(str::to_owned).or(json[key].as_number().map(|n| n.to_string()));
-        arguments.extend(value.into_iter().flat_map(|value| [format!("--{key}"), value]));
-    }
-    arguments.extend(["--size".into(), format!("{}x{}", json["size"][0], json["size"][1])]);
-    arguments
-}
-
-fn words(arguments: &[String]) -> Vec<&str> {
-    arguments.iter().map(String::as_str).collect()
-}
-
-/// The text chunks of a PNG.
-fn about(file: &Path) -> Vec<(String, String)> {
-    let reader = png::Decoder::new(std::io::BufReader::new(fs::File::open(file).unwrap())).read_info().unwrap();
-    let info = reader.info();
-    let plain = info.uncompressed_latin1_text.iter().map(|chunk| (chunk.keyword.clone(), chunk.text.clone()));
-    let wide = info.utf8_text.iter().map(|chunk| (chunk.keyword.clone(), chunk.get_text().unwrap()));
-    plain.chain(wide).collect()
-}
+use shell::{Shell, about, inputs, model, request, text, words};
 
 #[test]
 fn wrong_requests_are_usage_errors() {
@@ -121,6 +38,8 @@ fn wrong_requests_are_usage_errors() {
         (&["generate", "x", "--class", "1"], "--class"),
         (&["generate", "x", "-o", "x.jpg"], ".png"),
         (&["generate", "x", "-o", "x.png", "--profile", "x.png"], "two outputs go to"),
+        (&["generate", "x", "-o", "x.png", "--maps", "x.png"], "two outputs go to"),
+        (&["generate", "x", "--maps", "maps"], "no routers, so it runs dense and every layer computes every token"),
         (&["generate", "--class", "1"], "this model draws prompts"),
         (&["generate", "x", "--model", &dit], "this model draws classes"),
         (&["generate", "--class", "5000", "--model", &dit], "no class 5000"),
@@ -179,7 +98,10 @@ fn a_failure_leaves_files_as_they_were() {
         (shell.files(), fs::read(shell.path("old.png")).unwrap()),
         (vec!["old.png".to_owned()], b"old".to_vec())
     );
+    shell.fails(&["generate", "x", "--maps", "old.png"], 1, "is there and is no folder");
+    shell.fails(&["generate", "x", "--maps", "absent/maps"], 1, "there is no such folder");
     fs::create_dir(shell.path("folder.png")).unwrap();
+    shell.fails(&["generate", "x", "-o", "folder.png/sheet.png", "--maps", "folder.png"], 2, "two outputs go to");
     shell.fails(&["generate", "x", "-o", "folder.png"], 1, "no regular file");
 }
 

@@ -130,12 +130,13 @@ fn memory_and_work_fall_with_the_kept_ratio() {
         let source = Source::Folder(folder.join("model"));
         let pipeline = Pipeline::load(gpu(), source, LoadOptions::default(), |_| {}).await.unwrap();
         let mut before = (u64::MAX, u64::MAX);
-        for ratio in [0.0, 0.3, 0.6] {
+        for ratio in [None, Some(0.1), Some(0.3), Some(0.6)] {
             let request = request(&folder, Given::Embeds);
-            let request = Request { compress: Compress::Mod, ratio: Some(ratio), traced: false, ..request };
+            let compress = if ratio.is_some() { Compress::Mod } else { Compress::Dense };
+            let request = Request { compress, ratio, traced: false, ..request };
             let run = pipeline.prepare(&request).await.unwrap();
             let now = (run.transient_bytes(), run.flops_per_step());
-            assert!(now.0 < before.0 && now.1 < before.1, "{ratio}: {now:?} after {before:?}");
+            assert!(now.0 < before.0 && now.1 < before.1, "{ratio:?}: {now:?} after {before:?}");
             before = now;
         }
     });

@@ -83,7 +83,8 @@ pub struct Generate {
     /// Write starting noise, every step's prediction and latents, and the image
     #[arg(long, value_name = "F.safetensors")]
     pub save_tensors: Option<PathBuf>,
-    /// Write where the policy computed, by layer and step, as pictures; for policies that compress
+    /// Write where the policy computed, as pictures: of every step and layer, the router's scores and the tokens it
+    /// kept (of the prompt's half, where guidance has two), and a sheet. Reads them back after every step
     #[arg(long, value_name = "DIR")]
     pub maps: Option<PathBuf>,
     /// Write GPU times as a Chrome trace

@@ -5,6 +5,8 @@ use foveate::{Gpu, Result};
 use serde_json::json;
 
 use super::args::Generate;
+use super::cancel::Cancel;
+use super::maps;
 use super::metadata;
 use super::model;
 use super::output::{Output, Outputs, Staged};
@@ -34,7 +36,7 @@ pub struct Drawing {
 
 impl Drawing {
     /// Writes every file beside its place; only when all are complete does the first take its place.
-    pub fn write(&self, outputs: &Outputs, mut record: Record) -> Result<()> {
+    pub fn write(&self, outputs: &Outputs, mut record: Record, cancel: &Cancel) -> Result<()> {
         let (about, mut staged) = (self.about(), Vec::new());
         for (index, output) in outputs.pictures.iter().enumerate() {
             staged.push(output.stage(&metadata::png(&self.pictures.rgb(index)?, &about)?)?);
@@ -45,11 +47,16 @@ impl Drawing {
         if let Some(output) = &outputs.profile {
             staged.push(output.stage(&record.profile(&self.gpu)?)?);
         }
-        staged.into_iter().try_for_each(Staged::commit)
+        let maps = match (&outputs.maps, record.trail()) {
+            (Some(folder), Some(trail)) => Some(maps::stage(folder, trail, &self.run, &self.pictures, &about, cancel)?),
+            _ => None,
+        };
+        staged.into_iter().try_for_each(Staged::commit)?;
+        maps.map_or(Ok(()), maps::Staged::commit)
     }
 
     /// What a picture says about itself: enough to draw it again.
-    fn about(&self) -> Vec<(&'static str, String)> {
+    fn about(&self) -> maps::About {
         let Self { request, run, .. } = self;
         let [width, height] = self.size();
         let optional = [
@@ -93,6 +100,7 @@ impl Drawing {
             "outputs": paths,
             "tensors": outputs.tensors.as_ref().map(path),
             "profile": outputs.profile.as_ref().map(path),
+            "maps": outputs.maps.as_ref().map(|folder| folder.path.display().to_string()),
             "seed": self.request.seed,
             "steps": count,
             "guidance": self.run.guidance(),

@@ -33,11 +33,12 @@ pub async fn run(options: &Generate) -> Result<()> {
     studio.steps(&mut run, &mut record).await?;
     let pictures = studio.decode(&run).await?;
 
-    let Studio { gpu, mut progress, seconds, .. } = studio;
-    progress.done();
+    let Studio { gpu, mut progress, cancel, seconds } = studio;
+    progress.busy("write");
     let drawing = Drawing { request, folder, scheduler, gpu, run, pictures, seconds };
     record.warnings().iter().for_each(|warning| progress.warn(warning));
-    drawing.write(&outputs, record)?;
+    drawing.write(&outputs, record, &cancel)?;
+    progress.done();
     drawing.tell(options, &outputs)
 }
 
@@ -86,12 +87,12 @@ impl Studio {
         self.progress.steps(run.steps());
         let clock = Instant::now();
         while let Some(step) = run.next_step() {
-            let (index, mut encoder) = (step.index, self.gpu.encoder());
+            let (index, timestep, mut encoder) = (step.index, step.timestep, self.gpu.encoder());
             record.encode(&step, &mut encoder)?;
             self.gpu.submit(encoder);
             self.gpu.wait().await?;
             self.cancel.check()?;
-            record.after_step(&self.gpu, run, index).await?;
+            record.after_step(&self.gpu, run, index, timestep).await?;
             self.progress.step();
         }
         self.seconds.steps = clock.elapsed().as_secs_f64();

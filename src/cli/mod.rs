@@ -7,6 +7,7 @@ mod drawing;
 mod generate;
 mod inputs;
 mod inspect;
+mod maps;
 mod metadata;
 mod model;
 mod output;

@@ -7,6 +7,7 @@ use foveate::{Context, Error, Result};
 use tempfile::NamedTempFile;
 
 use super::args::Generate;
+use super::maps;
 
 /// A place known to be writable.
 #[derive(Debug)]
@@ -33,6 +34,8 @@ pub struct Outputs {
     pub tensors: Option<Output>,
     /// `--profile`.
     pub profile: Option<Output>,
+    /// `--maps`.
+    pub maps: Option<maps::Folder>,
 }
 
 impl Outputs {
@@ -46,7 +49,12 @@ impl Outputs {
             pictures: (0..count).map(|i| Output::check(&numbered(picture, i, count))).collect::<Result<_>>()?,
             tensors: options.save_tensors.as_deref().map(Output::check).transpose()?,
             profile: options.profile.as_deref().map(Output::check).transpose()?,
+            maps: options.maps.as_deref().map(maps::Folder::check).transpose()?,
         };
+        let claimed = |output: &&Output| outputs.maps.as_ref().is_some_and(|maps| maps.claims(&output.place));
+        if let Some(output) = outputs.all().find(claimed) {
+            return Err(Error::Usage(format!("two outputs go to {}: --maps writes there too", output.path.display())));
+        }
         let mut places: Vec<_> = outputs.all().map(|output| &output.place).collect();
         places.sort();
         match places.windows(2).find(|pair| pair[0] == pair[1]) {
@@ -85,19 +93,29 @@ impl Output {
     }
 
     fn temporary(&self) -> Result<NamedTempFile> {
-        let folder = match self.place.parent() {
-            Some(folder) if folder != Path::new("") => folder,
-            _ => Path::new("."),
-        };
+        let folder = parent(&self.place);
         let mut builder = tempfile::Builder::new();
         builder.prefix(".foveate-");
         // Made for this user alone by default; a picture is an ordinary file.
         #[cfg(unix)]
         builder.permissions(std::os::unix::fs::PermissionsExt::from_mode(0o666));
-        builder.tempfile_in(folder).map_err(|error| match error.kind() {
-            std::io::ErrorKind::NotFound => Error::file(folder.display().to_string(), "there is no such folder"),
-            _ => Error::io(folder, error),
-        })
+        builder.tempfile_in(folder).map_err(|error| failed_in(folder, error))
+    }
+}
+
+/// The folder of a file.
+pub fn parent(file: &Path) -> &Path {
+    match file.parent() {
+        Some(folder) if folder != Path::new("") => folder,
+        _ => Path::new("."),
+    }
+}
+
+/// Why nothing could be made in `folder`.
+pub fn failed_in(folder: &Path, error: std::io::Error) -> Error {
+    match error.kind() {
+        std::io::ErrorKind::NotFound => Error::file(folder.display().to_string(), "there is no such folder"),
+        _ => Error::io(folder, error),
     }
 }
 

@@ -1,18 +1,21 @@
-//! What is kept of a run beside its pictures: tensors for `--save-tensors`, times for `--profile`.
+//! What is kept of a run beside its pictures: tensors for `--save-tensors`, times for `--profile`,
+//! routing for `--maps`.
 
-use foveate::pipelines::{GUIDED, LATENTS, LayerRouting, Request, Run, Step};
+use foveate::pipelines::{GUIDED, LATENTS, Request, Run, Step};
 use foveate::rng::Generator;
 use foveate::{Gpu, Pictures, Result, Tensor, wgpu};
 
 use super::args::Generate;
+use super::maps::{self, Traced, Trail};
 use super::tensors::Tensors;
 use super::trace::Trace;
 
-/// Both, where they were asked for.
+/// All of them, where they were asked for.
 #[derive(Debug)]
 pub struct Record {
     tensors: Option<Tensors>,
     trace: Option<Trace>,
+    trail: Option<Trail>,
 }
 
 impl Record {
@@ -22,11 +25,15 @@ impl Record {
             Some(_) => Some(Trace::new(gpu).await?),
             None => None,
         };
-        Ok(Self { tensors: options.save_tensors.as_ref().map(|_| Tensors::default()), trace })
+        let tensors = options.save_tensors.as_ref().map(|_| Tensors::default());
+        Ok(Self { tensors, trace, trail: options.maps.as_ref().map(|_| Trail::default()) })
     }
 
-    /// Before the first step.
+    /// Before the first step. Fails where maps are asked of a run that has none.
     pub async fn start(&mut self, request: &Request, run: &Run) -> Result<()> {
+        if self.trail.is_some() {
+            maps::check(run)?;
+        }
         if let Some(tensors) = &mut self.tensors {
             tensors.insert("latents_init", starting_noise(request, run).await?);
         }
@@ -41,18 +48,27 @@ impl Record {
         }
     }
 
-    /// After step `index` has run.
-    pub async fn after_step(&mut self, gpu: &Gpu, run: &Run, index: usize) -> Result<()> {
+    /// After step `index` has run, of which the model was told `timestep`.
+    pub async fn after_step(&mut self, gpu: &Gpu, run: &Run, index: usize, timestep: f32) -> Result<()> {
         if let Some(trace) = &mut self.trace {
             trace.end_step(gpu).await?;
         }
         if let Some(tensors) = &mut self.tensors {
             tensors.insert(format!("noise_pred.{index}"), run.read(GUIDED).await?);
             tensors.insert(format!("latents.{index}"), run.read(LATENTS).await?);
-            for (layer, LayerRouting { scores, kept }) in run.routing().await?.into_iter().enumerate() {
-                tensors.insert(format!("router.scores.{index}.{layer}"), scores);
-                tensors.insert(format!("router.kept.{index}.{layer}"), kept);
+        }
+        if self.tensors.is_none() && self.trail.is_none() {
+            return Ok(());
+        }
+        let layers = run.routing().await?;
+        if let Some(tensors) = &mut self.tensors {
+            for (layer, routing) in layers.iter().enumerate() {
+                tensors.insert(format!("router.scores.{index}.{layer}"), routing.scores.clone());
+                tensors.insert(format!("router.kept.{index}.{layer}"), routing.kept.clone());
             }
+        }
+        if let Some(Trail(steps)) = &mut self.trail {
+            steps.push(Traced { timestep, layers });
         }
         Ok(())
     }
@@ -69,6 +85,11 @@ impl Record {
         let tensors = self.tensors.get_or_insert_default();
         tensors.insert("image", if pictures.len() == 1 { pictures.planes(0)? } else { pictures.0.clone() });
         tensors.file()
+    }
+
+    /// What `--maps` shows.
+    pub fn trail(&self) -> Option<&Trail> {
+        self.trail.as_ref()
     }
 
     /// The file for `--profile`.

@@ -53,6 +53,12 @@ impl KeptRatios {
         (region.max(0.0) as usize).min(self.rows.len().saturating_sub(1))
     }
 
+    /// The noisiest and the cleanest of a region's whole timesteps.
+    pub fn timesteps(&self, region: usize) -> [f64; 2] {
+        let passed = |region: usize| (region as f64 * self.train_timesteps / self.rows.len() as f64).ceil();
+        [self.train_timesteps - 1.0 - passed(region), self.train_timesteps - passed(region + 1)]
+    }
+
     /// The ratios of all layers at a timestep.
     pub fn at(&self, timestep: f32) -> &[f64] {
         self.rows.get(self.region(timestep)).map_or(&[], Vec::as_slice)
@@ -127,6 +133,14 @@ mod tests {
         assert_eq!(ratios.region(1000.0), 0, "beyond the noisiest");
         assert_eq!(ratios.region(-1.0), 3);
         assert_eq!(ratios.at(999.0), [0.3]);
+        assert_eq!(
+            [0, 1, 2, 3].map(|region| ratios.timesteps(region)),
+            [[999.0, 750.0], [749.0, 500.0], [499.0, 250.0], [249.0, 0.0]]
+        );
+        let thirds = KeptRatios::new(vec![vec![0.3]; 3], 1000);
+        for region in 0..3 {
+            assert_eq!(thirds.timesteps(region).map(|t| thirds.region(t as f32)), [region; 2]);
+        }
     }
 
     #[test]

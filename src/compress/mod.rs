@@ -23,6 +23,11 @@ pub trait Policy: Debug {
     /// As `--compress` names it.
     fn name(&self) -> &'static str;
 
+    /// The share of the tokens that each layer keeps, by region of the timesteps; of policies that decide by such a matrix.
+    fn kept_ratios(&self) -> Option<&KeptRatios> {
+        None
+    }
+
     /// What shapes this step's graph. Steps of equal variant share one plan.
     fn variant(&self, step: StepAt) -> Variant;
 

@@ -48,6 +48,10 @@ impl Policy for Routed {
         self.name
     }
 
+    fn kept_ratios(&self) -> Option<&KeptRatios> {
+        Some(&self.ratios)
+    }
+
     /// The tokens that each layer keeps.
     fn variant(&self, step: StepAt) -> Variant {
         self.ratios.at(step.timestep).iter().map(|&ratio| kept_tokens(ratio, step.tokens)).collect()

@@ -14,28 +14,27 @@ pub(super) struct Layout {
     pub slot_of: Vec<Option<usize>>,
 }
 
-/// Assigns each transient the free slot that fits it best, or the largest free one, which then grows, or a new one.
+/// Assigns each transient a slot that no value alive at the same time lies in. The largest come first, so that no slot ever
+/// grows, and a small value never keeps a large one from a slot of its size.
 pub(super) fn plan(graph: &Graph, reuse: bool) -> Layout {
-    let lifetimes = lifetimes(graph);
     let mut layout = Layout { slots: Vec::new(), slot_of: vec![None; graph.values().len()] };
-    let mut free: Vec<usize> = Vec::new();
-    for step in 0..graph.nodes().len() {
-        for (index, _) in lifetimes.iter().enumerate().filter(|(_, l)| l.is_some_and(|(first, _)| first == step)) {
-            let bytes = graph.get(ValueId(index as u32)).bytes();
-            let fit = free.iter().copied().filter(|&s| layout.slots[s] >= bytes).min_by_key(|&s| layout.slots[s]);
-            let slot = fit.or_else(|| free.iter().copied().max_by_key(|&s| layout.slots[s])).unwrap_or_else(|| {
-                layout.slots.push(0);
-                layout.slots.len() - 1
-            });
-            free.retain(|&s| s != slot);
-            layout.slots[slot] = layout.slots[slot].max(bytes);
-            layout.slot_of[index] = Some(slot);
-        }
-        if reuse {
-            // A value's slot is free after its last op, so an op's inputs and outputs never share one.
-            let ended = lifetimes.iter().enumerate().filter(|(_, l)| l.is_some_and(|(_, last)| last == step));
-            free.extend(ended.filter_map(|(index, _)| layout.slot_of[index]));
-        }
+    // For each slot the lifetimes of what lies in it.
+    let mut taken: Vec<Vec<(usize, usize)>> = Vec::new();
+    let lifetimes = lifetimes(graph).into_iter().enumerate().filter_map(|(index, lifetime)| Some((index, lifetime?)));
+    let mut values: Vec<_> =
+        lifetimes.map(|(index, lifetime)| (graph.get(ValueId(index as u32)).bytes(), index, lifetime)).collect();
+    values.sort_by_key(|&(bytes, index, _)| (std::cmp::Reverse(bytes), index));
+    for (bytes, index, (first, last)) in values {
+        // An op's inputs and outputs are alive together, so they never share.
+        let free = |slot: &Vec<(usize, usize)>| slot.iter().all(|&(from, to)| last < from || to < first);
+        // Slots are in falling order of size: the last free one fits tightest.
+        let slot = taken.iter().rposition(|slot| reuse && free(slot)).unwrap_or_else(|| {
+            layout.slots.push(bytes);
+            taken.push(Vec::new());
+            taken.len() - 1
+        });
+        taken[slot].push((first, last));
+        layout.slot_of[index] = Some(slot);
     }
     layout
 }
@@ -130,12 +129,15 @@ mod tests {
     }
 
     #[test]
-    fn a_slot_grows_to_the_largest_value_in_it() {
+    fn a_small_value_takes_no_large_slot() {
         let mut graph = Graph::new();
+        let large = graph.stored("large", &[1024, 4], Element::F32);
         let small = graph.stored("small", &[4], Element::F32);
-        let large = graph.stored("large", &[4096], Element::F32);
-        activation(&mut graph, small, Activation::Silu).unwrap();
-        activation(&mut graph, large, Activation::Silu).unwrap();
-        assert_eq!(plan(&graph, true).slots, [4 * 4096]);
+        let mut step = |from| activation(&mut graph, from, Activation::Silu).unwrap();
+        step(large);
+        let kept = step(small);
+        let again = step(large);
+        add(&mut graph, again, kept).unwrap();
+        assert_eq!(plan(&graph, true).slots, [4 * 4096, 4 * 4096, 4 * 4]);
     }
 }

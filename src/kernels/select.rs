@@ -103,7 +103,7 @@ mod tests {
     fn agrees(logits: &[f32], kept: &[usize]) {
         let rows = logits.len();
         let mut case = Case::new();
-        let reversed = logits.iter().rev().map(|v| if rows % 2 == 0 { -v } else { *v });
+        let reversed = logits.iter().rev().map(|v| if rows.is_multiple_of(2) { -v } else { *v });
         let both = logits.iter().copied().chain(reversed).collect();
         let logits = case.input_of("logits", &[2, rows], both);
         for &k in kept {

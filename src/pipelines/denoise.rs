@@ -6,7 +6,7 @@ use std::sync::Arc;
 use super::Pictures;
 use super::step_inputs::{NOISE, STEP, StepInputs};
 use super::viewer::Viewer;
-use crate::compress::{Policy, StepPolicy};
+use crate::compress::{Dense, KeptRatios, Policy, StepPolicy, Variant};
 use crate::gpu::{Gpu, Profiler};
 use crate::graph::{Element, Graph, Plan, Store, ValueId};
 use crate::kernels::{self, Guidance, SchedulerStep, step_row};
@@ -62,6 +62,8 @@ pub struct Run {
     guidance: Option<f32>,
     order: Guidance,
     policy: &'static str,
+    ratios: Option<KeptRatios>,
+    dense_flops: u64,
     inputs: StepInputs,
     shape: [usize; 4],
     at: usize,
@@ -104,30 +106,52 @@ impl Run {
         })?;
 
         let (variants, plan_of) = policy.variants(&schedule.timesteps(), tokens);
-        let mut graphs = Vec::new();
-        for variant in &variants {
+        let batch = shape[0] * if guidance.is_some() { 2 } else { 1 };
+        let graph = |policy: StepPolicy<'_>| -> Result<Graph> {
             let mut graph = Graph::new();
             let latents = graph.stored(LATENTS, &shape, Element::F32);
             let step = graph.stored(STEP, &[step_row::LEN], Element::F32);
-            let batch = shape[0] * if guidance.is_some() { 2 } else { 1 };
-            let output = model(&mut graph, Noisy { latents, step, batch }, StepPolicy { policy, variant })?;
+            let output = model(&mut graph, Noisy { latents, step, batch }, policy)?;
             graph.group("scheduler");
             let mut stored = |name| graph.stored(name, &shape, Element::F32);
             let (history, noise, guided) = (HISTORY.map(&mut stored), stored(NOISE), stored(GUIDED));
             let guidance = if guidance.is_some() { order } else { Guidance::None };
             let update = SchedulerStep { output, latents, history, noise, step, guided, guidance };
             kernels::scheduler_step(&mut graph, update)?;
+            Ok(graph)
+        };
+        let mut graphs = Vec::new();
+        for variant in &variants {
+            let graph = graph(StepPolicy { policy, variant })?;
             store.allocate_missing(gpu, &graph).await?;
             graphs.push(graph);
         }
+        let dense_flops = graph(StepPolicy { policy: &Dense, variant: &Variant::new() })?.flops();
         store.write(gpu, LATENTS, start.bytes())?;
         let plans = Plan::compile_pooled(gpu, &graphs, &store).await?;
 
         let count = shape.iter().product::<usize>();
         let counts = [count, count * draws_per_sample];
         let inputs = StepInputs::new(gpu, &schedule, guidance, &mut generator, counts).await?;
-        let (gpu, policy, warnings) = (gpu.clone(), policy.name(), Vec::new());
-        Ok(Self { gpu, store, vae, plans, plan_of, schedule, guidance, order, policy, inputs, shape, at: 0, warnings })
+        let (gpu, ratios, policy) = (gpu.clone(), policy.kept_ratios().cloned(), policy.name());
+        let (at, warnings) = (0, Vec::new());
+        Ok(Self {
+            gpu,
+            store,
+            vae,
+            plans,
+            plan_of,
+            schedule,
+            guidance,
+            order,
+            policy,
+            ratios,
+            dense_flops,
+            inputs,
+            shape,
+            at,
+            warnings,
+        })
     }
 
     /// The next step, until there is none.
@@ -159,10 +183,20 @@ impl Run {
         self.policy
     }
 
+    /// The share of the tokens that each layer keeps, by region of the timesteps; none where every token is computed.
+    pub fn kept_ratios(&self) -> Option<&KeptRatios> {
+        self.ratios.as_ref()
+    }
+
     /// Floating-point operations of one step, the mean over all steps.
     pub fn flops_per_step(&self) -> u64 {
         let all: u64 = self.plan_of.iter().map(|&plan| self.plans[plan].flops()).sum();
         all / (self.plan_of.len() as u64).max(1)
+    }
+
+    /// Floating-point operations that a step would take if every token were computed.
+    pub fn dense_flops_per_step(&self) -> u64 {
+        self.dense_flops
     }
 
     /// Bytes of memory for values in flight, which all steps share.

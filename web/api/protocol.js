@@ -30,6 +30,7 @@
  * @property {number} id
  * @property {number} steps
  * @property {string} policy
+ * @property {number} denseFlops of a step that computes every token
  * @property {string[]} warnings
  * @property {number} width
  * @property {number} height

@@ -20,6 +20,7 @@ import { abortable } from "./abortable.js";
  * @property {number} timestep what the model was told
  * @property {number} seconds that it took on the device
  * @property {number} flops floating-point operations
+ * @property {number} denseFlops what they would be if every token were computed
  * @property {ImageBitmap | null} preview the picture so far; none where a canvas shows it
  * @property {import("./protocol.js").TokenMap | null} tokens where the request asked and the policy routes
  * @property {string[]} warnings what the user should know, with the first step
@@ -113,7 +114,7 @@ export class Run {
             if (this.#ended) this.#free(); // it was cancelled meanwhile
         }
         if (!this.#here) throw new TypeError("the run was ended");
-        const { id, steps, policy, warnings, width, height } = this.#here.prepared;
+        const { id, steps, policy, denseFlops, warnings, width, height } = this.#here.prepared;
         this.policy = policy;
         const { preview = true } = this.#options;
         const taken = await session.call("step", { id, preview, tokens: this.#request.tokens ?? false, state: true });
@@ -121,7 +122,7 @@ export class Run {
         const { pixels, state, ...step } = taken;
         this.#state = state;
         if (pixels) this.#image = new ImageData(new Uint8ClampedArray(pixels), width, height);
-        return { ...step, of: steps, warnings: step.index === 0 ? warnings : [] };
+        return { ...step, of: steps, denseFlops, warnings: step.index === 0 ? warnings : [] };
     }
 
     #free() {

@@ -68,8 +68,8 @@ const calls = {
         if (state) run.resume(state.taken, state.values);
         const id = ++last;
         runs.set(id, run);
-        const { steps, policy, warnings, width, height } = run;
-        return { id, steps, policy, warnings, width, height };
+        const { steps, policy, denseFlops, warnings, width, height } = run;
+        return { id, steps, policy, denseFlops, warnings, width, height };
     },
 
     async step({ id, preview, tokens, state }) {

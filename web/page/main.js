@@ -109,7 +109,6 @@ async function perform(model, request, signal, prefix = "") {
         title(at);
         for (const warning of step.warnings) trouble.note(`Note: ${warning}.`);
     });
-    if (drawn.policy === "dense") stage.knowDense(drawn.steps[0].flops);
     const described = request.prompt ?? `class ${request.class}`;
     stage.finish(`Picture of: ${described}`);
     keep({ image: drawn.image, request, policy: drawn.policy });

@@ -13,19 +13,12 @@ const layerSlider = input("scrub-layer");
 
 /** @type {Step[]} */
 let steps = [];
-/** What one step of the dense model costs, once it is known. @type {number | null} */
-let dense = null;
 
 /** Empties the stage for another run. */
 export function reset() {
     for (const step of steps) step.preview?.close();
     steps = [];
     for (const id of ["scrub", "keep", "figures"]) any(id).hidden = true;
-}
-
-/** Remembers the cost of a dense step, against which savings are told. @param {number | null} flops */
-export function knowDense(flops) {
-    dense = flops;
 }
 
 /** Shows a step that was taken. @param {Step} step */
@@ -85,7 +78,7 @@ function tellFigures() {
     any("figure-time").textContent = time(sum(seconds));
     any("figure-step").textContent = time(median(seconds));
     any("figure-flops").textContent = work(flops);
-    any("figure-saved").textContent = dense ? percent(Math.max(0, 1 - flops / dense)) : "–";
+    any("figure-saved").textContent = percent(Math.max(0, 1 - flops / steps[0].denseFlops));
 }
 
 for (const slider of [stepSlider, layerSlider]) slider.addEventListener("input", draw);

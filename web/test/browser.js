@@ -1,6 +1,7 @@
 /** A Chromium whose WebGPU runs on the CPU, the built page, and what a test may do with them. */
 
 import assert from "node:assert/strict";
+import { readFile } from "node:fs/promises";
 import { createServer } from "node:http";
 import { fileURLToPath } from "node:url";
 import { chromium } from "playwright-core";
@@ -25,15 +26,50 @@ export function launch(flags = FLAGS) {
 }
 
 /**
- * Serves the page and, under `/goldens/`, the test models. `hook` may answer a request itself.
- * @param {(path: string, request: import("node:http").IncomingMessage, response: import("node:http").ServerResponse) => boolean | void | Promise<boolean | void>} [hook]
+ * Runs before the engine's worker: how tests play a browser without WebGPU, a small adapter, a device that dies.
+ * @param {string} code
+ */
+export function inWorker(code) {
+    /** @type {Hook} */
+    const hook = async (path, _, response) => {
+        if (!path.startsWith("/foveate/worker.js")) return false;
+        const script = await readFile(`${DIST}/foveate/worker.js`, "utf8");
+        response.writeHead(200, { "Content-Type": "text/javascript", "Cache-Control": "no-store" });
+        response.end(`${code}\n${script}`);
+        return true;
+    };
+    return hook;
+}
+
+/** Keeps every device where a test can kill it. */
+export const RECORD_DEVICES = `
+    const { requestDevice } = GPUAdapter.prototype;
+    self.devices = [];
+    GPUAdapter.prototype.requestDevice = async function (wish) {
+        const device = await requestDevice.call(this, wish);
+        self.devices.push(device);
+        return device;
+    };`;
+
+/**
+ * @callback Hook answers a request itself, or returns false
+ * @param {string} path
+ * @param {import("node:http").IncomingMessage} request
+ * @param {import("node:http").ServerResponse} response
+ * @returns {boolean | void | Promise<boolean | void>}
+ */
+
+/**
+ * Serves the page and, under `/goldens/`, the test models. `hooks.now` is asked first.
+ * @param {Hook} [hook]
  */
 export async function site(hook = () => false) {
     const requests = /** @type {string[]} */ ([]);
+    const hooks = { now: hook };
     const server = createServer(async (request, response) => {
         const path = request.url ?? "/";
         requests.push(path);
-        if (await hook(path, request, response)) return;
+        if (await hooks.now(path, request, response)) return;
         if (path.startsWith("/goldens/")) return answer(`${ROOT}/tests`, request, response);
         return answer(DIST, request, response);
     });
@@ -42,6 +78,7 @@ export async function site(hook = () => false) {
     return {
         url: `http://127.0.0.1:${port}/`,
         requests,
+        hooks,
         close: () => {
             server.closeAllConnections();
             return new Promise((resolve) => server.close(resolve));
@@ -70,6 +107,29 @@ export async function open(context) {
             assert.deepEqual(noise.filter((line) => !allowed?.test(line)), []);
         },
     };
+}
+
+/** The page's picture as RGBA bytes. @param {import("playwright-core").Page} page @param {string} [id] */
+export async function pixels(page, id = "picture") {
+    return page.evaluate((id) => {
+        const canvas = /** @type {HTMLCanvasElement} */ (document.getElementById(id));
+        return Array.from(canvas.getContext("2d").getImageData(0, 0, canvas.width, canvas.height).data);
+    }, id);
+}
+
+/** Waits for the page's status line. @param {import("playwright-core").Page} page @param {RegExp} wanted */
+export async function status(page, wanted) {
+    const line = page.locator("#status");
+    const trouble = page.locator("#trouble");
+    const end = Date.now() + PATIENCE;
+    for (let text = ""; Date.now() < end; await page.waitForTimeout(50)) {
+        text = await line.textContent() ?? "";
+        if (wanted.test(text)) return text;
+        if (await trouble.isVisible() && await trouble.getAttribute("data-kind") !== "Note") {
+            assert.fail(`the page says: ${await trouble.textContent()}`);
+        }
+    }
+    assert.fail(`the page did not come to ${wanted}: ${await line.textContent()}`);
 }
 
 /** Peak signal-to-noise ratio of two RGB(A) pictures, in dB. @param {ArrayLike<number>} a @param {ArrayLike<number>} b @param {number} stride */

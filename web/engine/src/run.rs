@@ -70,6 +70,12 @@ impl Run {
         self.run.policy().into()
     }
 
+    /// Floating-point operations that a step would take if every token were computed.
+    #[wasm_bindgen(getter, js_name = denseFlops)]
+    pub fn dense_flops(&self) -> f64 {
+        self.run.dense_flops_per_step() as f64
+    }
+
     /// What the user should know, though it is no error: a truncated prompt.
     #[wasm_bindgen(getter)]
     pub fn warnings(&self) -> Vec<String> {
