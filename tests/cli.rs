@@ -17,7 +17,7 @@ fn wrong_requests_are_usage_errors() {
     let shell = Shell::new();
     let (dit, ids) = (model("dit_ddim"), inputs("pixart_alpha"));
     let cases: &[(&[&str], &str)] = &[
-        (&["bench"], "unrecognized subcommand 'bench'"),
+        (&["draw"], "unrecognized subcommand 'draw'"),
         (&["generate"], "nothing to draw"),
         (&["generate", "x", "--sed", "1"], "'--seed'"),
         (&["generate", "x", "--seed", "0.5"], "--seed"),

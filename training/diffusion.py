@@ -1,4 +1,4 @@
-"""The training objective: predict the clean latents from noisy ones.
+"""The training objective: predict the clean latents from noisy ones; and the usual ones of published checkpoints.
 
 The schedule is the sampler's own (models.scheduler): x_t = α_t·x + σ_t·ε with α² + σ² = 1. Scaled by 1/(α + σ) this is the
 straight path (1 − τ)·x + τ·ε with τ = σ/(α + σ), which is where noise levels are drawn and errors weighed.
@@ -30,7 +30,34 @@ class Objective:
         column = lambda values: values[timesteps].view(-1, 1, 1, 1).to(latents.device)
         return column(self.alpha) * latents + column(self.sigma) * noise
 
-    def loss(self, predicted: torch.Tensor, latents: torch.Tensor, timesteps: torch.Tensor) -> torch.Tensor:
+    def loss(self, predicted: torch.Tensor, latents: torch.Tensor, noise: torch.Tensor, timesteps: torch.Tensor) -> torch.Tensor:
         """Squared error of the velocity (x_t − x)/τ that the prediction implies on the straight path."""
         weight = self.tau[timesteps].clamp(min=SMALLEST_TAU).view(-1, 1, 1, 1).to(latents.device) ** -2
         return (weight * (predicted - latents) ** 2).mean()
+
+
+class UniformObjective(Objective):
+    """Plain squared error of the noise or the velocity, timesteps uniform: how such checkpoints were trained."""
+
+    def __init__(self, scheduler):
+        super().__init__(scheduler)
+        self.kind = scheduler.config.prediction_type
+
+    def draw_timesteps(self, count: int) -> torch.Tensor:
+        return torch.randint(0, len(self.tau), (count,))
+
+    def loss(self, predicted: torch.Tensor, latents: torch.Tensor, noise: torch.Tensor, timesteps: torch.Tensor) -> torch.Tensor:
+        target = noise
+        if self.kind == "v_prediction":
+            column = lambda values: values[timesteps].view(-1, 1, 1, 1).to(latents.device)
+            target = column(self.alpha) * noise - column(self.sigma) * latents
+        return (predicted - target).square().mean()
+
+
+def objective_for(scheduler) -> Objective:
+    """What a checkpoint's scheduler says its network predicts."""
+    kinds = {"sample": Objective, "epsilon": UniformObjective, "v_prediction": UniformObjective}
+    kind = scheduler.config.get("prediction_type")
+    if kind not in kinds or not hasattr(scheduler, "alphas_cumprod"):
+        raise ValueError(f"cannot train for {type(scheduler).__name__} with prediction_type {kind!r}; known: {', '.join(kinds)}")
+    return kinds[kind](scheduler)

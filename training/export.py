@@ -1,4 +1,4 @@
-"""Writes the bundle, a diffusers PixArtSigmaPipeline folder in f16:  python -m training.export --out assets/scenes"""
+"""Writes the bundle, a diffusers PixArtSigmaPipeline folder in f16:  python -m training.export --out assets/scenes-dense"""
 
 import argparse
 import json
@@ -68,7 +68,7 @@ def add_source_options(parser: argparse.ArgumentParser) -> None:
 def main():
     parser = argparse.ArgumentParser(description=__doc__)
     add_source_options(parser)
-    parser.add_argument("--out", type=Path, default=Path("assets/scenes"))
+    parser.add_argument("--out", type=Path, default=Path("assets/scenes-dense"))
     arguments = parser.parse_args()
 
     pipeline = load_pipeline(arguments.run, arguments.vae, arguments.tokenizer, arguments.weights)

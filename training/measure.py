@@ -1,4 +1,4 @@
-"""Figures of a finished bundle on scenes it has not seen:  python -m training.measure --model assets/scenes
+"""Figures of a finished bundle on scenes it has not seen:  python -m training.measure --model assets/scenes-dense
 
 The autoencoder's PSNR, and the error of the predicted latents at several noise levels when the caption is true, names another
 kind, names another colour, or is empty. How much a wrong word costs is how much the model listens to it.
@@ -37,7 +37,7 @@ def describe(scene: Scene, index: int, change: str) -> str:
 @torch.no_grad()
 def main():
     parser = argparse.ArgumentParser(description=__doc__)
-    parser.add_argument("--model", type=Path, default=Path("assets/scenes"))
+    parser.add_argument("--model", type=Path, default=Path("assets/scenes-dense"))
     parser.add_argument("--count", type=int, default=128)
     arguments = parser.parse_args()
 

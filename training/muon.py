@@ -44,16 +44,15 @@ class Muon(torch.optim.Optimizer):
 
 
 class MuonAndAdamW:
-    """Muon for `matrices`, AdamW for all other parameters of `module`; one clip, one step, one state."""
+    """Muon for `matrices` if there are any, AdamW for all other parameters of `module`; one clip, one step, one state."""
 
-    def __init__(self, module: nn.Module, matrices: list[nn.Parameter], muon_lr: float, adamw_lr: float):
+    def __init__(self, module: nn.Module, matrices: list[nn.Parameter], muon_lr: float, adamw_lr: float, weight_decay: float = 0.01):
         taken = {id(parameter) for parameter in matrices}
+        rest = [p for p in module.parameters() if id(p) not in taken]
         self.module = module
-        self.base = (muon_lr, adamw_lr)
-        self.parts = (
-            Muon(matrices, lr=muon_lr),
-            torch.optim.AdamW([p for p in module.parameters() if id(p) not in taken], lr=adamw_lr, betas=(0.9, 0.95), weight_decay=0.01),
-        )
+        self.base = (muon_lr, adamw_lr) if matrices else (adamw_lr,)
+        adamw = torch.optim.AdamW(rest, lr=adamw_lr, betas=(0.9, 0.95), weight_decay=weight_decay)
+        self.parts = (Muon(matrices, lr=muon_lr, weight_decay=weight_decay), adamw) if matrices else (adamw,)
 
     def step(self, rate: float) -> None:
         """One update with both learning rates multiplied by `rate`, then the gradients are cleared."""

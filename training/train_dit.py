@@ -48,7 +48,8 @@ class Examples:
     def __init__(self, folder: Path, seed: int):
         self.latents = np.load(folder / "latents.npy", mmap_mode="r")  # [count, C, h, w]
         self.tokens = np.load(folder / "tokens.npy")  # [count, variants, length]
-        coverage = np.load(folder / "coverage.npy").astype(np.float64)  # [count]
+        weights = folder / "coverage.npy"
+        coverage = np.load(weights).astype(np.float64) if weights.exists() else np.ones(len(self.latents))  # [count]
         self.cumulative = np.cumsum(coverage / coverage.sum())
         self.seed = seed
 
@@ -120,13 +121,14 @@ def main():
         torch.manual_seed(arguments.seed + 1_000_003 * step)
         latents, ids, mask = (tensor.to(device) for tensor in examples.batch(step, preset.batch))
         timesteps = objective.draw_timesteps(len(latents))
-        noisy = objective.add_noise(latents, torch.randn_like(latents), timesteps)
+        noise = torch.randn_like(latents)
+        noisy = objective.add_noise(latents, noise, timesteps)
 
         text = model["text_encoder"](ids, attention_mask=mask).last_hidden_state  # [B, S, D]
         predicted = model["transformer"](
             noisy, encoder_hidden_states=text, encoder_attention_mask=mask, timestep=timesteps.to(device), return_dict=False
         )[0]
-        loss = objective.loss(predicted, latents, timesteps)
+        loss = objective.loss(predicted, latents, noise, timesteps)
         loss.backward()
         optimiser.step(trapezoid(budget.progress, step, WARM_UP))
         average.update(model, step)

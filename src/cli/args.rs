@@ -7,6 +7,8 @@ use foveate::pipelines::Compress;
 use foveate::weights::Format;
 use foveate::{Error, Result};
 
+use super::bench::Bench;
+
 /// Diffusion transformers that compute where the detail is.
 #[derive(Debug, Parser)]
 #[command(name = "foveate", version, max_term_width = 110)]
@@ -23,6 +25,8 @@ pub enum Command {
     Generate(Box<Generate>),
     /// Tell what a model folder holds and what it costs; needs no GPU
     Inspect(Inspect),
+    /// Time steps of the transformer alone: dense against compressed
+    Bench(Box<Bench>),
     /// List the GPU adapters with the capabilities that matter
     Devices(Devices),
 }
@@ -160,14 +164,16 @@ fn finite(text: &str) -> Result<f32, String> {
     }
 }
 
-fn ratio(text: &str) -> Result<f64, String> {
+/// A share of tokens to save.
+pub fn ratio(text: &str) -> Result<f64, String> {
     match text.parse::<f64>() {
         Ok(value) if (0.0..1.0).contains(&value) => Ok(value),
         _ => Err("a ratio is at least 0 and below 1".into()),
     }
 }
 
-fn size(text: &str) -> Result<[usize; 2], String> {
+/// Width and height.
+pub fn size(text: &str) -> Result<[usize; 2], String> {
     let sides = text.split_once(['x', 'X']).and_then(|(w, h)| Some([w.parse().ok()?, h.parse().ok()?]));
     match sides {
         // Beyond any picture, and far from overflow in what is computed from it.

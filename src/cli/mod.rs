@@ -1,6 +1,7 @@
 //! The command line: what was asked for, one file per command, and how the answer is told.
 
 mod args;
+mod bench;
 mod cancel;
 mod devices;
 mod drawing;
@@ -15,6 +16,7 @@ mod progress;
 mod quiet;
 mod record;
 mod report;
+mod table;
 mod tensors;
 mod trace;
 
@@ -36,6 +38,7 @@ pub fn main() -> ExitCode {
     let (json, done) = match &args.command {
         Command::Generate(options) => (options.json, pollster::block_on(generate::run(options))),
         Command::Inspect(options) => (options.json, pollster::block_on(inspect::run(options))),
+        Command::Bench(options) => (options.json, pollster::block_on(bench::run(options))),
         Command::Devices(options) => (options.json, pollster::block_on(devices::run(options))),
     };
     match done {

@@ -31,6 +31,12 @@ pub trait Policy: Debug {
     /// What shapes this step's graph. Steps of equal variant share one plan.
     fn variant(&self, step: StepAt) -> Variant;
 
+    /// The share of a picture's tokens that a step of this variant saves, the mean over all layers; none for a policy that
+    /// is not asked to save any.
+    fn saved(&self, _variant: &Variant, _tokens: usize) -> Option<f64> {
+        None
+    }
+
     /// The rows of one block. May add ops of its own (scores, selections) before the block's.
     fn block(&self, graph: &mut Graph, variant: &Variant, at: BlockInput) -> Result<BlockRows>;
 }

@@ -57,6 +57,11 @@ impl Policy for Routed {
         self.ratios.at(step.timestep).iter().map(|&ratio| kept_tokens(ratio, step.tokens)).collect()
     }
 
+    fn saved(&self, variant: &Variant, tokens: usize) -> Option<f64> {
+        let kept = variant.iter().sum::<usize>() as f64 / (variant.len() * tokens).max(1) as f64;
+        Some(1.0 - kept)
+    }
+
     fn block(&self, graph: &mut Graph, variant: &Variant, at: BlockInput) -> Result<BlockRows> {
         let (Some(&kept), Some(weight)) = (variant.get(at.layer), self.routers.weights.get(at.layer)) else {
             return Err(Error::shape(self.name, format!("there is no router for layer {}", at.layer)));

@@ -113,8 +113,8 @@ impl DiT {
             block.forward(graph, layer, x, conditioning, rows)?;
         }
 
-        graph.group("output");
         let conditioning = self.blocks[0].conditioning(graph, 0, noisy)?;
+        graph.group("output");
         let emb = self.proj_out_1.forward(graph, conditioning, Activation::None)?; // [B, 2·C]
         let modulation = Modulation { emb, table: None, shift: 0, scale: 1 };
         let normed = LayerNorm::plain(1e-6).modulate(graph, x, modulation, ReadRows::All)?;

@@ -3,6 +3,7 @@
 use std::sync::Arc;
 
 use super::Pictures;
+use super::conditioning;
 use super::denoise::{Latents, Run, Start};
 use super::folder::{LoadOptions, ModelFolder, Progress, upload};
 use super::kind::Kind;
@@ -15,10 +16,9 @@ use crate::kernels::Guidance;
 use crate::models::Loader;
 use crate::models::autoencoder_kl::AutoencoderKl;
 use crate::models::dit::{Config, DiT};
-use crate::models::patch_embed::POSITIONS;
 use crate::rng::Generator;
 use crate::weights::Source;
-use crate::{Error, Result, Tensor};
+use crate::{Error, Result};
 
 /// The label that stands for "no class" in diffusers' pipeline, whatever the number of classes.
 const NULL_LABEL: u32 = 1000;
@@ -115,11 +115,7 @@ impl ClassToImage {
         if guidance.is_some() {
             labels.resize(2 * count, NULL_LABEL);
         }
-        for (name, rows) in self.transformer.classes(&labels).await? {
-            store.insert(&self.gpu, &name, &rows).await?;
-        }
-        let positions: Tensor = self.transformer.patch_embed.positions(grid)?;
-        store.insert(&self.gpu, POSITIONS, &positions).await?;
+        conditioning::classes(&self.gpu, &mut store, &self.transformer, grid, &labels).await?;
 
         let draws_per_sample = if guidance.is_some() { 2 } else { 1 };
         let latents = Latents { start, generator, draws_per_sample };

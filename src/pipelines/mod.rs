@@ -1,6 +1,8 @@
 //! From a request to a picture: load a model folder, prepare what does not change, step, decode.
 
+mod backbone;
 mod class_to_image;
+mod conditioning;
 mod denoise;
 mod folder;
 mod kind;
@@ -12,6 +14,7 @@ mod text_to_image;
 mod transformer;
 mod viewer;
 
+pub use backbone::{Backbone, PREDICTION, StepSize};
 pub use class_to_image::ClassToImage;
 pub use denoise::{GUIDED, LATENTS, Run, RunState, Step};
 pub use folder::{LoadOptions, ModelFolder, Progress};

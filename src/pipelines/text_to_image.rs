@@ -3,6 +3,7 @@
 use std::sync::Arc;
 
 use super::Pictures;
+use super::conditioning::{self, Encoded};
 use super::denoise::{Latents, Run, Start};
 use super::folder::{LoadOptions, ModelFolder, Progress, upload};
 use super::kind::Kind;
@@ -10,15 +11,14 @@ use super::request::{Embeds, Ids, Request};
 use super::transformer::{Class, Transformer};
 use crate::compress::{Routers, StepPolicy};
 use crate::gpu::Gpu;
-use crate::graph::{Element, Graph, Memory, Plan, Store, ValueId};
+use crate::graph::{Element, Graph, Store, ValueId};
 use crate::kernels::Guidance;
 use crate::models::Loader;
 use crate::models::autoencoder_kl::AutoencoderKl;
-use crate::models::patch_embed::POSITIONS;
-use crate::models::pixart::{Config, PixArt, TEXT_BIAS, Text};
+use crate::models::pixart::{Config, PixArt, Text};
 use crate::models::t5::{self, T5};
 use crate::rng::Generator;
-use crate::tokenizer::{Encoded, Tokenizer};
+use crate::tokenizer::{self, Tokenizer};
 use crate::weights::Source;
 use crate::{Error, Result, Tensor};
 
@@ -145,11 +145,9 @@ impl TextToImage {
         let text = conditioning.text;
         let mut store = self.store.clone();
         let gpu = &self.gpu;
-        store.insert(gpu, POSITIONS, &self.transformer.patch_embed.positions(grid)?).await?;
-        for (name, tensor) in self.transformer.size_inputs(height * factor, width * factor)? {
-            store.insert(gpu, &name, &tensor).await?;
-        }
-        self.encode_text(&mut store, conditioning).await?;
+        let encoded = self.encoded(&mut store, conditioning).await?;
+        let pixels = [height * factor, width * factor];
+        conditioning::text(gpu, &mut store, &self.transformer, grid, pixels, encoded).await?;
 
         let latents = Latents { start, generator, draws_per_sample: 1 };
         let (vae, order) = (self.vae.clone(), Guidance::UncondFirst);
@@ -163,8 +161,8 @@ impl TextToImage {
         Ok(run)
     }
 
-    /// Runs the text encoder (unless embeddings were given) and the part of the transformer that sees text alone.
-    async fn encode_text(&self, store: &mut Store, conditioning: Conditioning) -> Result<()> {
+    /// The text encoder's graph, its inputs stored; or embeddings that were given, stored.
+    async fn encoded(&self, store: &mut Store, conditioning: Conditioning) -> Result<Encoded> {
         let (gpu, text) = (&self.gpu, conditioning.text);
         let mut graph = Graph::new();
         let embeds: ValueId = match conditioning.from {
@@ -184,14 +182,7 @@ impl TextToImage {
                 embeds
             }
         };
-        store.insert(gpu, TEXT_BIAS, &conditioning.bias).await?;
-        self.transformer.prepare(&mut graph, embeds)?;
-        store.allocate_missing(gpu, &graph).await?;
-        let plan = Plan::compile(gpu, &graph, store, Memory::Shared).await?;
-        let mut encoder = gpu.encoder();
-        plan.recording.encode(&mut encoder);
-        gpu.submit(encoder);
-        gpu.check()
+        Ok(Encoded { graph, embeds, bias: conditioning.bias })
     }
 
     /// The text of the batch: negative prompts first, then prompts, each once per picture.
@@ -256,7 +247,7 @@ impl TextToImage {
     }
 
     /// A prompt's tokens. diffusers lower-cases and strips it first.
-    fn tokens(&self, prompt: &str, max_length: usize, warnings: &mut Vec<String>) -> Result<Encoded> {
+    fn tokens(&self, prompt: &str, max_length: usize, warnings: &mut Vec<String>) -> Result<tokenizer::Encoded> {
         let missing =
             || Error::Usage("this model folder has no tokeniser: give --prompt-ids or --prompt-embeds".into());
         let tokenizer = self.tokenizer.as_ref().ok_or_else(missing)?;

@@ -3,7 +3,6 @@
 mod facts;
 mod flops;
 mod precision;
-mod table;
 mod text;
 
 use foveate::Result;

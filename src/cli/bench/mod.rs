@@ -1,0 +1,93 @@
+//! `foveate bench`: dense against compressed steps of the transformer alone, in one run.
+
+mod candidate;
+mod groups;
+mod measure;
+mod options;
+mod outcome;
+mod random_model;
+mod random_weights;
+mod shape;
+mod subject;
+
+use foveate::gpu::{Gpu, GpuOptions};
+use foveate::graph::Plan;
+use foveate::{Context, Result};
+use serde_json::json;
+
+use super::cancel::Cancel;
+use super::progress::Progress;
+use super::report;
+use candidate::{Candidate, mean};
+use groups::Groups;
+pub use options::Bench;
+use outcome::{Outcome, Row};
+use subject::Subject;
+
+/// Rounds with timestamps; shares need fewer than times.
+const PROFILED: usize = 3;
+
+/// Measures and tells. Whatever can be found wrong early is.
+pub async fn run(options: &Bench) -> Result<()> {
+    options.check()?;
+    let subject = Subject::open(options).await?;
+    let (mut candidates, mut graphs) = (Vec::new(), Vec::new());
+    for policy in options.policies(&subject.backbone.routers)? {
+        let (candidate, variants) = Candidate::new(&subject, policy.as_ref()).context(|| "building a step")?;
+        candidates.push(candidate);
+        graphs.extend(variants);
+    }
+
+    let cancel = Cancel::on_interrupt()?;
+    let mut progress = Progress::new();
+    let gpu = Gpu::request(GpuOptions { adapter: options.adapter.clone(), profile: true }).await?;
+    let mut store = subject.backbone.load(&gpu, |at| progress.loading(at)).await?;
+    progress.busy("compile");
+    subject.backbone.insert_inputs(&gpu, &mut store, subject.size).await?;
+    for graph in &graphs {
+        store.allocate_missing(&gpu, graph).await?;
+    }
+    let plans = Plan::compile_pooled(&gpu, &graphs, &store).await?;
+    gpu.wait().await?;
+
+    let profiled = if gpu.caps().timestamps { PROFILED.min(options.repeats) } else { 0 };
+    progress.steps(plans.len() * (1 + options.repeats + profiled));
+    let after_each = || {
+        progress.step();
+        cancel.check()
+    };
+    let seconds = measure::seconds(&gpu, &plans, options.repeats, after_each).await?;
+    let groups = groups::profile(&gpu, &plans, profiled, after_each).await?;
+    progress.done();
+
+    let outcome = Outcome { rows: rows(candidates, &seconds, groups.as_deref()) };
+    if options.json {
+        return report::say_json(&json!({
+            "adapter": gpu.caps().to_string(),
+            "shape": subject.json(),
+            "policies": outcome.json(),
+        }));
+    }
+    let (steps, rounds) = (subject.timesteps.len(), options.repeats);
+    report::say(&format!(
+        "adapter  {}\nmodel    {}\ntimes    of one step of the transformer: medians of {rounds} rounds, the mean over \
+         {steps} steps\n\n{}",
+        gpu.caps(),
+        subject.line(),
+        outcome.table()
+    ))?;
+    outcome.groups().map_or(Ok(()), |groups| report::say(&format!("\n{groups}")))
+}
+
+/// A row for each policy, of the figures of its variants, which lie one after the other.
+fn rows(candidates: Vec<Candidate>, seconds: &[f64], groups: Option<&[Groups]>) -> Vec<Row> {
+    let mut first = 0;
+    let row = |candidate: Candidate| {
+        let variants = first..first + candidate.shares.len();
+        first = variants.end;
+        let seconds = mean(&seconds[variants.clone()], &candidate.shares);
+        let groups = groups.map(|groups| Groups::mean(&groups[variants], &candidate.shares));
+        Row { candidate, seconds, groups }
+    };
+    candidates.into_iter().map(row).collect()
+}
