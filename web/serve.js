@@ -31,7 +31,12 @@ export function serve(folder, port = 0) {
  * @param {import("node:http").ServerResponse} response
  */
 export async function answer(folder, request, response) {
-    const path = normalize(decodeURIComponent(new URL(request.url ?? "/", "http://localhost").pathname));
+    let path;
+    try {
+        path = normalize(decodeURIComponent(new URL(request.url ?? "/", "http://localhost").pathname));
+    } catch {
+        return void response.writeHead(400).end();
+    }
     const file = join(folder, path.endsWith(sep) ? join(path, "index.html") : path);
     const found = await stat(file).catch(() => null);
     if (!found?.isFile()) return void response.writeHead(404).end();

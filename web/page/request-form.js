@@ -8,9 +8,10 @@ import { percent } from "./format.js";
 
 const EXAMPLES = [
     "a red mushroom in a meadow by day",
-    "a blue boat at sea by night",
-    "a green house in the snow at dusk",
-    "a yellow star and a purple ball",
+    "a yellow star above the sea at night",
+    "an orange cat before a brick wall",
+    "a blue cup on a checkerboard",
+    "a large blue house in the snow at night",
 ];
 
 const HINTS = {

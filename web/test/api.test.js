@@ -5,7 +5,7 @@ import { readFile } from "node:fs/promises";
 import { after, before, test } from "node:test";
 import { launch, open, ROOT, site } from "./browser.js";
 
-const TINY = "goldens/routed/pixart_alpha_block/model";
+const TINY = "goldens/routed/dit_mlp/model";
 const SCENES = "models/scenes";
 const WEIGHTS = "/models/scenes/transformer/diffusion_pytorch_model.safetensors";
 /** What the browser itself tells the console of a request that fails. */
@@ -76,7 +76,7 @@ test("the example of the README: steps, a canvas on the GPU, and the picture", a
         const engine = await Engine.create({ screen: "gpu" });
         const model = await engine.load(url);
         const canvas = /** @type {HTMLCanvasElement} */ (document.getElementById("canvas"));
-        const run = model.generate({ prompt: "a red house", steps: 2, seed: 3, tokens: true }, { canvas });
+        const run = model.generate({ class: 7, steps: 2, seed: 3, tokens: true }, { canvas });
         const steps = [];
         for await (const { preview, tokens, ...step } of run) steps.push({ ...step, preview, kept: tokens?.kept.length, grid: tokens && tokens.layers * tokens.columns * tokens.rows });
         const image = await run.image();
@@ -88,13 +88,13 @@ test("the example of the README: steps, a canvas on the GPU, and the picture", a
         const stop = new AbortController();
         let reason, taken = 0;
         try {
-            for await (const _ of model.generate({ prompt: "x", steps: 30 }, { signal: stop.signal, preview: false })) {
+            for await (const _ of model.generate({ class: 8, steps: 30 }, { signal: stop.signal, preview: false })) {
                 if (++taken === 2) stop.abort("enough");
             }
         } catch (thrown) {
             reason = thrown;
         }
-        const next = await model.generate({ prompt: "a red house", steps: 2, seed: 3 }).image();
+        const next = await model.generate({ class: 7, steps: 2, seed: 3 }).image();
         engine.close();
         const same = (a, b) => a.length === b.length && a.every((value, i) => value === b[i]);
         return { adapter: engine.adapter, policy: run.policy, steps, size: [image.width, image.height], shown: same(shown, image.data), reason, taken, next: same(next.data, image.data) };

@@ -72,6 +72,41 @@ test("a cold visit on a small window and a slow network: paint, progress, pictur
     await page.locator("#scrub-step").fill("1");
     assert.notDeepEqual((await pixels(page)).filter((_, i) => i % 4 !== 3), drawn);
 
+    await quiet();
+});
+
+test("diffcr does less work than dense, says so, and shows where; cancelling ends within a step", async () => {
+    const { page, quiet } = await open(context);
+    await page.goto(`${server.url}#${new URLSearchParams({ prompt: PROMPT, seed: "5", steps: "3", policy: "diffcr" })}`);
+    await status(page, /^Ready/);
+    assert.ok(await page.locator("#matrix").isVisible(), "the kept ratios are shown");
+    assert.match(await page.locator("#matrix").getAttribute("aria-label") ?? "", /8 layers across/);
+    await page.click("#compare");
+    await status(page, /^Done/);
+
+    const rows = await page.locator("#compare-rows tr").allTextContents();
+    assert.equal(rows.length, 2);
+    assert.match(rows[0], /^dense/);
+    assert.match(rows[1], /^diffcr/);
+    const saved = /(\d+(?:\.\d+)?) % less work/.exec(await page.textContent("#compare-verdict") ?? "");
+    assert.ok(saved && Number(saved[1]) > 5 && Number(saved[1]) < 60, "the verdict names what was saved");
+    assert.equal(await page.textContent("#figure-saved"), `${saved[1]} %`, "a run alone says the same");
+
+    // The map dims what the chosen layer left out, and can be switched off.
+    assert.ok(await page.locator("#veil").isVisible());
+    await page.locator("#scrub-layer").fill("5");
+    const layer = /5 of 8: (\d+(?:\.\d+)?) % computed/.exec(await page.textContent("#scrub-layer-value") ?? "");
+    assert.ok(layer && Number(layer[1]) >= 30 && Number(layer[1]) < 100);
+    await page.locator("#show-tokens").uncheck();
+    assert.ok(await page.locator("#veil").isHidden());
+
+    // Both are what the native program draws.
+    for (const [id, policy] of [["compare-dense", "dense"], ["compare-compressed", "diffcr"]]) {
+        const native = drawNatively([PROMPT, "--seed", "5", "--steps", "3", "--compress", policy]);
+        const agreement = psnr((await pixels(page, id)).filter((_, i) => i % 4 !== 3), native, 3);
+        assert.ok(agreement >= 40, `${policy}: ${agreement.toFixed(1)} dB`);
+    }
+
     // Cancelling ends within a step, and what follows works.
     await page.fill("#steps", "50");
     await page.click("#generate");
