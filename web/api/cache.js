@@ -58,6 +58,24 @@ export class Cache {
     }
 
     /**
+     * Notes that the server has no such file: what is absent is known without a network, too.
+     * @param {string} url
+     */
+    async noteAbsent(url) {
+        const folder = await this.#folder(url).catch(() => null);
+        await folder?.getFileHandle("absent", { create: true }).catch(() => {});
+    }
+
+    /**
+     * Whether the server, when it last was asked, had no such file.
+     * @param {string} url
+     */
+    async wasAbsent(url) {
+        const folder = await this.#folder(url).catch(() => null);
+        return await folder?.getFileHandle("absent").then(() => true, () => false) ?? false;
+    }
+
+    /**
      * Starts an entry. Nothing where storage is short, or another tab is writing the same.
      * @param {string} url
      * @param {number} size
@@ -66,15 +84,20 @@ export class Cache {
         try {
             const { quota = 0, usage = 0 } = await navigator.storage.estimate();
             if (quota - usage < 1.05 * size) return null;
-            const folder = await this.#root.getDirectoryHandle(await digest(new TextEncoder().encode(url)), { create: true });
+            const folder = await this.#folder(url);
             // Locks the data first: only then is the old entry ours to remove.
             const data = await writable(folder, "data");
-            await folder.removeEntry("entry.json").catch(() => {});
+            for (const old of ["entry.json", "absent"]) await folder.removeEntry(old).catch(() => {});
             data.truncate(0);
             return new Growing(folder, data, url, size);
         } catch {
             return null;
         }
+    }
+
+    /** @param {string} url */
+    async #folder(url) {
+        return this.#root.getDirectoryHandle(await digest(new TextEncoder().encode(url)), { create: true });
     }
 
     /**

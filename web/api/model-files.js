@@ -135,7 +135,11 @@ export class ModelFiles {
             return this.#stream(url, await ask(url, 0, undefined, this.#signal));
         }
         if (answer.state === "here") return this.#stream(url, answer);
-        if (answer.state === "absent") return null;
+        if (answer.state === "absent") {
+            await this.#cache?.noteAbsent(url);
+            return null;
+        }
+        if (await this.#cache?.wasAbsent(url)) return null;
         throw answer.failure ?? new Failure("File", "the server gave no answer");
     }
 

@@ -33,7 +33,7 @@ const studio = new Studio({
         status(total > 0 ? `Loading the model ${from}: ${size(done)} of ${size(total)}` : "Loading the model…", total > 0 ? done / total : undefined);
     },
     loaded({ facts, url }) {
-        form.offer(facts, linked.request.policy !== undefined);
+        form.offer(facts);
         showMatrix(facts.routing);
         any("model-name").textContent = url.split("/").filter(Boolean).at(-1) ?? url;
         const from = facts.source === "cache" ? "this browser's storage" : "the network";

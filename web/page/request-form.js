@@ -26,6 +26,8 @@ const ratio = input("ratio");
 
 /** Whether the reader moved the slider: until then the checkpoint's own ratios hold. */
 let moved = false;
+/** Whether the reader, or a link, chose the policy: until then the model does. */
+let chosen = false;
 /** @type {Facts["routing"]} */
 let routing = null;
 
@@ -58,7 +60,10 @@ export function show(asked) {
     for (const id of /** @type {const} */ (["class", "seed", "steps", "guidance"])) {
         if (asked[id] !== undefined) input(id).value = String(asked[id]);
     }
-    if (asked.policy !== undefined) choose(asked.policy);
+    if (asked.policy !== undefined) {
+        choose(asked.policy);
+        chosen = true;
+    }
     if (asked.ratio !== undefined) {
         ratio.value = String(Math.round(100 * asked.ratio));
         moved = true;
@@ -66,8 +71,8 @@ export function show(asked) {
     refresh();
 }
 
-/** Offers what the model can do. @param {Facts} facts @param {boolean} chosen whether a link chose the policy already */
-export function offer(facts, chosen) {
+/** Offers what the model can do. @param {Facts} facts */
+export function offer(facts) {
     routing = facts.routing;
     any("prompt-field").hidden = facts.draws !== "prompt";
     any("class-field").hidden = facts.draws !== "class";
@@ -76,7 +81,7 @@ export function offer(facts, chosen) {
         radio.disabled = !facts.policies.includes(/** @type {Policy} */ (radio.value));
     }
     if (!facts.policies.includes(policy())) choose("dense");
-    else if (routing && !chosen) choose("diffcr");
+    else if (!chosen) choose(routing ? "diffcr" : "dense");
     refresh();
 }
 
@@ -87,21 +92,22 @@ function choose(name) {
 }
 
 function refresh() {
-    const chosen = policy();
-    any("ratio-field").hidden = chosen === "dense";
-    any("policy-hint").textContent = HINTS[chosen];
+    const name = policy();
+    any("ratio-field").hidden = name === "dense";
+    any("policy-hint").textContent = HINTS[name];
     if (routing) {
         // A slider cannot promise more than the bins allow.
-        const most = chosen === "diffcr" ? routing.mostSaved : 0.9;
+        const most = name === "diffcr" ? routing.mostSaved : 0.9;
         ratio.max = String(Math.floor(100 * most + 1e-6));
         if (!moved) ratio.value = String(Math.round(100 * (1 - routing.mean)));
     }
     any("ratio-value").textContent = moved ? percent(Number(ratio.value) / 100) : "as trained";
     ratio.setAttribute("aria-valuetext", any("ratio-value").textContent);
-    button("compare").disabled = chosen === "dense";
+    button("compare").disabled = name === "dense";
 }
 
 form.addEventListener("change", refresh);
+any("policy-field").addEventListener("change", () => (chosen = true));
 ratio.addEventListener("input", () => {
     moved = true;
     refresh();
