@@ -95,11 +95,6 @@ impl Caps {
         }
     }
 
-    /// Whether a browser stands between this program and the driver, with its own compiler of shaders.
-    pub fn in_browser(&self) -> bool {
-        self.backend == "BrowserWebGpu"
-    }
-
     /// The bytes that one buffer bound whole may have.
     pub fn max_tensor_bytes(&self) -> u64 {
         self.max_binding.min(self.max_buffer)

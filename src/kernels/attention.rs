@@ -123,10 +123,8 @@ impl Op for Heads {
             ("POSITION_BIAS", flag(position_bias.is_some())),
         ];
         let (entry, slices, workgroups, rounds) = match caps.class {
-            // Elsewhere its unrolled loads would take a software adapter longer to compile than to run. In a browser it
-            // would be wrong: Chromium 156 on SwiftShader computes `direct` over several tiles of keys 74 % off, though
-            // the same SwiftShader, asked natively, computes it right.
-            AdapterClass::Software if vec4 && position_bias.is_none() && !caps.in_browser() => {
+            // Elsewhere its unrolled loads would take a software adapter longer to compile than to run.
+            AdapterClass::Software if vec4 && position_bias.is_none() => {
                 ("direct", 1, tiles(16).div_ceil(8), keys.div_ceil(16) * (3 + 2 * head_dim.div_ceil(4)) + head_dim)
             }
             _ => {
