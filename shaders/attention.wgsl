@@ -293,6 +293,13 @@ fn staged(
 /// Four blocks: of four queries with 16 keys, or of 16 keys with four columns.
 struct Four { a: mat4x4f, b: mat4x4f, c: mat4x4f, d: mat4x4f }
 
+/// Four columns of 16 keys.
+fn k_blocks(tile: Place, key: u32, d: u32) -> Four {
+    return Four(
+        k_block(tile, key, d), k_block(tile, key + 4u, d), k_block(tile, key + 8u, d), k_block(tile, key + 12u, d),
+    );
+}
+
 /// Adds products of four queries with 16 keys.
 fn add_products(sums: Four, ks: Four, qs: mat4x4f) -> Four {
     return Four(
@@ -360,15 +367,18 @@ fn direct(@builtin(global_invocation_id) id: vec3u, @builtin(num_workgroups) gri
         var products1 = Four();
         var products2 = Four();
         var products3 = Four();
-        for (var d = 0u; d < params.head_dim; d += 4u) {
-            let ks = Four(
-                k_block(tile, key, d), k_block(tile, key + 4u, d),
-                k_block(tile, key + 8u, d), k_block(tile, key + 12u, d),
-            );
+        // Eight columns a round, for rounds are counted (see attention.rs); those past the head's last are zeros.
+        for (var d = 0u; d < params.head_dim; d += 8u) {
+            let ks = k_blocks(tile, key, d);
             products0 = add_products(products0, ks, q_block(tile, query, d));
             products1 = add_products(products1, ks, q_block(tile, query + 4u, d));
             products2 = add_products(products2, ks, q_block(tile, query + 8u, d));
             products3 = add_products(products3, ks, q_block(tile, query + 12u, d));
+            let next = k_blocks(tile, key, d + 4u);
+            products0 = add_products(products0, next, q_block(tile, query, d + 4u));
+            products1 = add_products(products1, next, q_block(tile, query + 4u, d + 4u));
+            products2 = add_products(products2, next, q_block(tile, query + 8u, d + 4u));
+            products3 = add_products(products3, next, q_block(tile, query + 12u, d + 4u));
         }
         row0 = advance(row0, tile, query, key, products0);
         row1 = advance(row1, tile, query + 4u, key, products1);

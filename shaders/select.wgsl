@@ -12,15 +12,17 @@ struct Params {
 @group(0) @binding(2) var<storage, read_write> kept: array<u32>;   // [B, k, 1]: the row that each compact row is
 @group(0) @binding(3) var<storage, read_write> place: array<u32>;  // [B, N]: the compact row of each row, or NOTHING
 
-const THREADS = 256u;  // and bins of the histogram: one for each value of a byte
+override THREADS: u32 = 256u;  // a power of two, at most 256
+
+const BINS = 256u;  // one for each value of a byte
 const NOTHING = 0xffffffffu;
 
-var<workgroup> histogram: array<atomic<u32>, THREADS>;
+var<workgroup> histogram: array<atomic<u32>, BINS>;
 var<workgroup> found: vec2u;               // the bin that the k-th highest key is in, and how many of it are kept
-var<workgroup> above: array<u32, THREADS>;     // per thread: rows of its stretch with a key above the k-th highest …
-var<workgroup> equal: array<u32, THREADS>;     // … and with just that key
+var<workgroup> above: array<u32, 256>;     // per thread: rows of its stretch with a key above the k-th highest …
+var<workgroup> equal: array<u32, 256>;     // … and with just that key
 
-@compute @workgroup_size(256)
+@compute @workgroup_size(THREADS)
 fn main(
     @builtin(workgroup_id) workgroup: vec3u,
     @builtin(num_workgroups) grid: vec3u,
@@ -37,7 +39,9 @@ fn main(
     var high = 0u;
     var need = params.kept;
     for (var shift = 24i; shift >= 0i; shift -= 8i) {
-        atomicStore(&histogram[thread], 0u);
+        for (var bin = thread; bin < BINS; bin += THREADS) {
+            atomicStore(&histogram[bin], 0u);
+        }
         workgroupBarrier();
         for (var row = thread; row < params.rows; row += THREADS) {
             let key = key_of(logits[first + row]);
@@ -47,12 +51,25 @@ fn main(
             }
         }
         workgroupBarrier();
-        var higher = 0u;
-        for (var bin = thread + 1u; bin < THREADS; bin++) {
-            higher += atomicLoad(&histogram[bin]);
+        // Each thread counts its stretch of bins, and from those above it finds whether the k-th highest key is there.
+        let bins = BINS / THREADS;
+        var keys = 0u;
+        for (var bin = thread * bins; bin < (thread + 1u) * bins; bin++) {
+            keys += atomicLoad(&histogram[bin]);
         }
-        if higher < need && higher + atomicLoad(&histogram[thread]) >= need {
-            found = vec2u(thread, need - higher);
+        above[thread] = keys;
+        workgroupBarrier();
+        var higher = 0u;
+        for (var other = thread + 1u; other < THREADS; other++) {
+            higher += above[other];
+        }
+        for (var down = 1u; down <= bins; down++) {
+            let bin = (thread + 1u) * bins - down;
+            let within = atomicLoad(&histogram[bin]);
+            if higher < need && higher + within >= need {
+                found = vec2u(bin, need - higher);
+            }
+            higher += within;
         }
         let step = workgroupUniformLoad(&found);
         high |= step.x << u32(shift);

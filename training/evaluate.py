@@ -18,11 +18,15 @@ import argparse
 import json
 from pathlib import Path
 
+import diffusers
 import torch
+import transformers
 
-from .evaluation import agreement, classifier, reference, results, rows, sampling, timing
+from .evaluation import agreement, classifier, reference, results, rows, sampling, sheet, timing
 from .evaluation.prompts import held_out
 from .evaluation.quality import judge
+
+SHOWN = 8  # prompts whose pictures are shown beside the table
 
 
 def settings_of(arguments) -> dict:
@@ -35,22 +39,29 @@ def measure_quality(arguments) -> None:
     prompts, wanted = held_out(arguments.count)
     real = reference.real(model, arguments.size)
     judged = reference.floors(model, real, arguments.vae, arguments.count, arguments.size)
-    first = None
+    qualities = {}
     for row in rows.read(arguments.rows):
         name = rows.key(row, settings_of(arguments))
         pictures = sampling.pictures(row, arguments.out / name, prompts, arguments.seed * 10**6, arguments.steps, arguments.guidance)
-        quality = judge(model, pictures, wanted, real)
-        first = first or quality
-        gain, gain_error = quality.against(first)
+        quality = qualities[row.name] = judge(model, pictures, wanted, real)
         judged.append({
-            "name": row.name, "key": name, "model": str(row.model), "policy": row.policy, "ratio": row.ratio, "note": row.note,
-            "saved": round(row.saved(), 4), "pictures": len(pictures), "fd": quality.fd, "fd_error": quality.fd_error,
-            "accuracy": quality.accuracy().tolist(), "error": quality.error().tolist(), "gain": gain, "gain_error": gain_error,
+            "name": row.name, "key": name, "policy": row.policy, "ratio": row.ratio, "note": row.note, "saved": round(row.saved(), 4),
+            "pictures": len(pictures), "fd": quality.fd, "fd_error": quality.fd_error,
+            "accuracy": quality.accuracy().tolist(), "error": quality.error().tolist(),
         })  # fmt: skip
         accuracy = ", ".join(f"{100 * value:.1f}" for value in quality.accuracy())
         print(f"{row.name}: FD-scenes {quality.fd:.2f} ± {quality.fd_error:.2f}, object, colour, place, all: {accuracy} %", flush=True)
-        # After every row, so that a table can be made of those that are done.
-        results.keep(arguments.out / "quality.json", {**settings_of(arguments), "count": arguments.count, "rows": judged})
+        keep_quality(arguments, judged, qualities)  # after every row, so that a table can be made of those that are done
+
+
+def keep_quality(arguments, judged: list[dict], qualities: dict) -> None:
+    """With every row's difference to the one it is measured against, if that is there."""
+    control = qualities.get(arguments.against)
+    for record in judged:
+        if control is not None and record["name"] in qualities and record["name"] != arguments.against:
+            record["gain"], record["gain_error"] = qualities[record["name"]].against(control)
+    report = {**settings_of(arguments), "count": arguments.count, "against": arguments.against, "rows": judged}
+    results.keep(arguments.out / "quality.json", report)
 
 
 def measure_times(arguments) -> None:
@@ -77,7 +88,10 @@ def write_table(arguments) -> None:
     times = results.kept(arguments.out / "timing.json")
     judge_accuracy = json.loads((arguments.classifier / "accuracy.json").read_text())
     times = {row.name: times[name] for row in rows.read(arguments.rows) if (name := rows.key(row, {})) in times}
-    results.write(arguments.results, results.kept(arguments.out / "quality.json"), times, judge_accuracy)
+    quality = results.kept(arguments.out / "quality.json")
+    results.write(arguments.results, quality, times, judge_accuracy)
+    drawn = [(row["name"], arguments.out / row["key"]) for row in quality["rows"] if "key" in row]
+    sheet.write(arguments.results.with_suffix(".png"), drawn, held_out(SHOWN)[0])
     print(arguments.results)
 
 
@@ -107,6 +121,7 @@ def main():
     quality = judged(sampled(command("quality", measure_quality, "draw and judge every row"), 1000))
     quality.add_argument("--vae", type=Path, default=Path("assets/scenes/vae"), help="for the best that its decoder allows")
     quality.add_argument("--size", type=int, default=64)
+    quality.add_argument("--against", default="dense, fine-tuned as long", help="the row that the others' accuracy is compared with")
     times = command("timing", measure_times, "FLOPs and time of every row, by the engine's bench")
     times.add_argument("--again", action="store_true", help="also rows that are timed already")
     table = judged(command("table", write_table, "write the results page"))
@@ -117,6 +132,10 @@ def main():
         sub.add_argument("--bin", type=Path, default=Path("target/release/foveate"))
 
     arguments = parser.parse_args()
+    # diffusers warns of every router that it leaves out of its own classes.
+    for library in (diffusers, transformers):
+        library.utils.logging.set_verbosity_error()
+        library.utils.logging.disable_progress_bar()
     if arguments.threads:
         torch.set_num_threads(arguments.threads)
     arguments.run(arguments)

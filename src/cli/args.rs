@@ -84,7 +84,8 @@ pub struct Generate {
     /// Text embeddings instead of a prompt: `prompt_embeds` and `prompt_attention_mask`, and both with `negative_`
     #[arg(long, value_name = "F.safetensors", conflicts_with = "prompt_ids")]
     pub prompt_embeds: Option<PathBuf>,
-    /// Write starting noise, every step's prediction and latents, and the image
+    /// Write starting noise, every step's prediction and latents, the image, and where tokens were routed the scores and
+    /// kept masks of every layer and step
     #[arg(long, value_name = "F.safetensors")]
     pub save_tensors: Option<PathBuf>,
     /// Write where the policy computed, as pictures: of every step and layer, the router's scores and the tokens it

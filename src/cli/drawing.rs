@@ -63,6 +63,7 @@ impl Drawing {
             ("prompt", Some(request.prompt.clone()).filter(|prompt| !prompt.is_empty())),
             ("negative", request.negative.clone()),
             ("class", request.class.map(|class| class.to_string())),
+            ("ratio", request.ratio.map(|ratio| ratio.to_string())),
         ];
         let mut about: Vec<_> = optional.into_iter().filter_map(|(key, text)| Some((key, text?))).collect();
         about.extend([
@@ -104,6 +105,8 @@ impl Drawing {
             "seed": self.request.seed,
             "steps": count,
             "guidance": self.run.guidance(),
+            "compress": self.run.policy(),
+            "ratio": self.request.ratio,
             "scheduler": self.scheduler,
             "size": self.size(),
             "seconds": { "load": load, "compile": compile, "steps": steps, "decode": decode },

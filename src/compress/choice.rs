@@ -75,8 +75,8 @@ impl Choice {
             None => config.kept.snapped(&config.bins),
             // What the bins allow is inside the range that was trained; a hair beyond is rounding.
             Some(ratio) if ratio > config.most_saved() + 1e-9 => {
-                let most = config.most_saved();
-                return Err(Error::Usage(format!("a ratio of {ratio}: this model's bins save {most:.2} at most")));
+                let most = (1e4 * config.most_saved()).round() / 1e4;
+                return Err(Error::Usage(format!("a ratio of {ratio}: this model's bins save {most} at most")));
             }
             Some(ratio) => config.kept.rescaled(1.0 - share(ratio)?, &config.bins),
         };
@@ -85,7 +85,7 @@ impl Choice {
 
     fn uniform(&self, routers: Arc<Routers>) -> Result<Box<dyn Policy>> {
         let kept = match self.ratio {
-            None => routers.config.kept.mean(),
+            None => routers.config.kept.snapped(&routers.config.bins).mean(),
             Some(ratio) => 1.0 - share(ratio)?,
         };
         let ratios = KeptRatios::uniform(kept, routers.weights.len());
@@ -148,7 +148,11 @@ mod tests {
         assert_eq!(variants(Choice::default()), [vec![80, 50], vec![100, 70]]);
         let policy = Compress::Mod;
         assert_eq!(variants(Choice { policy, ratio: Some(0.3), ..Choice::default() }), [vec![70, 70], vec![70, 70]]);
-        assert_eq!(variants(Choice { policy, ..Choice::default() }), [vec![75, 75], vec![75, 75]], "the mean");
+        assert_eq!(
+            variants(Choice { policy, ..Choice::default() }),
+            [vec![75, 75], vec![75, 75]],
+            "the mean of what diffcr keeps"
+        );
         assert_eq!(variants(Choice { ratio: Some(0.0), ..Choice::default() }), [vec![100, 100], vec![100, 100]]);
         assert_eq!(variants(Choice { ratio: Some(0.5), ..Choice::default() }), [vec![50, 50], vec![50, 50]]);
     }
@@ -165,7 +169,7 @@ mod tests {
             (Choice { policy: Compress::Mod, ..Choice::default() }, &dense, "cannot run mod"),
             (Choice { ratio: Some(0.3), ..Choice::default() }, &dense, "it has no ratio (there is no \"diffcr\""),
             (Choice { policy: Compress::Sdtm, ..Choice::default() }, &routers(), "sdtm is not in this version"),
-            (Choice { ratio: Some(0.6), ..Choice::default() }, &routers(), "save 0.50 at most"),
+            (Choice { ratio: Some(0.6), ..Choice::default() }, &routers(), "save 0.5 at most"),
             (Choice { ratio: Some(-0.1), ..Choice::default() }, &routers(), "at least 0 and below 1"),
             (Choice { policy: Compress::Mod, ratio: Some(1.0), ..Choice::default() }, &routers(), "below 1"),
         ] {

@@ -47,6 +47,10 @@ impl DiffcrConfig {
         if rows.is_empty() {
             return Err(fields.refuse("kept_ratio", &json!(rows), "there is no region"));
         }
+        if rows.len() > train_timesteps {
+            let why = format!("{} regions cannot share {train_timesteps} timesteps", rows.len());
+            return Err(fields.refuse("train_timesteps", &json!(train_timesteps), &why));
+        }
         for (region, row) in rows.iter().enumerate() {
             if row.len() != layers {
                 let name = format!("kept_ratio[{region}]");

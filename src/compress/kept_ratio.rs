@@ -12,7 +12,7 @@ pub struct KeptRatios {
 
 /// k = clamp(⌈r·N − 1e-4⌉, 1, N): the 1e-4 keeps a ratio's rounding error from adding a token.
 pub fn kept_tokens(ratio: f64, tokens: usize) -> usize {
-    ((ratio * tokens as f64 - 1e-4).ceil() as usize).clamp(1, tokens)
+    ((ratio * tokens as f64 - 1e-4).ceil() as usize).clamp(1, tokens.max(1))
 }
 
 /// The bin nearest to `ratio`; of two as near, the larger.

@@ -36,7 +36,7 @@ impl Plan {
         Self::record(gpu, graph, store, slots, slot_of).await
     }
 
-    /// Compiles graphs that never run at once, and so share one pool of memory, as large as the largest needs.
+    /// Compiles graphs that never run at once, and so share one pool of buffers, the n-th as large as any graph's n-th largest.
     pub async fn compile_pooled(gpu: &Gpu, graphs: &[Graph], store: &Store) -> Result<Vec<Self>> {
         let mut layouts: Vec<Layout> = graphs.iter().map(|graph| planner::plan(graph, true)).collect();
         let mut pool = Vec::new();

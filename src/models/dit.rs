@@ -180,7 +180,10 @@ impl Block {
 
         match rows.correction {
             None => Ok(()),
-            Some(write) => kernels::residual(graph, x, attended, gate(2), write),
+            Some(write) => {
+                graph.group(format!("block {layer} policy"));
+                kernels::residual(graph, x, attended, gate(2), write)
+            }
         }
     }
 }

@@ -300,6 +300,7 @@ impl Block {
         kernels::residual(graph, x, h, gate(5), rows.mlp.write)?;
 
         if let Some(write) = rows.correction {
+            graph.group(format!("block {layer} policy"));
             kernels::residual(graph, x, attended, gate(2), write)?;
             told.map_or(Ok(()), |told| kernels::residual(graph, x, told, None, write))?;
         }

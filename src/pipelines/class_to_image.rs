@@ -84,6 +84,7 @@ impl ClassToImage {
     /// Prepares a run.
     pub async fn prepare(&self, request: &Request) -> Result<Run> {
         Kind::ClassToImage.check(request)?;
+        let policy = request.choice().policy(&self.routers)?;
         let config = &self.transformer.config;
         let class = request.class.unwrap_or_default();
         if class as usize > config.classes {
@@ -120,7 +121,6 @@ impl ClassToImage {
         let draws_per_sample = if guidance.is_some() { 2 } else { 1 };
         let latents = Latents { start, generator, draws_per_sample };
         let (gpu, vae, order) = (&self.gpu, self.vae.clone(), Guidance::CondFirst);
-        let policy = request.choice().policy(&self.routers)?;
         let tokens = grid[0] * grid[1];
         let start = Start { gpu, store, vae, schedule, guidance, order, latents, tokens };
         Run::new(start, policy.as_ref(), |graph, noisy, policy| self.transformer.forward(graph, noisy, policy)).await

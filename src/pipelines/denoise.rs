@@ -217,6 +217,11 @@ impl Run {
         }
     }
 
+    /// Steps handed out so far.
+    pub fn taken(&self) -> usize {
+        self.at
+    }
+
     pub(super) fn has(&self, name: &str) -> bool {
         self.store.buffer(name).is_ok()
     }

@@ -16,10 +16,10 @@ pub struct LayerRouting {
 
 impl Run {
     /// The routing of the last step, layer by layer, after it was submitted. Of runs whose request was `traced`; others
-    /// have none.
+    /// have none, nor has a run before its first step.
     pub async fn routing(&self) -> Result<Vec<LayerRouting>> {
         let mut layers = Vec::new();
-        while self.has(&scores_name(layers.len())) {
+        while self.taken() > 0 && self.has(&scores_name(layers.len())) {
             let scores = self.read(&scores_name(layers.len())).await?;
             let place = self.read(&place_name(layers.len())).await?;
             let kept = place.u32().iter().map(|&at| if at == NOTHING { 0.0 } else { 1.0 }).collect();

@@ -124,6 +124,7 @@ impl TextToImage {
     /// Prepares a run: encodes the text, and computes once what no step changes.
     pub async fn prepare(&self, request: &Request) -> Result<Run> {
         Kind::TextToImage.check(request)?;
+        let policy = request.choice().policy(&self.routers)?;
         let config = &self.transformer.config;
         let guidance = Some(request.guidance.unwrap_or(4.5)).filter(|&scale| scale > 1.0);
         let scheduler = self.folder.scheduler(request.scheduler.as_deref()).await?;
@@ -151,7 +152,6 @@ impl TextToImage {
 
         let latents = Latents { start, generator, draws_per_sample: 1 };
         let (vae, order) = (self.vae.clone(), Guidance::UncondFirst);
-        let policy = request.choice().policy(&self.routers)?;
         let tokens = grid[0] * grid[1];
         let start = Start { gpu, store, vae, schedule, guidance, order, latents, tokens };
         let forward =

@@ -35,7 +35,7 @@ impl<C, M> Class<C, M> {
         let diffcr = diffcr.map(|fields| DiffcrConfig::read(fields, layers)).transpose()?;
         // Positions are computed; routers are of no use where the config has no ratios for them.
         let dense = diffcr.is_none();
-        let unused = |name: &str| name == "pos_embed.pos_embed" || (dense && name.ends_with(".router.weight"));
+        let unused = |name: &str| name == "pos_embed.pos_embed" || (dense && is_router(name));
         let load = |scope: &mut Scope<'_>| {
             let model = (self.load)(config, scope)?;
             let names = (0..layers).map(|i| format!("transformer_blocks.{i}.router.weight"));
@@ -50,6 +50,12 @@ impl<C, M> Class<C, M> {
         };
         folder.build("transformer", options.dtype, unused, load).await
     }
+}
+
+/// Whether a tensor is `transformer_blocks.{i}.router.weight`.
+fn is_router(name: &str) -> bool {
+    let index = name.strip_prefix("transformer_blocks.").and_then(|rest| rest.strip_suffix(".router.weight"));
+    index.is_some_and(|index| index.parse::<usize>().is_ok())
 }
 
 /// Why a checkpoint without `diffcr` cannot be routed.

@@ -27,7 +27,7 @@ def write(page: Path, quality: dict, times: dict[str, dict], judge: dict) -> Non
 
 def section(quality: dict, times: dict[str, dict], judge: dict) -> str:
     lines = conditions(quality, times, judge)
-    lines += ["", *quality_table(quality["rows"])]
+    lines += ["", *quality_table(quality["rows"], quality["against"])]
     if times:
         lines += ["", *time_table(quality["rows"], times)]
     return "\n".join(lines) + "\n"
@@ -46,9 +46,9 @@ def conditions(quality: dict, times: dict, judge: dict) -> list[str]:
     return lines
 
 
-def quality_table(rows: list[dict]) -> list[str]:
+def quality_table(rows: list[dict], against: str) -> list[str]:
     lines = [
-        "| | tokens saved | FD-scenes ↓ | object % | colour % | place % | all three % | difference to dense |",
+        f"| | tokens saved | FD-scenes ↓ | object % | colour % | place % | all three % | all three, against *{against}* |",
         "|---|---|---|---|---|---|---|---|",
     ]
     for row in rows:

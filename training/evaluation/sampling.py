@@ -10,7 +10,7 @@ from ..diffcr import load_routed
 from .rows import Row
 
 CHUNK, BATCH = 64, 16  # pictures in a file; pictures at a time, which fit a processor's cache
-TEXT_LENGTH = 48  # longer than any caption of the grammar; what is padded is masked, so 300 would give the same pictures slower
+TEXT_LENGTH = 24  # longer than any caption of the grammar; what is padded is masked, so 300 would give the same pictures slower
 
 
 def load(row: Row):

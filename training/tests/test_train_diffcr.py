@@ -1,13 +1,15 @@
-"""Fine-tuning with routing: a few steps on made-up latents, the bundle's own network and a tiny DiT."""
+"""Fine-tuning with routing: a few steps on made-up latents, a tiny PixArt with the bundle's text encoder, a tiny DiT."""
 
 import json
 
 import numpy as np
 import pytest
 import torch
-from diffusers import AutoencoderKL, DDIMScheduler, FlowMatchEulerDiscreteScheduler, DiTPipeline, DiTTransformer2DModel
+from diffusers import (
+    AutoencoderKL, DDIMScheduler, DiTPipeline, DiTTransformer2DModel, FlowMatchEulerDiscreteScheduler, PixArtTransformer2DModel,
+)  # fmt: skip
 
-from training.diffcr import BINS, load_routed
+from training.diffcr import BINS, load_routed, save_folder
 from training.diffusion import objective_for
 from training.runtime import load_checkpoint, save_checkpoint
 from training.train_diffcr import Run, parse
@@ -35,6 +37,18 @@ def dit_folder(tmp_path_factory):
     return folder
 
 
+@pytest.fixture(scope="module")
+def pixart_folder(tmp_path_factory):
+    torch.manual_seed(0)
+    network = PixArtTransformer2DModel(
+        num_layers=4, num_attention_heads=2, attention_head_dim=16, sample_size=16, out_channels=4,
+        cross_attention_dim=32, caption_channels=128, use_additional_conditions=False,
+    )  # fmt: skip
+    folder = tmp_path_factory.mktemp("pixart")
+    save_folder(network, None, "assets/scenes", folder)
+    return str(folder)
+
+
 def run(data, out, *words) -> Run:
     return Run(parse(["--data", str(data), "--out", str(out), "--steps", "6", "--batch", "6", "--warm-up", "2", *words]))
 
@@ -46,7 +60,8 @@ def advance(one: Run, until: int) -> Run:
 
 
 @pytest.mark.parametrize("words", (["--mode", "lt"], ["--mode", "mod", "--optimiser", "adamw"], ["--mode", "l", "--lora", "4"]))
-def test_two_halves_are_one_run(data, tmp_path, words):
+def test_two_halves_are_one_run(data, pixart_folder, tmp_path, words):
+    words = ["--model", pixart_folder, *words]
     whole = advance(run(data, tmp_path / "whole", *words), 6)
     first = advance(run(data, tmp_path / "halves", *words), 2)  # before ratios are snapped, at step 3
     (tmp_path / "halves").mkdir()
@@ -59,9 +74,9 @@ def test_two_halves_are_one_run(data, tmp_path, words):
         assert torch.equal(a, b), name
 
 
-def test_an_export_holds_what_was_trained(data, tmp_path, monkeypatch):
+def test_an_export_holds_what_was_trained(data, pixart_folder, tmp_path, monkeypatch):
     monkeypatch.setattr("training.train_diffcr.bf16_is_fast", lambda: False)
-    trained = advance(run(data, tmp_path, "--mode", "lt", "--lora"), 4)
+    trained = advance(run(data, tmp_path, "--model", pixart_folder, "--mode", "lt", "--lora"), 4)
     before = {name: p.clone() for name, p in trained.transformer.named_parameters() if "to_q.base_layer" in name}
     folder = trained.export()
     config = json.loads((folder / "transformer" / "config.json").read_text())["diffcr"]
@@ -82,7 +97,7 @@ def test_an_export_holds_what_was_trained(data, tmp_path, monkeypatch):
     assert not torch.equal(merged, before[name])
 
 
-def test_training_starts_at_the_dense_model(data, tmp_path):
+def test_the_bundle_starts_as_it_was(data, tmp_path):
     routed, dense = (run(data, tmp_path / mode, "--mode", mode) for mode in ("l", "dense"))
     with torch.no_grad():
         a, b = routed.losses(0.0)[1], dense.losses(0.0)[1]
@@ -90,8 +105,8 @@ def test_training_starts_at_the_dense_model(data, tmp_path):
     assert sum(block.router.weight.abs().sum() for block in routed.transformer.transformer_blocks) > 0
 
 
-def test_ratios_reach_their_target_and_stay(data, tmp_path):
-    one = run(data, tmp_path, "--mode", "lt", "--regions", "2", "--target", "0.5", "--settle", "0.5")
+def test_ratios_reach_their_target_and_stay(data, pixart_folder, tmp_path):
+    one = run(data, tmp_path, "--model", pixart_folder, "--mode", "lt", "--regions", "2", "--target", "0.5", "--settle", "0.5")
     advance(one, 3)
     assert all(ratio < 1 for row in one.matrix() for ratio in row) and one.fixed is None
     advance(one, 4)

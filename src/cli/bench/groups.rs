@@ -37,7 +37,8 @@ pub async fn profile(
             after_each()?;
         }
     }
-    Ok(Some(all))
+    // Groups that found no room would make every share wrong.
+    Ok((profiler.dropped == 0).then_some(all))
 }
 
 impl Groups {

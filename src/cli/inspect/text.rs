@@ -71,7 +71,7 @@ fn steps(counts: &[(&str, u64)]) -> String {
 fn matrix(config: &DiffcrConfig) -> String {
     let kept = config.kept.rows();
     let layers = kept.first().map_or(0, Vec::len);
-    let mut rows = vec![vec![format!("kept by {}, layer", config.scale.name())]];
+    let mut rows = vec![vec![format!("kept ratio (scores scale {}), layer", config.scale.name())]];
     rows[0].extend((0..layers).map(|layer| layer.to_string()));
     rows[0].push("mean".into());
     for (region, ratios) in kept.iter().enumerate() {

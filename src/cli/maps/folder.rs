@@ -45,8 +45,10 @@ impl Folder {
     /// Whether a file at `place` would be one of the folder's own, or in the folder's way.
     pub fn claims(&self, place: &Path) -> bool {
         let name = place.file_name().and_then(OsStr::to_str).unwrap_or_default();
-        let within = || parent(place).canonicalize().is_ok_and(|folder| folder == self.place);
-        place == self.place || (is_map(name) && within())
+        let holder = parent(place).canonicalize().unwrap_or_default();
+        let of_picture = holder.file_name().and_then(OsStr::to_str).is_some_and(is_picture);
+        let within = holder == self.place || (of_picture && parent(&holder) == self.place);
+        place == self.place || (is_map(name) && within)
     }
 
     /// Room for files: in the folder where it is there, beside its place where it is not.
@@ -82,7 +84,10 @@ impl Staged {
         let Self { files, names, place } = self;
         if !place.is_dir() {
             let made = files.keep();
-            return fs::rename(&made, &place).map_err(|error| Error::io(&place, error));
+            return fs::rename(&made, &place).map_err(|error| {
+                let _ = fs::remove_dir_all(&made); // the error at hand is the one to tell
+                Error::io(&place, error)
+            });
         }
         for name in &names {
             let target = place.join(name);
@@ -111,8 +116,16 @@ fn padded(number: usize, end: usize) -> String {
     format!("{number:0width$}", width = end.saturating_sub(1).to_string().len())
 }
 
+fn digits(text: &str) -> bool {
+    !text.is_empty() && text.bytes().all(|b| b.is_ascii_digit())
+}
+
+/// Whether a folder is one that [`of_picture`] names.
+fn is_picture(name: &str) -> bool {
+    name.strip_prefix("picture-").is_some_and(digits)
+}
+
 fn is_map(name: &str) -> bool {
-    let digits = |text: &str| !text.is_empty() && text.bytes().all(|b| b.is_ascii_digit());
     let layer = || {
         let (step, rest) = name.strip_prefix("step-")?.split_once("-layer-")?;
         let (layer, what) = rest.split_once('-')?;
@@ -129,7 +142,7 @@ fn remove_others(place: &Path, under: &Path, names: &BTreeSet<PathBuf>) -> std::
         let (path, name) = (under.join(&name), name.to_string_lossy().into_owned());
         if file && is_map(&name) && !names.contains(&path) {
             fs::remove_file(entry.path())?;
-        } else if entry.file_type()?.is_dir() && under == Path::new("") && name.starts_with("picture-") {
+        } else if entry.file_type()?.is_dir() && under == Path::new("") && is_picture(&name) {
             remove_others(place, &path, names)?;
             // It stays where something else is in it.
             let _ = fs::remove_dir(entry.path());
@@ -170,15 +183,20 @@ mod tests {
         for name in ["sheet.png", "step-19-layer-03-kept.png", "step-1-layer-x-kept.png", "notes.txt"] {
             fs::write(home.path().join(name), "old").unwrap();
         }
-        fs::create_dir(home.path().join("picture-1")).unwrap();
-        fs::write(home.path().join("picture-1/touched.png"), "old").unwrap();
+        for kept in ["picture-1", "picture-1-kept"] {
+            fs::create_dir(home.path().join(kept)).unwrap();
+            fs::write(home.path().join(kept).join("touched.png"), "old").unwrap();
+        }
         let folder = Folder::check(home.path()).unwrap();
+        let claimed = |name: &str| folder.claims(&folder.place.join(name));
+        assert!(claimed("sheet.png") && claimed("picture-1/touched.png"));
+        assert!(!claimed("notes.txt") && !claimed("picture-1-kept/touched.png"));
         let mut staged = folder.stage().unwrap();
         staged.write("sheet.png".into(), b"new").unwrap();
         assert_eq!(fs::read(home.path().join("sheet.png")).unwrap(), b"old");
         staged.commit().unwrap();
         assert_eq!(fs::read(home.path().join("sheet.png")).unwrap(), b"new");
-        assert_eq!(files(home.path()), ["notes.txt", "sheet.png", "step-1-layer-x-kept.png"]);
+        assert_eq!(files(home.path()), ["notes.txt", "picture-1-kept", "sheet.png", "step-1-layer-x-kept.png"]);
     }
 
     #[test]

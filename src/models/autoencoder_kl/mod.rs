@@ -129,8 +129,8 @@ fn extent(images: &Tensor) -> Result<[usize; 4]> {
     })
 }
 
-/// The largest tile of `images`, in latent pixels, of which every value can be bound. `input` is the number of pixels
-/// per latent pixel.
+/// The largest tile of `images`, in latent pixels, of which every value can be bound and every op recorded. `input` is the
+/// number of pixels per latent pixel.
 fn largest_tile(caps: &Caps, images: &Tensor, input: usize, build: Build<'_>) -> Result<usize> {
     let [_, channels, height, width] = extent(images)?;
     let whole = height.max(width).div_ceil(input).next_multiple_of(4).max(4);
@@ -142,8 +142,13 @@ fn largest_tile(caps: &Caps, images: &Tensor, input: usize, build: Build<'_>) ->
         build(&mut graph, images)?;
         let in_flight = graph.values().iter().filter(|value| value.element == Element::F32);
         needed = in_flight.map(Value::bytes).max().unwrap_or(0);
-        if needed <= caps.max_tensor_bytes() {
-            return Ok(side);
+        if needed > caps.max_tensor_bytes() {
+            continue;
+        }
+        match graph.nodes().iter().try_for_each(|node| node.op.record(&graph, caps).map(|_| ())) {
+            Ok(()) => return Ok(side),
+            Err(error) if side == 4 => return Err(error),
+            Err(_) => {} // too many keys for this adapter, which a smaller tile has fewer of
         }
     }
     Err(Error::Limit {
