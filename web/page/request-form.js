@@ -38,8 +38,9 @@ export function policy() {
     return /** @type {Policy} */ (new FormData(form).get("policy") ?? "dense");
 }
 
-/** Whether everything in it is valid; what is not is shown. */
+/** Whether everything in it is valid; what is not is shown. What was sent off as shown stays as it is. */
 export function valid() {
+    chosen = true;
     return form.reportValidity();
 }
 
