@@ -96,6 +96,7 @@ export async function open(context) {
     const noise = /** @type {string[]} */ ([]);
     page.on("console", (message) => {
         if (message.text() === "Service Worker registration blocked by Playwright") return; // as the test asked
+        if (message.text().includes("willReadFrequently")) return; // the tests read the canvas, the page does not
         if (["error", "warning"].includes(message.type())) noise.push(`${message.type()}: ${message.text()} (${message.location().url})`);
     });
     page.on("pageerror", (error) => noise.push(`uncaught: ${error}`));
