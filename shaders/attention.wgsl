@@ -240,7 +240,8 @@ fn staged(
     var out3: mat4x4f;
     for (var first = 0u; first < params.keys; first += 32u) {
         let key = first + lane * 4u;
-        var products: mat4x4f;
+        // Spelt out: Chromium 156 lets a variable without an initialiser keep the last round's value.
+        var products = mat4x4f();
         for (var d = 0u; d < params.head_dim; d += 32u) {
             // Neighbours stage neighbouring rows, which lie on different banks.
             let qs = transpose(q_block(tile, tile.query + lane * 4u, d + group * 4u));
@@ -362,10 +363,10 @@ fn direct(@builtin(global_invocation_id) id: vec3u, @builtin(num_workgroups) gri
     var row2 = row0;
     var row3 = row0;
     for (var key = 0u; key < params.keys; key += 16u) {
-        var products0: Four;
-        var products1: Four;
-        var products2: Four;
-        var products3: Four;
+        var products0 = Four(); // spelt out, as above
+        var products1 = Four();
+        var products2 = Four();
+        var products3 = Four();
         // Eight columns a round, for rounds are counted (see attention.rs); those past the head's last are zeros.
         for (var d = 0u; d < params.head_dim; d += 8u) {
             let ks = k_blocks(tile, key, d);

@@ -31,5 +31,5 @@ fn main(
         return;
     }
     let at = (i / params.stride) * params.width + x;
-    pixels[i] = level(0u, at) | level(1u, at) << 8u | level(2u, at) << 16u | 0xff000000u;
+    pixels[i] = level(0u, at) | (level(1u, at) << 8u) | (level(2u, at) << 16u) | 0xff000000u;
 }

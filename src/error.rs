@@ -79,9 +79,13 @@ pub enum Error {
     #[error("out of GPU memory while {0}")]
     OutOfMemory(String),
 
-    /// The device reported an error, or was lost.
+    /// The device reported an error.
     #[error("GPU: {0}")]
     Gpu(String),
+
+    /// The device is gone: its driver restarted, or someone destroyed it. A new one can be requested.
+    #[error("the GPU device was lost: {0}")]
+    DeviceLost(String),
 
     /// The caller asked to stop.
     #[error("cancelled")]
@@ -124,13 +128,32 @@ impl Error {
         Self::Io { path: path.into(), source }
     }
 
+    /// The error and its causes, each one line, the outermost first. A message that already ends with its cause is not
+    /// followed by it.
+    pub fn chain(&self) -> Vec<String> {
+        let mut messages: Vec<String> = Vec::new();
+        let mut next: Option<&dyn std::error::Error> = Some(self);
+        while let Some(error) = next {
+            let message = error.to_string().lines().map(str::trim).collect::<Vec<_>>().join(" ");
+            if !messages.last().is_some_and(|last| last.ends_with(&message)) {
+                messages.push(message);
+            }
+            next = error.source();
+        }
+        messages
+    }
+
+    /// The error without what was being done when it arose.
+    pub fn root(&self) -> &Self {
+        match self {
+            Self::While { source, .. } => source.root(),
+            error => error,
+        }
+    }
+
     /// Whether the request was at fault rather than the work.
     pub fn is_usage(&self) -> bool {
-        match self {
-            Self::Usage(_) => true,
-            Self::While { source, .. } => source.is_usage(),
-            _ => false,
-        }
+        matches!(self.root(), Self::Usage(_))
     }
 }
 
@@ -143,5 +166,18 @@ pub trait Context<T> {
 impl<T> Context<T> for Result<T> {
     fn context<S: Into<String>>(self, context: impl FnOnce() -> S) -> Result<T> {
         self.map_err(|source| Error::While { context: context().into(), source: Box::new(source) })
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn causes_follow_once() {
+        let missing = std::io::Error::new(std::io::ErrorKind::NotFound, "no such file");
+        let error = Err::<(), _>(Error::io("m/config.json", missing)).context(|| "opening m").unwrap_err();
+        assert_eq!(error.chain(), ["opening m", "m/config.json: no such file"]);
+        assert!(matches!(error.root(), Error::Io { .. }) && !error.is_usage());
     }
 }

@@ -1,6 +1,10 @@
 //! Foveate runs diffusion transformers where the detail is: a portable WebGPU inference engine.
 //!
 //! The floors, each using only those below it, are told in `ARCHITECTURE.md`.
+#![cfg_attr(
+    target_arch = "wasm32",
+    allow(clippy::arc_with_non_send_sync, reason = "in a browser nothing leaves its thread")
+)]
 
 pub mod compress;
 pub mod config;

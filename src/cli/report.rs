@@ -21,7 +21,7 @@ pub fn say_json(value: &Value) -> Result<()> {
 
 /// Tells why a command failed.
 pub fn failure(error: &Error, json: bool) -> ExitCode {
-    tell(&chain(error), json);
+    tell(&error.chain(), json);
     ExitCode::from(if error.is_usage() { 2 } else { 1 })
 }
 
@@ -51,20 +51,6 @@ fn tell(messages: &[String], json: bool) {
     }
 }
 
-/// The error and its causes, the outermost first. A message that already ends with its cause is not followed by it.
-fn chain(error: &Error) -> Vec<String> {
-    let mut messages: Vec<String> = Vec::new();
-    let mut next: Option<&dyn std::error::Error> = Some(error);
-    while let Some(error) = next {
-        let message = error.to_string().lines().map(str::trim).collect::<Vec<_>>().join(" ");
-        if !messages.last().is_some_and(|last| last.ends_with(&message)) {
-            messages.push(message);
-        }
-        next = error.source();
-    }
-    messages
-}
-
 /// clap's message without its usage and its pointer to `--help`.
 fn one_line(rendered: &str) -> String {
     let paragraphs = rendered.split("\n\n").map(|p| p.split_whitespace().collect::<Vec<_>>().join(" "));
@@ -76,16 +62,7 @@ fn one_line(rendered: &str) -> String {
 
 #[cfg(test)]
 mod tests {
-    use foveate::Context;
-
     use super::*;
-
-    #[test]
-    fn causes_follow_once() {
-        let missing = io::Error::new(io::ErrorKind::NotFound, "no such file");
-        let error = Err::<(), _>(Error::io("m/config.json", missing)).context(|| "opening m").unwrap_err();
-        assert_eq!(chain(&error), ["opening m", "m/config.json: no such file"]);
-    }
 
     #[test]
     fn clap_is_brief() {

@@ -1,11 +1,41 @@
 //! A GPU buffer, how it is filled, and how it is read back.
 
+use std::ops::Deref;
+use std::sync::Arc;
+
 use super::Gpu;
 use crate::{Error, Result};
 
 /// A storage buffer. Cloning shares it.
 #[derive(Clone, Debug)]
-pub struct Buffer(pub(crate) wgpu::Buffer);
+pub struct Buffer(pub(crate) Arc<Owned>);
+
+/// Memory of the device that ends with its last owner.
+#[derive(Debug)]
+pub struct Owned(wgpu::Buffer);
+
+/// A browser would keep the memory until it collects its garbage, of whose size on the device it knows little. What was
+/// submitted before still runs.
+#[cfg(target_arch = "wasm32")]
+impl Drop for Owned {
+    fn drop(&mut self) {
+        self.0.destroy();
+    }
+}
+
+impl Deref for Owned {
+    type Target = wgpu::Buffer;
+
+    fn deref(&self) -> &wgpu::Buffer {
+        &self.0
+    }
+}
+
+impl From<wgpu::Buffer> for Buffer {
+    fn from(buffer: wgpu::Buffer) -> Self {
+        Self(Arc::new(Owned(buffer)))
+    }
+}
 
 impl Buffer {
     /// Its size in bytes.
@@ -40,7 +70,7 @@ impl Gpu {
             mapped_at_creation: false,
         });
         match scope.pop().await {
-            None => Ok(Buffer(buffer)),
+            None => Ok(buffer.into()),
             Some(_) => Err(Error::OutOfMemory(format!("allocating {size} bytes for {what}"))),
         }
     }
@@ -74,9 +104,15 @@ impl Gpu {
         let (sender, receiver) = super::context::oneshot();
         staging.map_async(wgpu::MapMode::Read, .., move |result| sender.send(result));
         self.wait().await?;
-        receiver.await.map_err(|e| Error::Gpu(format!("mapping a readback: {e}")))?;
-        self.check()?;
-        let view = staging.get_mapped_range(..).map_err(|e| Error::Gpu(format!("mapping a readback: {e}")))?;
-        Ok(view[..bytes.min(size) as usize].to_vec())
+        let mapped = receiver.await;
+        self.check()?; // says more than a failed mapping: that the device was lost
+        mapped.map_err(|e| Error::Gpu(format!("mapping a readback: {e}")))?;
+        let read = {
+            let view = staging.get_mapped_range(..).map_err(|e| Error::Gpu(format!("mapping a readback: {e}")))?;
+            view[..bytes.min(size) as usize].to_vec()
+        };
+        // A browser would keep it until its garbage is collected.
+        staging.destroy();
+        Ok(read)
     }
 }

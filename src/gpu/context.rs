@@ -68,8 +68,14 @@ impl Gpu {
                 })?
             }
         };
+        Self::open(&adapter, options.profile).await
+    }
+
+    /// Opens a device of its own on an adapter that the host has chosen; with timestamp queries where `profile` asks for
+    /// them and the adapter has them.
+    pub async fn open(adapter: &wgpu::Adapter, profile: bool) -> Result<Self> {
         let mut features = wgpu::Features::SHADER_F16 | wgpu::Features::SUBGROUP;
-        if options.profile {
+        if profile {
             features |= wgpu::Features::TIMESTAMP_QUERY;
         }
         let descriptor = wgpu::DeviceDescriptor {
@@ -89,11 +95,12 @@ impl Gpu {
         }));
         let keep = fault.clone();
         device.set_device_lost_callback(move |reason, message| {
-            if reason != wgpu::DeviceLostReason::Destroyed {
-                lock(&keep).get_or_insert_with(|| Error::Gpu(format!("the device was lost: {message}")));
+            // Natively a device that was dropped counts as destroyed; in a browser only somebody's call does.
+            if reason != wgpu::DeviceLostReason::Destroyed || cfg!(target_arch = "wasm32") {
+                *lock(&keep) = Some(Error::DeviceLost(message));
             }
         });
-        Self::new(&adapter, device, queue, fault)
+        Self::new(adapter, device, queue, fault)
     }
 
     /// Borrows a host program's device. Its error handler and its limits stay as they are.

@@ -44,7 +44,7 @@ fn encode_copy(command: &Command, encoder: &mut wgpu::CommandEncoder) {
 fn encode_dispatch(command: &Command, pass: &mut wgpu::ComputePass<'_>) {
     if let Command::Dispatch { pipeline, bindings, workgroups: [x, y, z] } = command {
         pass.set_pipeline(&pipeline.raw);
-        pass.set_bind_group(0, bindings, &[]);
+        pass.set_bind_group(0, &bindings.group, &[]);
         pass.dispatch_workgroups(*x, *y, *z);
     }
 }

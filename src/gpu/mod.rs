@@ -14,5 +14,5 @@ pub use buffer::Buffer;
 pub use caps::{AdapterClass, Caps};
 pub use context::{Gpu, GpuOptions, INSTALL_HINT, adapters};
 pub use profiler::{Profiler, Span};
-pub use recording::{Command, Group, Recording};
+pub use recording::{Bindings, Command, Group, Recording};
 pub use shader::{Pipeline, PipelineKey, Shader};

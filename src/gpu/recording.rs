@@ -29,7 +29,7 @@ pub enum Command {
         /// The kernel.
         pipeline: Arc<Pipeline>,
         /// What it reads and writes, bound once.
-        bindings: wgpu::BindGroup,
+        bindings: Bindings,
         /// How many workgroups, along x, y and z.
         workgroups: [u32; 3],
     },
@@ -44,6 +44,13 @@ pub enum Command {
         /// So many bytes.
         bytes: u64,
     },
+}
+
+/// A bind group and what it binds, which lives as long as it does: a buffer's memory ends with its last owner.
+#[derive(Debug)]
+pub struct Bindings {
+    pub(super) group: wgpu::BindGroup,
+    _buffers: Vec<Buffer>,
 }
 
 impl Recording {
@@ -74,7 +81,7 @@ impl Gpu {
         pipeline: &Pipeline,
         params: (&Buffer, u64, u64),
         buffers: &[&Buffer],
-    ) -> Result<wgpu::BindGroup> {
+    ) -> Result<Bindings> {
         let (uniform, offset, size) = params;
         let mut entries = vec![wgpu::BindGroupEntry {
             binding: 0,
@@ -97,7 +104,10 @@ impl Gpu {
             entries: &entries,
         });
         match scope.pop().await {
-            None => Ok(group),
+            None => {
+                let bound = buffers.iter().copied().chain([uniform]).cloned();
+                Ok(Bindings { group, _buffers: bound.collect() })
+            }
             Some(error) => {
                 let reason = error.to_string().split_whitespace().collect::<Vec<_>>().join(" ");
                 Err(Error::Gpu(format!("binding {what}: {reason}")))

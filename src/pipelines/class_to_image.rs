@@ -77,6 +77,10 @@ impl ClassToImage {
         self.prepare(request).await?.complete().await
     }
 
+    pub(super) fn routers(&self) -> &Result<Arc<Routers>, String> {
+        &self.routers
+    }
+
     /// Prepares a run.
     pub async fn prepare(&self, request: &Request) -> Result<Run> {
         Kind::ClassToImage.check(request)?;

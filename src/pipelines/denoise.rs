@@ -5,9 +5,10 @@ use std::sync::Arc;
 
 use super::Pictures;
 use super::step_inputs::{NOISE, STEP, StepInputs};
-use crate::compress::{KeptRatios, Policy, StepPolicy};
+use super::viewer::Viewer;
+use crate::compress::{Dense, KeptRatios, Policy, StepPolicy, Variant};
 use crate::gpu::{Gpu, Profiler};
-use crate::graph::{Element, Graph, Memory, Plan, Store, ValueId};
+use crate::graph::{Element, Graph, Plan, Store, ValueId};
 use crate::kernels::{self, Guidance, SchedulerStep, step_row};
 use crate::models::autoencoder_kl::AutoencoderKl;
 use crate::models::patch_embed::Noisy;
@@ -19,8 +20,9 @@ use crate::{Error, Result, Tensor};
 pub const LATENTS: &str = "latents";
 /// Stored: the model's guided output of the last step, `[L, C, H, W]`.
 pub const GUIDED: &str = "guided";
-const PIXELS: &str = "pixels";
 const HISTORY: [&str; 2] = ["history.1", "history.2"];
+/// What one step hands to the next.
+const CARRIED: [&str; 3] = [LATENTS, HISTORY[0], HISTORY[1]];
 
 /// What a pipeline decides before the loop starts.
 pub(super) struct Start<'a> {
@@ -61,11 +63,21 @@ pub struct Run {
     order: Guidance,
     policy: &'static str,
     ratios: Option<KeptRatios>,
+    dense_flops: u64,
     inputs: StepInputs,
     shape: [usize; 4],
     at: usize,
     /// What the caller should know, though it is no error: a truncated prompt.
     pub warnings: Vec<String>,
+}
+
+/// How far a run came, outside the device: see [`Run::state`].
+#[derive(Clone, Debug)]
+pub struct RunState {
+    /// Steps taken.
+    pub taken: usize,
+    /// The latents and the scheduler's history, one after the other.
+    pub values: Vec<f32>,
 }
 
 /// The next step of a [`Run`].
@@ -94,22 +106,27 @@ impl Run {
         })?;
 
         let (variants, plan_of) = policy.variants(&schedule.timesteps(), tokens);
-        let mut graphs = Vec::new();
-        for variant in &variants {
+        let batch = shape[0] * if guidance.is_some() { 2 } else { 1 };
+        let graph = |policy: StepPolicy<'_>| -> Result<Graph> {
             let mut graph = Graph::new();
             let latents = graph.stored(LATENTS, &shape, Element::F32);
             let step = graph.stored(STEP, &[step_row::LEN], Element::F32);
-            let batch = shape[0] * if guidance.is_some() { 2 } else { 1 };
-            let output = model(&mut graph, Noisy { latents, step, batch }, StepPolicy { policy, variant })?;
+            let output = model(&mut graph, Noisy { latents, step, batch }, policy)?;
             graph.group("scheduler");
             let mut stored = |name| graph.stored(name, &shape, Element::F32);
             let (history, noise, guided) = (HISTORY.map(&mut stored), stored(NOISE), stored(GUIDED));
             let guidance = if guidance.is_some() { order } else { Guidance::None };
             let update = SchedulerStep { output, latents, history, noise, step, guided, guidance };
             kernels::scheduler_step(&mut graph, update)?;
+            Ok(graph)
+        };
+        let mut graphs = Vec::new();
+        for variant in &variants {
+            let graph = graph(StepPolicy { policy, variant })?;
             store.allocate_missing(gpu, &graph).await?;
             graphs.push(graph);
         }
+        let dense_flops = graph(StepPolicy { policy: &Dense, variant: &Variant::new() })?.flops();
         store.write(gpu, LATENTS, start.bytes())?;
         let plans = Plan::compile_pooled(gpu, &graphs, &store).await?;
 
@@ -129,6 +146,7 @@ impl Run {
             order,
             policy,
             ratios,
+            dense_flops,
             inputs,
             shape,
             at,
@@ -147,6 +165,12 @@ impl Run {
     /// Number of steps.
     pub fn steps(&self) -> usize {
         self.schedule.steps.len()
+    }
+
+    /// Width and height of its pictures in pixels.
+    pub fn size(&self) -> [usize; 2] {
+        let factor = self.vae.config.scale_factor();
+        [self.shape[3] * factor, self.shape[2] * factor]
     }
 
     /// The guidance scale, where guidance is on.
@@ -168,6 +192,11 @@ impl Run {
     pub fn flops_per_step(&self) -> u64 {
         let all: u64 = self.plan_of.iter().map(|&plan| self.plans[plan].flops()).sum();
         all / (self.plan_of.len() as u64).max(1)
+    }
+
+    /// Floating-point operations that a step would take if every token were computed.
+    pub fn dense_flops_per_step(&self) -> u64 {
+        self.dense_flops
     }
 
     /// Bytes of memory for values in flight, which all steps share.
@@ -217,23 +246,37 @@ impl Run {
         Ok(Pictures(Tensor::new(&shape, pixels)?))
     }
 
-    /// The picture of the latents as they are, as a texture on the run's device: nothing is read back. Of one picture that
-    /// fits the adapter whole; [`Run::finish`] serves the others.
+    /// Compiles the decoding of this run's latents for showing them: once, for a preview after every step. Of one picture
+    /// that fits the adapter whole; [`Run::finish`] serves the others.
+    pub async fn viewer(&self) -> Result<Viewer> {
+        Viewer::new(&self.gpu, &self.vae, &self.store, &self.shape).await
+    }
+
+    /// The picture of the latents as they are, as a texture on the run's device: nothing is read back.
     pub async fn texture(&self) -> Result<wgpu::Texture> {
-        let mut graph = Graph::new();
-        let latents = graph.stored(LATENTS, &self.shape, Element::F32);
-        let picture = self.vae.decode(&mut graph, latents)?;
-        let [_, _, height, width] = graph.dims("texture", picture)?;
-        let pixels = kernels::rgba(&mut graph, picture)?;
-        let stride = graph.shape(pixels)[1];
-        graph.keep(pixels, PIXELS);
-        let mut store = self.store.clone();
-        store.allocate_missing(&self.gpu, &graph).await?;
-        let plan = Plan::compile(&self.gpu, &graph, &store, Memory::Shared).await?;
-        let mut encoder = self.gpu.encoder();
-        plan.recording.encode(&mut encoder);
-        self.gpu.submit(encoder);
-        Ok(self.gpu.texture(store.buffer(PIXELS)?, stride as u32, width as u32, height as u32))
+        self.viewer().await?.texture()
+    }
+
+    /// What a later run of the same request needs to go on from here, after a lost device or another day.
+    pub async fn state(&self) -> Result<RunState> {
+        let mut values = Vec::new();
+        for name in CARRIED {
+            values.extend_from_slice(self.read(name).await?.f32());
+        }
+        Ok(RunState { taken: self.at, values })
+    }
+
+    /// Goes on where `state` was taken: the steps before it are not taken again.
+    pub fn resume(&mut self, state: &RunState) -> Result<()> {
+        let count: usize = self.shape.iter().product();
+        if state.taken > self.steps() || state.values.len() != CARRIED.len() * count {
+            return Err(Error::Usage("the state to resume from belongs to another request".into()));
+        }
+        for (name, values) in CARRIED.iter().zip(state.values.chunks_exact(count)) {
+            self.store.write(&self.gpu, name, bytemuck::cast_slice(values))?;
+        }
+        self.at = state.taken;
+        Ok(())
     }
 
     /// Takes all remaining steps, one submission each, and gives the pictures.

@@ -12,10 +12,11 @@ mod routing;
 mod step_inputs;
 mod text_to_image;
 mod transformer;
+mod viewer;
 
 pub use backbone::{Backbone, PREDICTION, StepSize};
 pub use class_to_image::ClassToImage;
-pub use denoise::{GUIDED, LATENTS, Run, Step};
+pub use denoise::{GUIDED, LATENTS, Run, RunState, Step};
 pub use folder::{LoadOptions, ModelFolder, Progress};
 pub use kind::Kind;
 pub use picture::Pictures;
@@ -23,10 +24,14 @@ pub use request::{Embeds, Ids, Request};
 pub use routing::LayerRouting;
 pub use text_to_image::TextToImage;
 pub use transformer::Transformer;
+pub use viewer::Viewer;
 
 pub use crate::compress::Compress;
 
+use std::sync::Arc;
+
 use crate::Result;
+use crate::compress::Routers;
 use crate::gpu::Gpu;
 use crate::weights::Source;
 
@@ -65,6 +70,15 @@ impl Pipeline {
                 Self::TextToImage(TextToImage::from_folder(gpu, folder, options, progress).await?.into())
             }
         })
+    }
+
+    /// The routers of its checkpoint, or what it lacks of them.
+    pub fn routers(&self) -> Result<&Routers, &str> {
+        let routers = match self {
+            Self::ClassToImage(pipeline) => pipeline.routers(),
+            Self::TextToImage(pipeline) => pipeline.routers(),
+        };
+        routers.as_ref().map(Arc::as_ref).map_err(String::as_str)
     }
 
     /// Prepares a run; see [`Run`].

@@ -117,6 +117,10 @@ impl TextToImage {
         self.prepare(request).await?.complete().await
     }
 
+    pub(super) fn routers(&self) -> &Result<Arc<Routers>, String> {
+        &self.routers
+    }
+
     /// Prepares a run: encodes the text, and computes once what no step changes.
     pub async fn prepare(&self, request: &Request) -> Result<Run> {
         Kind::TextToImage.check(request)?;

@@ -1,4 +1,4 @@
-//! Where a model's files come from: a folder, an address, or memory.
+//! Where a model's files come from: a folder, an address, memory, or wherever the host program keeps them.
 
 use std::collections::BTreeMap;
 use std::ops::Range;
@@ -7,9 +7,12 @@ use std::sync::Arc;
 
 use crate::{Error, Result};
 
+mod files;
 mod folder;
 #[cfg(all(feature = "cli", not(target_arch = "wasm32")))]
 mod http;
+
+pub use files::{Files, Reading};
 
 /// The most that [`Source::read`] takes into memory at once, in bytes. It is for configs and vocabularies; weights are
 /// read in ranges.
@@ -24,6 +27,8 @@ pub enum Source {
     Url(String),
     /// Files already in memory, by path: what a web page was given, or a test made.
     Memory(Arc<BTreeMap<String, Vec<u8>>>),
+    /// Whatever else the host has: a browser's cache, a game's archive.
+    Host(Arc<dyn Files>),
 }
 
 impl Source {
@@ -43,6 +48,11 @@ impl Source {
             Self::Folder(root) => folder::read(&root.join(file), WHOLE_FILE),
             Self::Url(base) => http::read(&http::address(base, file), WHOLE_FILE),
             Self::Memory(files) => Ok(in_memory(files, file)?.clone()),
+            Self::Host(files) => {
+                let size = files.size(file).await?;
+                check_whole(&self.display(file), size, WHOLE_FILE)?;
+                exactly(&self.display(file), files.read_range(file, 0..size).await?, size)
+            }
         }
     }
 
@@ -60,6 +70,12 @@ impl Source {
                 check_range(file, &range, bytes.len() as u64)?;
                 Ok(bytes[range.start as usize..range.end as usize].to_vec())
             }
+            Self::Host(files) => {
+                let display = self.display(file);
+                check_range(&display, &range, files.size(file).await?)?;
+                let length = range.end - range.start;
+                exactly(&display, files.read_range(file, range).await?, length)
+            }
         }
     }
 
@@ -70,6 +86,7 @@ impl Source {
             Self::Folder(root) => folder::size(&root.join(file)),
             Self::Url(base) => http::size(&http::address(base, file)),
             Self::Memory(files) => Ok(in_memory(files, file)?.len() as u64),
+            Self::Host(files) => files.size(file).await,
         }
     }
 
@@ -80,6 +97,7 @@ impl Source {
             Self::Folder(root) => folder::exists(&root.join(file)),
             Self::Url(base) => http::exists(&http::address(base, file)),
             Self::Memory(files) => Ok(files.contains_key(file)),
+            Self::Host(files) => files.exists(file).await,
         }
     }
 
@@ -89,6 +107,7 @@ impl Source {
             Self::Folder(root) => root.join(file).display().to_string(),
             Self::Url(base) => format!("{base}/{file}"),
             Self::Memory(_) => file.into(),
+            Self::Host(files) => files.display(file),
         }
     }
 
@@ -119,6 +138,12 @@ fn check_whole(file: &str, size: u64, most: u64) -> Result<()> {
         return Ok(());
     }
     Err(Error::file(file, format!("is {size} bytes long, more than the {most} that are read at once")))
+}
+
+/// What a host handed over, which must be as long as what it was asked for.
+fn exactly(file: &str, bytes: Vec<u8>, length: u64) -> Result<Vec<u8>> {
+    let got = bytes.len() as u64;
+    if got == length { Ok(bytes) } else { Err(Error::file(file, format!("gave {got} of {length} bytes"))) }
 }
 
 fn in_memory<'a>(files: &'a BTreeMap<String, Vec<u8>>, file: &str) -> Result<&'a Vec<u8>> {
@@ -166,10 +191,43 @@ mod tests {
         (dir, source)
     }
 
+    /// A host that keeps the file of [`memory`], and hands over `short` bytes fewer than asked for.
+    #[derive(Debug)]
+    struct Host {
+        files: Source,
+        short: u64,
+    }
+
+    impl Files for Host {
+        fn size<'a>(&'a self, file: &'a str) -> Reading<'a, u64> {
+            Box::pin(self.files.size(file))
+        }
+        fn exists<'a>(&'a self, file: &'a str) -> Reading<'a, bool> {
+            Box::pin(self.files.exists(file))
+        }
+        fn read_range<'a>(&'a self, file: &'a str, range: Range<u64>) -> Reading<'a, Vec<u8>> {
+            Box::pin(self.files.read_range(file, range.start..range.end - self.short))
+        }
+        fn display(&self, file: &str) -> String {
+            format!("host:{file}")
+        }
+    }
+
+    fn host(short: u64) -> Source {
+        Source::Host(Arc::new(Host { files: memory(), short }))
+    }
+
     #[test]
-    fn folder_and_memory_read_alike() {
+    fn a_host_that_gives_too_little_is_found_out() {
+        let error = pollster::block_on(host(1).read_range("a/b.bin", 0..9)).unwrap_err().to_string();
+        assert_eq!(error, "host:a/b.bin: gave 8 of 9 bytes");
+        assert!(pollster::block_on(host(1).read("a/b.bin")).is_err());
+    }
+
+    #[test]
+    fn all_sources_read_alike() {
         let (_dir, folder) = folder();
-        for source in [memory(), folder] {
+        for source in [memory(), folder, host(0)] {
             pollster::block_on(async {
                 assert_eq!(source.read("a/b.bin").await.unwrap(), (0..100).collect::<Vec<u8>>());
                 assert_eq!(source.read_range("a/b.bin", 10..13).await.unwrap(), [10, 11, 12]);
@@ -203,7 +261,7 @@ mod tests {
             "\\\\h\\x",
             "x\0",
         ];
-        for source in [memory(), folder, Source::parse("http://localhost:1/m/")] {
+        for source in [memory(), folder, host(0), Source::parse("http://localhost:1/m/")] {
             for path in bad {
                 let error = pollster::block_on(source.read(path)).unwrap_err().to_string();
                 assert!(error.ends_with(&format!("{path}: leaves the model folder")), "{path:?}: {error}");

@@ -1,0 +1,84 @@
+/** A device in a worker of its own, and a new one whenever that is lost. */
+
+import { Model } from "./model.js";
+import { Session } from "./session.js";
+import { Failure } from "./failure.js";
+
+/** @typedef {import("./protocol.js").Adapter} Adapter */
+/** @typedef {import("./load-progress.js").Progress} Progress */
+
+/**
+ * @typedef {object} EngineOptions
+ * @property {"auto" | "gpu" | "readback"} [screen] how previews leave the device: drawn on a canvas there, or read back;
+ * "auto" reads back on software adapters alone
+ * @property {boolean} [cache] whether models are kept in the browser's storage (they are)
+ * @property {(why: Failure) => void} [lost] told when the device was lost; the engine then starts another by itself
+ */
+
+export class Engine {
+    #options;
+    /** @type {Session | null} */
+    #session = null;
+    /** @type {Promise<Session> | null} */
+    #opening = null;
+    /** The adapter in use. @type {Adapter} */
+    adapter;
+
+    /** @param {EngineOptions} options @param {Session} session @param {Adapter} adapter */
+    constructor(options, session, adapter) {
+        this.#options = options;
+        this.#session = session;
+        this.adapter = adapter;
+    }
+
+    /**
+     * Opens the fastest adapter. Fails with "NoWebGPU", "NoAdapter" or "Limit".
+     * @param {EngineOptions} [options]
+     */
+    static async create(options = {}) {
+        const { session, adapter } = await open(options);
+        return new Engine(options, session, adapter);
+    }
+
+    /**
+     * Loads a model in the diffusers layout from an address, streaming its weights to the device.
+     * @param {string | URL} url
+     * @param {import("./foveate.js").LoadOptions & { progress?: (progress: Progress) => void, signal?: AbortSignal }} [options]
+     */
+    async load(url, { progress, signal, ...options } = {}) {
+        const address = new URL(url, globalThis.document?.baseURI ?? globalThis.location.href).href;
+        const model = new Model(this, address, { options, progress, cache: this.#options.cache ?? true });
+        await model.load(signal);
+        return model;
+    }
+
+    /** Ends the worker and frees the device. */
+    close() {
+        this.#session?.close();
+    }
+
+    /** The worker at work; another one, where that is dead. */
+    async session() {
+        if (this.#session && !this.#session.dead) return this.#session;
+        if (this.#session?.dead) this.#options.lost?.(this.#session.dead);
+        this.#session = null;
+        this.#opening ??= open(this.#options).then(({ session, adapter }) => {
+            [this.#session, this.adapter] = [session, adapter];
+            return session;
+        }).finally(() => {
+            this.#opening = null;
+        });
+        return this.#opening;
+    }
+}
+
+/** @param {EngineOptions} options */
+async function open(options) {
+    const session = new Session();
+    try {
+        return { session, adapter: await session.call("open", { screen: options.screen ?? "auto" }) };
+    } catch (error) {
+        session.close(Failure.from(error));
+        throw error;
+    }
+}

@@ -1,0 +1,28 @@
+/**
+ * Foveate in a browser: diffusion transformers that compute where the detail is, on WebGPU.
+ *
+ * ```js
+ * const engine = await Engine.create();
+ * const model = await engine.load("models/scenes", { progress: ({ done, total }) => show(done / total) });
+ * const run = model.generate({ prompt: "a red house", steps: 20 }, { canvas, signal });
+ * for await (const step of run) console.log(step.index, "of", step.of, step.seconds, step.flops);
+ * const image = await run.image();
+ * ```
+ *
+ * Everything runs in a worker. When the device is lost, a new worker takes over: it loads the model again, from the
+ * browser's storage, and goes on after the last step that was finished.
+ */
+
+export { Engine } from "./engine.js";
+export { Failure } from "./failure.js";
+export { Model } from "./model.js";
+export { Run } from "./run.js";
+
+/** @typedef {import("./foveate.js").Request} Request */
+/** @typedef {import("./foveate.js").LoadOptions} LoadOptions */
+/** @typedef {import("./protocol.js").Adapter} Adapter */
+/** @typedef {import("./protocol.js").Facts} Facts */
+/** @typedef {import("./protocol.js").TokenMap} TokenMap */
+/** @typedef {import("./run.js").Step} Step */
+/** @typedef {import("./load-progress.js").Progress} Progress */
+/** @typedef {import("./failure.js").Kind} Kind */

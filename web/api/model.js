@@ -1,0 +1,74 @@
+/** A model, on whichever worker is at work. */
+
+import { abortable } from "./abortable.js";
+import { Failure } from "./failure.js";
+import { Run } from "./run.js";
+
+/** @typedef {import("./engine.js").Engine} Engine */
+/** @typedef {import("./session.js").Session} Session */
+/** @typedef {import("./load-progress.js").Progress} Progress */
+
+/**
+ * @typedef {object} Loading
+ * @property {import("./foveate.js").LoadOptions} options
+ * @property {((progress: Progress) => void) | undefined} progress
+ * @property {boolean} cache
+ */
+
+/** Which model each worker holds: one at a time. @type {WeakMap<Session, { model: Model, facts: Promise<import("./protocol.js").Facts> }>} */
+const held = new WeakMap();
+
+export class Model {
+    #engine;
+    #loading;
+    /** What it is, and where its weights came from. @type {import("./protocol.js").Facts} */
+    facts = /** @type {any} */ (undefined);
+
+    /** @param {Engine} engine @param {string} url @param {Loading} loading */
+    constructor(engine, url, loading) {
+        this.#engine = engine;
+        this.url = url;
+        this.#loading = loading;
+    }
+
+    /**
+     * Starts a request. Nothing happens until its steps are asked for.
+     * @param {import("./foveate.js").Request} request
+     * @param {import("./run.js").RunOptions} [options]
+     */
+    generate(request, options) {
+        return new Run(this, request, options);
+    }
+
+    /**
+     * Loads it on the worker at work, unless it is there. `Engine.load` has done so.
+     * @param {AbortSignal} [signal] ends the worker, and so what it is reading
+     * @returns {Promise<Session>}
+     */
+    async load(signal) {
+        let session = await this.#engine.session();
+        const there = held.get(session);
+        if (there && there.model !== this) {
+            // Ending its worker is the one way to free another model's memory at once.
+            session.close(new Failure("Cancelled", "another model was loaded"));
+            session = await this.#engine.session();
+        }
+        const facts = held.get(session)?.facts ?? this.#start(session);
+        try {
+            this.facts = await abortable(facts, signal);
+        } catch (error) {
+            held.delete(session);
+            if (signal?.aborted) session.close(new Failure("Cancelled", "loading was cancelled"));
+            throw error;
+        }
+        return session;
+    }
+
+    /** @param {Session} session */
+    #start(session) {
+        const { options, progress, cache } = this.#loading;
+        const facts = session.call("load", { url: this.url, options, cache }, progress);
+        held.set(session, { model: this, facts });
+        return facts;
+    }
+}

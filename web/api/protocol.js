@@ -1,0 +1,60 @@
+/** What page and worker say to each other: for each call its argument and its answer. */
+
+/**
+ * How a run goes on in another worker.
+ * @typedef {{ taken: number, values: Float32Array }} State
+ */
+
+/**
+ * Which tokens each layer of a step computed, layer by layer and row by row.
+ * @typedef {object} TokenMap
+ * @property {number} layers
+ * @property {number} columns
+ * @property {number} rows
+ * @property {Uint8Array} kept 1 where the token was computed, 0 where it went past the layer
+ * @property {Float32Array} scores the routers' scores, in 0…1
+ */
+
+/**
+ * @typedef {import("./foveate.js").AdapterFacts & { screen: "gpu" | "readback" }} Adapter
+ * the adapter, and how pictures reach the page
+ */
+
+/**
+ * @typedef {import("./foveate.js").ModelFacts & { source: "network" | "cache", bytes: number, kept: boolean }} Facts
+ * a model, where its weights came from, their size in files, and whether this browser keeps them
+ */
+
+/**
+ * @typedef {object} Prepared
+ * @property {number} id
+ * @property {number} steps
+ * @property {string} policy
+ * @property {number} denseFlops of a step that computes every token
+ * @property {string[]} warnings
+ * @property {number} width
+ * @property {number} height
+ */
+
+/**
+ * @typedef {object} Taken
+ * @property {number} index
+ * @property {number} timestep
+ * @property {number} flops
+ * @property {number} seconds
+ * @property {ImageBitmap | null} preview
+ * @property {TokenMap | null} tokens
+ * @property {State | null} state
+ * @property {Uint8Array | null} pixels of the picture, after the last step
+ */
+
+/**
+ * @typedef {object} Calls
+ * @property {[{ screen: "auto" | "gpu" | "readback" }, Adapter]} open
+ * @property {[{ url: string, options: import("./foveate.js").LoadOptions, cache: boolean }, Facts]} load
+ * @property {[{ request: import("./foveate.js").Request, state: State | null }, Prepared]} prepare
+ * @property {[{ id: number, preview: boolean, tokens: boolean, state: boolean }, Taken | null]} step
+ * @property {[{ id: number }, void]} free
+ */
+
+export {};

@@ -1,0 +1,134 @@
+/** A request under way: iterate over it for its steps, and ask it for its picture. */
+
+import { abortable } from "./abortable.js";
+
+/** @typedef {import("./session.js").Session} Session */
+/** @typedef {import("./protocol.js").State} State */
+
+/**
+ * @typedef {object} RunOptions
+ * @property {AbortSignal} [signal] cancels: the step under way is the last
+ * @property {HTMLCanvasElement | OffscreenCanvas} [canvas] shows every preview; it must have no other context than "bitmaprenderer"
+ * @property {boolean} [preview] whether steps carry a preview (they do)
+ */
+
+/**
+ * A step that was taken.
+ * @typedef {object} Step
+ * @property {number} index from 0
+ * @property {number} of how many there are
+ * @property {number} timestep what the model was told
+ * @property {number} seconds that it took on the device
+ * @property {number} flops floating-point operations
+ * @property {number} denseFlops what they would be if every token were computed
+ * @property {ImageBitmap | null} preview the picture so far; none where a canvas shows it
+ * @property {import("./protocol.js").TokenMap | null} tokens where the request asked and the policy routes
+ * @property {string[]} warnings what the user should know, with the first step
+ */
+
+/** How often a run starts over after losing its device, without having finished a step in between. */
+const ATTEMPTS = 3;
+
+export class Run {
+    #model;
+    #request;
+    #options;
+    /** @type {{ session: Session, prepared: import("./protocol.js").Prepared } | null} */
+    #here = null;
+    /** @type {State | null} */
+    #state = null;
+    /** @type {ImageData | null} */
+    #image = null;
+    /** @type {AsyncGenerator<Step, void> | null} */
+    #steps = null;
+    #ended = false;
+    /** The policy at work, once the first step was taken. */
+    policy = "";
+
+    /**
+     * @param {import("./model.js").Model} model
+     * @param {import("./foveate.js").Request} request
+     * @param {RunOptions} [options]
+     */
+    constructor(model, request, options = {}) {
+        this.#model = model;
+        this.#request = request;
+        this.#options = options;
+    }
+
+    /** The steps, each taken when it is asked for. Leaving the loop ends the run. */
+    [Symbol.asyncIterator]() {
+        return (this.#steps ??= this.#all());
+    }
+
+    /** The picture, after all steps that are left. */
+    async image() {
+        for await (const step of this) step.preview?.close();
+        if (!this.#image) throw new TypeError("the run was ended before its last step");
+        return this.#image;
+    }
+
+    /** @returns {AsyncGenerator<Step, void>} */
+    async *#all() {
+        const { signal, canvas } = this.#options;
+        try {
+            while (!this.#image) {
+                const step = await abortable(this.#next(), signal);
+                if (canvas && step.preview) {
+                    const context = /** @type {ImageBitmapRenderingContext} */ (canvas.getContext("bitmaprenderer"));
+                    [canvas.width, canvas.height] = [step.preview.width, step.preview.height];
+                    context.transferFromImageBitmap(step.preview);
+                    step.preview = null;
+                }
+                yield step;
+            }
+        } finally {
+            this.#ended = true;
+            this.#free();
+        }
+    }
+
+    /** @returns {Promise<Step>} */
+    async #next() {
+        for (let attempt = 1; ; attempt++) {
+            /** @type {Session | null} */
+            let session = null;
+            try {
+                session = await this.#model.load();
+                return await this.#take(session);
+            } catch (error) {
+                // Worth another try only where the device is gone, and not through want of memory.
+                const lost = session?.dead?.kind === "DeviceLost" || session?.dead?.kind === "Broken";
+                if (!lost || attempt === ATTEMPTS) throw error;
+                this.#here = null;
+            }
+        }
+    }
+
+    /** @param {Session} session @returns {Promise<Step>} */
+    async #take(session) {
+        if (this.#here?.session !== session) {
+            const request = this.#request;
+            const prepared = await session.call("prepare", { request, state: this.#state });
+            this.#here = { session, prepared };
+            if (this.#ended) this.#free(); // it was cancelled meanwhile
+        }
+        if (!this.#here) throw new TypeError("the run was ended");
+        const { id, steps, policy, denseFlops, warnings, width, height } = this.#here.prepared;
+        this.policy = policy;
+        const { preview = true } = this.#options;
+        const taken = await session.call("step", { id, preview, tokens: this.#request.tokens ?? false, state: true });
+        if (!taken) throw new TypeError("the run has no step left");
+        const { pixels, state, ...step } = taken;
+        this.#state = state;
+        if (pixels) this.#image = new ImageData(new Uint8ClampedArray(pixels), width, height);
+        return { ...step, of: steps, denseFlops, warnings: step.index === 0 ? warnings : [] };
+    }
+
+    #free() {
+        const here = this.#here;
+        this.#here = null;
+        // A dead worker has freed it already.
+        here?.session.call("free", { id: here.prepared.id }).catch(() => {});
+    }
+}

@@ -1,0 +1,64 @@
+/** A worker and the calls to it. Once its device is lost, or the worker broke, it is dead for good. */
+
+import { Failure } from "./failure.js";
+
+/** @typedef {import("./protocol.js").Calls} Calls */
+/** @typedef {import("./load-progress.js").Progress} Progress */
+
+/** @typedef {{ resolve: (result: any) => void, reject: (failure: Failure) => void, tell?: (progress: Progress) => void }} Waiting */
+
+export class Session {
+    /** Why it can no longer be called. @type {Failure | null} */
+    dead = null;
+    #worker = new Worker(new URL("./worker.js", import.meta.url), { type: "module", name: "foveate" });
+    /** @type {Map<number, Waiting>} */
+    #waiting = new Map();
+    #last = 0;
+
+    constructor() {
+        this.#worker.addEventListener("message", ({ data }) => this.#hear(data));
+        this.#worker.addEventListener("error", (event) => {
+            event.preventDefault();
+            this.close(new Failure("Broken", event.message || "the engine's worker could not start"));
+        });
+    }
+
+    /**
+     * @template {keyof Calls} Name
+     * @param {Name} name
+     * @param {Calls[Name][0]} argument
+     * @param {(progress: Progress) => void} [tell]
+     * @returns {Promise<Calls[Name][1]>}
+     */
+    call(name, argument, tell) {
+        if (this.dead) return Promise.reject(this.dead);
+        const id = ++this.#last;
+        this.#worker.postMessage({ id, name, argument });
+        return new Promise((resolve, reject) => this.#waiting.set(id, { resolve, reject, tell }));
+    }
+
+    /**
+     * Ends the worker, and with it everything on its device.
+     * @param {Failure} [why]
+     */
+    close(why = new Failure("Cancelled", "the engine was closed")) {
+        if (this.dead) return;
+        this.dead = why;
+        this.#worker.terminate();
+        for (const { reject } of this.#waiting.values()) reject(why);
+        this.#waiting.clear();
+    }
+
+    /** @param {{ id: number, result?: unknown, failure?: Failure, progress?: Progress, lost?: string }} message */
+    #hear({ id, result, failure, progress, lost }) {
+        if (lost !== undefined) return this.close(new Failure("DeviceLost", lost || "the GPU device was lost"));
+        const waiting = this.#waiting.get(id);
+        if (progress) return waiting?.tell?.(progress);
+        this.#waiting.delete(id);
+        if (!failure) return waiting?.resolve(result);
+        const told = new Failure(failure.kind, failure.message);
+        waiting?.reject(told);
+        // Both leave a device that can hold nothing more; the next call starts with an empty one.
+        if (told.kind === "OutOfMemory" || told.kind === "DeviceLost") this.close(told);
+    }
+}

@@ -1,0 +1,19 @@
+//! Foveate in a browser: the same core, compiled to WebAssembly, on WebGPU through wgpu. This is what the worker of the
+//! JavaScript package talks to; pages use the package (`web/api`), which adds the worker, cancelling and recovery.
+//!
+//! Everything that awaits may fail, and throws an `Error` whose `name` is the kind of failure (see [`failure`]).
+#![cfg(target_arch = "wasm32")]
+
+mod engine;
+mod failure;
+mod files;
+mod model;
+mod options;
+mod run;
+mod screen;
+mod tell;
+
+pub use engine::Engine;
+pub use model::Model;
+pub use run::{Run, Step, TokenMap};
+pub use screen::Screen;

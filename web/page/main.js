@@ -1,0 +1,179 @@
+/** The page: a form, a stage, and an engine in a worker between them. */
+
+import { any, button, element, input } from "./dom.js";
+import { size } from "./format.js";
+import * as form from "./request-form.js";
+import * as link from "./link.js";
+import * as stage from "./stage.js";
+import * as trouble from "./trouble.js";
+import { showComparison } from "./compare.js";
+import { showDevice } from "./device-panel.js";
+import { draw } from "./drawing.js";
+import { keep } from "./keep.js";
+import { showMatrix } from "./matrix.js";
+import { status, title } from "./status.js";
+import { Studio } from "./studio.js";
+
+/** @typedef {import("../foveate/index.js").Request} Request */
+/** @typedef {import("../foveate/index.js").Model} Model */
+/** @typedef {import("../foveate/index.js").Step} Step */
+
+const BUNDLED = "models/scenes";
+
+/** What is being drawn. @type {AbortController | null} */
+let drawing = null;
+let linked = link.read(location.hash);
+let address = linked.model ?? BUNDLED;
+
+const studio = new Studio({
+    opened: (engine) => showDevice(engine.adapter),
+    progress({ done, total, source }) {
+        if (drawing && stage.taken().length > 0) return; // a lost device is being replaced: the steps' bar stays
+        const from = source === "cache" ? "from this browser's storage" : "from the network";
+        status(total > 0 ? `Loading the model ${from}: ${size(done)} of ${size(total)}` : "Loading the model…", total > 0 ? done / total : undefined);
+    },
+    loaded({ facts, url }) {
+        form.offer(facts);
+        showMatrix(facts.routing);
+        any("model-name").textContent = url.split("/").filter(Boolean).at(-1) ?? url;
+        const from = facts.source === "cache" ? "this browser's storage" : "the network";
+        const kept = facts.kept ? "kept in this browser" : "not kept: this browser gives the page no storage";
+        any("model-facts").textContent = `${size(facts.bytes)} from ${from}, ${kept}. ` +
+            (facts.routing ? "It has learned routers." : "It has no routers, so every token is computed.");
+        if (!drawing) status("Ready.", 0);
+    },
+    lost: () => status(drawing ? "The GPU was lost: starting again from the last step…" : "The GPU was lost: it will be started again."),
+});
+
+/** Loads the model ahead of the first request. */
+async function load() {
+    trouble.clear();
+    status("Starting…");
+    try {
+        await studio.model(address);
+    } catch (error) {
+        failed(error, load);
+    }
+}
+
+/** @param {unknown} error @param {() => void} again */
+function failed(error, again) {
+    status("", 0);
+    trouble.tell(error, again);
+}
+
+/**
+ * One thing at a time: shows that something is being drawn while `work` does it.
+ * @param {(signal: AbortSignal) => Promise<void>} work
+ * @param {() => void} again
+ */
+async function busy(work, again) {
+    if (drawing) return;
+    const current = new AbortController();
+    drawing = current;
+    trouble.clear();
+    buttons(true);
+    try {
+        status("Getting ready…");
+        await work(current.signal);
+        title(document.hidden ? "done" : undefined);
+    } catch (error) {
+        title();
+        if (current.signal.aborted) status("Cancelled.", 0);
+        else failed(error, again);
+    } finally {
+        drawing = null;
+        buttons(false);
+    }
+}
+
+/** @param {boolean} working */
+function buttons(working) {
+    const generate = button("generate");
+    const held = document.activeElement === generate || document.activeElement === button("cancel");
+    generate.hidden = working;
+    button("cancel").hidden = !working;
+    button("compare").disabled = working || form.policy() === "dense";
+    // Focus follows the button that took the other's place.
+    if (held) button(working ? "cancel" : "generate").focus();
+}
+
+/** @param {Model} model @param {Request} request @param {AbortSignal} signal */
+async function perform(model, request, signal, prefix = "") {
+    stage.reset();
+    status(`${prefix}Preparing…`);
+    const drawn = await draw(model, request, signal, (step) => {
+        stage.add(step);
+        const at = `${step.index + 1} of ${step.of}`;
+        status(`${prefix}Step ${at}`, (step.index + 1) / step.of);
+        title(at);
+        for (const warning of step.warnings) trouble.note(`Note: ${warning}.`);
+    });
+    const described = request.prompt ?? `class ${request.class}`;
+    stage.finish(`Picture of: ${described}`);
+    keep({ image: drawn.image, request, policy: drawn.policy });
+    return drawn;
+}
+
+/** @param {AbortSignal} signal */
+async function ready(signal) {
+    const model = await studio.model(address);
+    signal.throwIfAborted();
+    return model;
+}
+
+function generate() {
+    if (!form.valid()) return;
+    void busy(async (signal) => {
+        const model = await ready(signal);
+        const request = form.request();
+        remember(request);
+        await perform(model, request, signal);
+        status("Done.", 1);
+    }, generate);
+}
+
+function compare() {
+    if (!form.valid()) return;
+    void busy(async (signal) => {
+        const model = await ready(signal);
+        const request = form.request();
+        remember(request);
+        const { ratio: _, ...same } = request;
+        const dense = await perform(model, { ...same, policy: "dense", tokens: false }, signal, "Dense: ");
+        const compressed = await perform(model, request, signal, "Compressed: ");
+        showComparison(dense, compressed);
+        status("Done: dense and compressed, compared below.", 1);
+        any("comparison").scrollIntoView({ block: "nearest" });
+    }, compare);
+}
+
+/** Puts the request into the address, from where it can be shared. @param {Request} request */
+function remember(request) {
+    history.replaceState(null, "", link.write(request, address === BUNDLED ? null : address));
+}
+
+element("request", HTMLFormElement).addEventListener("submit", (event) => {
+    event.preventDefault();
+    generate();
+});
+button("cancel").addEventListener("click", () => drawing?.abort());
+button("compare").addEventListener("click", compare);
+button("load").addEventListener("click", () => {
+    drawing?.abort();
+    address = input("model").value.trim() || BUNDLED;
+    void load();
+});
+addEventListener("hashchange", () => {
+    linked = link.read(location.hash);
+    form.show(linked.request);
+});
+document.addEventListener("visibilitychange", () => {
+    if (!document.hidden && !drawing) title();
+});
+
+form.show(linked.request);
+input("model").value = address;
+// The page itself works offline once it was loaded; the models have their own storage.
+if ("serviceWorker" in navigator) navigator.serviceWorker.register("sw.js").catch(() => {});
+requestAnimationFrame(() => setTimeout(load));

@@ -1,0 +1,134 @@
+/** The form: what to draw. */
+
+import { any, button, element, input, made } from "./dom.js";
+import { percent } from "./format.js";
+
+/** @typedef {import("../foveate/index.js").Request} Request */
+/** @typedef {import("../foveate/index.js").Facts} Facts */
+
+const EXAMPLES = [
+    "a red mushroom in a meadow by day",
+    "a yellow star above the sea at night",
+    "an orange cat before a brick wall",
+    "a blue cup on a checkerboard",
+    "a large blue house in the snow at night",
+];
+
+const HINTS = {
+    dense: "Every token through every layer.",
+    diffcr: "Each layer computes the tokens that its router scores highest; how many was learned, layer by layer.",
+    mod: "As DiffCR, but with one share for all layers.",
+};
+
+const form = element("request", HTMLFormElement);
+const prompt = element("prompt", HTMLTextAreaElement);
+const ratio = input("ratio");
+
+/** Whether the reader moved the slider: until then the checkpoint's own ratios hold. */
+let moved = false;
+/** Whether the reader, or a link, chose the policy: until then the model does. */
+let chosen = false;
+/** @type {Facts["routing"]} */
+let routing = null;
+
+/** @typedef {"dense" | "diffcr" | "mod"} Policy */
+
+/** @returns {Policy} */
+export function policy() {
+    return /** @type {Policy} */ (new FormData(form).get("policy") ?? "dense");
+}
+
+/** Whether everything in it is valid; what is not is shown. What was sent off as shown stays as it is. */
+export function valid() {
+    chosen = true;
+    return form.reportValidity();
+}
+
+/** @returns {Request} */
+export function request() {
+    const number = (/** @type {string} */ id) => Number(input(id).value);
+    /** @type {Request} */
+    const asked = { seed: number("seed"), steps: number("steps"), guidance: number("guidance"), policy: policy(), tokens: true };
+    if (any("class-field").hidden) asked.prompt = prompt.value;
+    else asked.class = number("class");
+    if (asked.policy !== "dense" && moved) asked.ratio = number("ratio") / 100;
+    return asked;
+}
+
+/** Shows a request: one that a link brought. @param {Request} asked */
+export function show(asked) {
+    if (asked.prompt !== undefined) prompt.value = asked.prompt;
+    for (const id of /** @type {const} */ (["class", "seed", "steps", "guidance"])) {
+        if (asked[id] !== undefined) input(id).value = String(asked[id]);
+    }
+    if (asked.policy !== undefined) {
+        choose(asked.policy);
+        chosen = true;
+    }
+    if (asked.ratio !== undefined) {
+        ratio.value = String(Math.round(100 * asked.ratio));
+        moved = true;
+    }
+    refresh();
+}
+
+/** Offers what the model can do. @param {Facts} facts */
+export function offer(facts) {
+    routing = facts.routing;
+    any("prompt-field").hidden = facts.draws !== "prompt";
+    any("class-field").hidden = facts.draws !== "class";
+    for (const choice of form.querySelectorAll("input[name=policy]")) {
+        const radio = /** @type {HTMLInputElement} */ (choice);
+        radio.disabled = !facts.policies.includes(/** @type {Policy} */ (radio.value));
+    }
+    if (!facts.policies.includes(policy())) choose("dense");
+    else if (!chosen) choose(routing ? "diffcr" : "dense");
+    refresh();
+}
+
+/** @param {string} name */
+function choose(name) {
+    const radio = form.querySelector(`input[name=policy][value="${CSS.escape(name)}"]`);
+    if (radio instanceof HTMLInputElement && !radio.disabled) radio.checked = true;
+}
+
+function refresh() {
+    const name = policy();
+    any("ratio-field").hidden = name === "dense";
+    any("policy-hint").textContent = HINTS[name];
+    if (routing) {
+        // A slider cannot promise more than the bins allow.
+        const most = name === "diffcr" ? routing.mostSaved : 0.9;
+        ratio.max = String(Math.floor(100 * most + 1e-6));
+        if (!moved) ratio.value = String(Math.round(100 * (1 - routing.mean)));
+    }
+    any("ratio-value").textContent = moved ? percent(Number(ratio.value) / 100) : "as trained";
+    ratio.setAttribute("aria-valuetext", any("ratio-value").textContent);
+    button("compare").disabled = name === "dense";
+}
+
+form.addEventListener("change", refresh);
+any("policy-field").addEventListener("change", () => (chosen = true));
+ratio.addEventListener("input", () => {
+    moved = true;
+    refresh();
+});
+button("dice").addEventListener("click", () => {
+    input("seed").value = String(crypto.getRandomValues(new Uint32Array(1))[0] % 100_000);
+});
+for (const text of EXAMPLES) {
+    const example = /** @type {HTMLButtonElement} */ (made("button", text));
+    example.type = "button";
+    example.addEventListener("click", () => {
+        prompt.value = text;
+        prompt.focus();
+    });
+    any("examples").append(example);
+}
+// Enter draws; a new line is Shift and Enter.
+prompt.addEventListener("keydown", (event) => {
+    if (event.key !== "Enter" || event.shiftKey || event.isComposing) return;
+    event.preventDefault();
+    form.requestSubmit();
+});
+refresh();

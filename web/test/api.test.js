@@ -1,0 +1,180 @@
+/** The package without the page: canvas, cancelling, and what is kept in the browser's storage. */
+
+import assert from "node:assert/strict";
+import { readFile } from "node:fs/promises";
+import { after, before, test } from "node:test";
+import { launch, open, ROOT, site } from "./browser.js";
+
+const TINY = "goldens/routed/dit_mlp/model";
+const SCENES = "models/scenes";
+const WEIGHTS = "/models/scenes/transformer/diffusion_pytorch_model.safetensors";
+/** What the browser itself tells the console of a request that fails. */
+const EXPECTED = /Failed to load resource/;
+
+/** @type {import("playwright-core").Browser} */
+let browser;
+/** @type {Awaited<ReturnType<typeof site>>} */
+let server;
+/** @type {Awaited<ReturnType<typeof open>>} */
+let visit;
+
+/** @type {import("./browser.js").Hook} */
+const blank = (path, _, response) => {
+    if (path !== "/blank") return false;
+    response.writeHead(200, { "Content-Type": "text/html" }).end("<!doctype html><link rel=icon href=data:,><canvas id=canvas></canvas>");
+    return true;
+};
+
+/** Loads a model with a new engine and tells where its weights came from. @param {string} url @param {object} [options] */
+async function load(url, options = {}) {
+    return visit.page.evaluate(async ({ url, options }) => {
+        const { Engine } = await import(String("/foveate/index.js"));
+        const engine = await Engine.create(options);
+        const told = [];
+        try {
+            const model = await engine.load(url, { progress: (step) => told.push(step) });
+            return { ...model.facts, told };
+        } catch (error) {
+            return { failure: error.kind, message: error.message };
+        } finally {
+            engine.close();
+        }
+    }, { url, options });
+}
+
+/** Does something to what is stored of an address. @param {string} url @param {string} deed */
+async function tamper(url, deed) {
+    return visit.page.evaluate(async ({ url, deed }) => {
+        const hash = new Uint8Array(await crypto.subtle.digest("SHA-256", new TextEncoder().encode(url)));
+        const name = Array.from(hash, (byte) => byte.toString(16).padStart(2, "0")).join("");
+        const models = await (await navigator.storage.getDirectory()).getDirectoryHandle("foveate-models");
+        const folder = await models.getDirectoryHandle(name);
+        if (deed === "half") return folder.removeEntry("entry.json");
+        const file = await folder.getFileHandle("data");
+        const bytes = new Uint8Array(await (await file.getFile()).arrayBuffer());
+        bytes[bytes.length >> 1] ^= 1;
+        const stream = await file.createWritable();
+        await stream.write(deed === "short" ? bytes.subarray(1) : bytes);
+        await stream.close();
+    }, { url, deed });
+}
+
+before(async () => {
+    browser = await launch();
+    server = await site(blank);
+    visit = await open(await browser.newContext({ serviceWorkers: "block" }));
+    await visit.page.goto(`${server.url}blank`);
+});
+after(async () => {
+    await browser?.close();
+    await server?.close();
+});
+
+test("the example of the README: steps, a canvas on the GPU, and the picture", async () => {
+    const result = await visit.page.evaluate(async (url) => {
+        const { Engine } = await import(String("/foveate/index.js"));
+        const engine = await Engine.create({ screen: "gpu" });
+        const model = await engine.load(url);
+        const canvas = /** @type {HTMLCanvasElement} */ (document.getElementById("canvas"));
+        const run = model.generate({ class: 7, steps: 2, seed: 3, tokens: true }, { canvas });
+        const steps = [];
+        for await (const { preview, tokens, ...step } of run) steps.push({ ...step, preview, kept: tokens?.kept.length, grid: tokens && tokens.layers * tokens.columns * tokens.rows });
+        const image = await run.image();
+        const copy = new OffscreenCanvas(image.width, image.height).getContext("2d");
+        copy.drawImage(canvas, 0, 0);
+        const shown = copy.getImageData(0, 0, image.width, image.height).data;
+
+        // Cancelling: the reason is thrown, and the engine goes on to the next request.
+        const stop = new AbortController();
+        let reason, taken = 0;
+        try {
+            for await (const _ of model.generate({ class: 8, steps: 30 }, { signal: stop.signal, preview: false })) {
+                if (++taken === 2) stop.abort("enough");
+            }
+        } catch (thrown) {
+            reason = thrown;
+        }
+        const next = await model.generate({ class: 7, steps: 2, seed: 3 }).image();
+        engine.close();
+        const same = (a, b) => a.length === b.length && a.every((value, i) => value === b[i]);
+        return { adapter: engine.adapter, policy: run.policy, steps, size: [image.width, image.height], shown: same(shown, image.data), reason, taken, next: same(next.data, image.data) };
+    }, `/${TINY}`);
+    assert.equal(result.adapter.screen, "gpu");
+    assert.equal(result.policy, "diffcr", "what the checkpoint was made for");
+    assert.deepEqual(result.steps.map(({ index, of, preview }) => [index, of, preview]), [[0, 2, null], [1, 2, null]]);
+    for (const step of result.steps) {
+        assert.ok(step.seconds > 0 && step.flops > 0 && step.flops < step.denseFlops);
+        assert.ok(step.kept > 0 && step.kept === step.grid);
+    }
+    assert.ok(result.shown, "the canvas shows the picture");
+    assert.deepEqual([result.reason, result.taken], ["enough", 2]);
+    assert.ok(result.next, "the same request draws the same bytes");
+});
+
+test("weights are kept, checked, and fetched again when they changed, broke, or never arrived", async () => {
+    const first = await load(`/${SCENES}`);
+    assert.equal(first.source, "network");
+    const last = first.told.at(-1);
+    assert.ok(last.done === last.total && last.total === first.bytes, JSON.stringify(last));
+    assert.equal((await load(`/${SCENES}`)).source, "cache");
+
+    const url = `${server.url}${WEIGHTS.slice(1)}`;
+    for (const deed of ["half", "short", "flipped"]) {
+        await tamper(url, deed);
+        const { source, failure } = await load(`/${SCENES}`);
+        assert.deepEqual([source, failure], ["network", undefined], deed);
+        assert.equal((await load(`/${SCENES}`)).source, "cache", `${deed}, and mended`);
+    }
+
+    // Another version on the server: same size, another tag.
+    const bytes = await readFile(`${ROOT}/assets/scenes/transformer/diffusion_pytorch_model.safetensors`);
+    server.hooks.now = (path, request, response) => {
+        if (path !== WEIGHTS) return blank(path, request, response);
+        response.writeHead(200, { "Content-Length": bytes.length, ETag: '"another"' }).end(bytes);
+        return true;
+    };
+    assert.equal((await load(`/${SCENES}`)).source, "network", "a changed file is noticed");
+    assert.equal((await load(`/${SCENES}`)).source, "cache");
+    server.hooks.now = blank;
+});
+
+test("a connection that breaks is taken up where it broke; one that stays broken leaves nothing behind", async () => {
+    const bytes = await readFile(`${ROOT}/assets/scenes/transformer/diffusion_pytorch_model.safetensors`);
+    const ranges = /** @type {string[]} */ ([]);
+    /** @type {(most: number) => import("./browser.js").Hook} */
+    const breaking = (most) => (path, request, response) => {
+        if (path !== WEIGHTS) return blank(path, request, response);
+        const start = Number(/bytes=(\d+)-/.exec(request.headers.range ?? "")?.[1]);
+        ranges.push(String(start));
+        const part = bytes.subarray(start, start + most);
+        response.writeHead(206, {
+            "Content-Length": bytes.length - start, "Content-Range": `bytes ${start}-${bytes.length - 1}/${bytes.length}`, ETag: '"v"',
+        });
+        response.write(part, () => part.length < bytes.length - start ? response.destroy() : response.end());
+        return true;
+    };
+    server.hooks.now = breaking(4_000_000);
+    const { source } = await load(`/${SCENES}`);
+    assert.equal(source, "network");
+    assert.ok(ranges.length >= 3 && Number(ranges.at(-1)) > 0, ranges.join(" "));
+    await tamper(`${server.url}${WEIGHTS.slice(1)}`, "half");
+    server.hooks.now = breaking(0);
+    assert.equal((await load(`/${SCENES}`)).failure, "Offline");
+    server.hooks.now = blank;
+    assert.equal((await load(`/${SCENES}`)).source, "network", "the half-written entry is not used");
+});
+
+test("without storage, or ranges, models still load", async () => {
+    const bare = await load(`/${TINY}`, { cache: false });
+    assert.deepEqual([bare.source, bare.kept, bare.failure], ["network", false, undefined]);
+    server.hooks.now = async (path, request, response) => {
+        if (!path.startsWith(`/${TINY}/`)) return blank(path, request, response);
+        const bytes = await readFile(`${ROOT}/tests${path}`).catch(() => null);
+        if (bytes) response.writeHead(200).end(bytes); // neither length nor tag
+        else response.writeHead(404).end();
+        return true;
+    };
+    const plain = await load(`/${TINY}`, { cache: false });
+    assert.deepEqual([plain.source, plain.failure], ["network", undefined]);
+    await visit.quiet(EXPECTED);
+});

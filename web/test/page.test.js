@@ -1,0 +1,152 @@
+/** The page as its reader meets it, with the bundled model. */
+
+import assert from "node:assert/strict";
+import { after, before, test } from "node:test";
+import { DIST, launch, open, pixels, psnr, site, status } from "./browser.js";
+import { drawNatively } from "./native.js";
+
+const PROMPT = "a blue boat at sea by night";
+const WEIGHTS = "/models/scenes/transformer/diffusion_pytorch_model.safetensors";
+
+/** @type {import("playwright-core").Browser} */
+let browser;
+/** @type {import("playwright-core").BrowserContext} */
+let context;
+/** @type {Awaited<ReturnType<typeof site>>} */
+let server;
+/** One page for the first tests: a device's pipelines are dear. @type {Awaited<ReturnType<typeof open>>} */
+let visit;
+
+before(async () => {
+    browser = await launch();
+    context = await browser.newContext({ viewport: { width: 360, height: 640 }, acceptDownloads: true });
+    server = await site();
+});
+after(async () => {
+    await browser?.close();
+    await server?.close();
+});
+
+test("a cold visit on a small window and a slow network: paint, progress, picture; the native program agrees", async () => {
+    let release = () => {};
+    const held = new Promise((resolve) => (release = () => resolve(undefined)));
+    server.hooks.now = async (path) => {
+        if (path === WEIGHTS) await held;
+        return false;
+    };
+    visit = await open(context);
+    const { page } = visit;
+    await page.goto(server.url);
+
+    // The page stands before the model has come, and fits the window.
+    await page.locator("#generate").waitFor();
+    await status(page, /^Loading the model/);
+    assert.equal(await page.evaluate(() => document.documentElement.scrollWidth > innerWidth), false, "it scrolls sideways");
+
+    // What is asked for meanwhile waits for the model.
+    await page.fill("#prompt", PROMPT);
+    await page.fill("#seed", "5");
+    await page.fill("#steps", "3");
+    await page.locator('input[name=policy][value="dense"]').check();
+    await page.press("#prompt", "Enter");
+    release();
+    await status(page, /^Step 1 of 3/);
+    const half = await page.locator("#progress").evaluate((bar) => /** @type {HTMLProgressElement} */ (bar).value);
+    assert.ok(half > 0 && half <= 1);
+    await status(page, /^Done/);
+
+    const native = drawNatively([PROMPT, "--seed", "5", "--steps", "3", "--compress", "dense"]);
+    const drawn = (await pixels(page)).filter((_, i) => i % 4 !== 3);
+    const agreement = psnr(drawn, native, 3);
+    assert.ok(agreement >= 40, `${agreement.toFixed(1)} dB`);
+    const other = drawNatively([PROMPT, "--seed", "6", "--steps", "3", "--compress", "dense"]);
+    assert.ok(psnr(drawn, other, 3) < 30, "another seed should not agree");
+
+    // The picture can be kept, with what made it; the address makes it again.
+    const [download] = await Promise.all([page.waitForEvent("download"), page.click("#download")]);
+    const chunks = [];
+    for await (const chunk of await download.createReadStream()) chunks.push(chunk);
+    const png = Buffer.concat(chunks);
+    assert.ok(png.includes("IHDR") && png.includes(`"prompt":"${PROMPT}"`) && png.includes('"seed":5'));
+    const hash = new URLSearchParams(new URL(page.url()).hash.slice(1));
+    assert.deepEqual([hash.get("prompt"), hash.get("seed"), hash.get("steps")], [PROMPT, "5", "3"]);
+
+    // Earlier steps can be looked at again.
+    await page.locator("#scrub-step").fill("1");
+    assert.notDeepEqual((await pixels(page)).filter((_, i) => i % 4 !== 3), drawn);
+
+});
+
+test("diffcr does less work than dense, says so, and shows where; cancelling ends within a step", async () => {
+    const { page, quiet } = visit;
+    await page.locator('input[name=policy][value="diffcr"]').check();
+    assert.ok(await page.locator("#matrix").isVisible(), "the kept ratios are shown");
+    assert.match(await page.locator("#matrix").getAttribute("aria-label") ?? "", /8 layers across/);
+    await page.click("#compare");
+    await status(page, /^Done/);
+
+    const rows = await page.locator("#compare-rows tr").allTextContents();
+    assert.equal(rows.length, 2);
+    assert.match(rows[0], /^dense/);
+    assert.match(rows[1], /^diffcr/);
+    const saved = /(\d+(?:\.\d+)?) % less work/.exec(await page.textContent("#compare-verdict") ?? "");
+    assert.ok(saved && Number(saved[1]) > 5 && Number(saved[1]) < 60, "the verdict names what was saved");
+    assert.equal(await page.textContent("#figure-saved"), `${saved[1]} %`, "a run alone says the same");
+
+    // The map dims what the chosen layer left out, and can be switched off.
+    assert.ok(await page.locator("#veil").isVisible());
+    await page.locator("#scrub-layer").fill("5");
+    const layer = /5 of 8: (\d+(?:\.\d+)?) % computed/.exec(await page.textContent("#scrub-layer-value") ?? "");
+    assert.ok(layer && Number(layer[1]) >= 30 && Number(layer[1]) < 100);
+    await page.locator("#show-tokens").uncheck();
+    assert.ok(await page.locator("#veil").isHidden());
+
+    // The compressed one is what the native program draws, too.
+    const native = drawNatively([PROMPT, "--seed", "5", "--steps", "3", "--compress", "diffcr"]);
+    const agreement = psnr((await pixels(page, "compare-compressed")).filter((_, i) => i % 4 !== 3), native, 3);
+    assert.ok(agreement >= 40, `${agreement.toFixed(1)} dB`);
+
+    // Cancelling ends within a step, and what follows works.
+    await page.fill("#steps", "50");
+    await page.click("#generate");
+    await status(page, /^Step 2 of 50/);
+    await page.click("#cancel");
+    await status(page, /^Cancelled/);
+    const taken = Number(await page.locator("#scrub-step").getAttribute("max"));
+    assert.ok(taken <= 4, `${taken} steps`);
+    await page.fill("#steps", "1");
+    await page.click("#generate");
+    await status(page, /^Done/);
+    assert.equal(Number(await page.locator("#scrub-step").getAttribute("max")), 1);
+    await quiet();
+});
+
+test("the second visit loads from storage: with the model files gone, and without a network", async () => {
+    server.hooks.now = (path, _, response) => {
+        if (!path.startsWith("/models/")) return false;
+        response.writeHead(404).end();
+        return true;
+    };
+    const second = await open(context);
+    await second.page.goto(server.url);
+    await status(second.page, /^Ready/);
+    assert.match(await second.page.textContent("#model-facts") ?? "", /from this browser's storage/);
+    // The browser itself tells the console of every 404.
+    await second.quiet(/404/);
+
+    await server.close();
+    const third = await open(context);
+    await third.page.goto(server.url);
+    await status(third.page, /^Ready/);
+    assert.match(await third.page.textContent("#model-facts") ?? "", /from this browser's storage/);
+    await third.quiet(/ERR_CONNECTION_REFUSED/);
+});
+
+test("the build is what a package needs", async () => {
+    const { default: manifest } = await import(`${DIST}/foveate/package.json`, { with: { type: "json" } });
+    const { readdirSync } = await import("node:fs");
+    const files = readdirSync(`${DIST}/foveate`);
+    for (const needed of [manifest.main, manifest.types, "./foveate_bg.wasm", "./worker.js", "./README.md", "./LICENSE-MIT"]) {
+        assert.ok(files.includes(needed.slice(2)), needed);
+    }
+});
