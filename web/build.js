@@ -59,7 +59,10 @@ function optimised() {
     const [module, small] = [join(glue, "foveate_bg.wasm"), join(glue, "optimised.wasm")];
     const when = (/** @type {string} */ file) => statSync(file, { throwIfNoEntry: false })?.mtimeMs ?? 0;
     if (when(small) <= when(module)) {
-        execFileSync(tool("wasm-opt"), ["-Os", "--all-features", module, "-o", small], { stdio: "inherit" });
+        // What rustc and wasm-bindgen use and every browser with WebGPU has; --all-features would add what none has yet.
+        const features = ["bulk-memory", "mutable-globals", "sign-ext", "nontrapping-float-to-int", "reference-types", "multivalue"];
+        const enable = features.map((feature) => `--enable-${feature}`);
+        execFileSync(tool("wasm-opt"), ["-Os", ...enable, module, "-o", small], { stdio: "inherit" });
     }
     return small;
 }
