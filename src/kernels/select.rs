@@ -64,8 +64,8 @@ impl Op for Select {
 
     fn record(&self, graph: &Graph, caps: &Caps) -> Result<Vec<Dispatch>> {
         let (batch, rows) = graph.get(self.logits).matrix();
-        // Where a barrier is a switch between coroutines, as many threads as run at once are best: 256 took a software adapter
-        // ten times as long at 64 rows. With more rows than these, a thread would meet the end of Caps::max_rounds.
+        // Where a barrier is a switch between coroutines, as many threads as run at once are best: 256 take a software adapter
+        // many times as long at 64 rows. With more rows than these, a thread would meet the end of Caps::max_rounds.
         let threads: u32 = match caps.class {
             AdapterClass::Software if rows <= 65_536 => 8,
             _ => 256,
