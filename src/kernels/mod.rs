@@ -10,6 +10,7 @@ mod chunks;
 mod conv2d;
 mod elementwise;
 mod group_norm;
+mod groups;
 mod linear;
 mod norm;
 mod patchify;
@@ -30,13 +31,14 @@ pub use attention::{Attention, Columns, attention};
 pub use conv2d::{Conv2d, conv2d};
 pub use elementwise::{add, multiply};
 pub use group_norm::{GroupNorm, group_norm};
+pub use groups::{Groups, groups};
 pub use linear::{Linear, linear};
 pub use norm::{Modulation, Norm, NormKind, norm};
 pub use patchify::patchify;
 pub use residual::{Gate, residual};
 pub use rgba::{ROW_PIXELS, rgba};
 pub use router::{Routing, router};
-pub use rows::{NOTHING, ReadRows, WriteRows};
+pub use rows::{Destinations, NOTHING, ReadRows, WriteRows};
 pub use scheduler_step::{Guidance, SchedulerStep, scheduler_step, step_row};
 pub use select::{Selection, select};
 pub use timestep_embedding::{TimestepEmbedding, Timesteps, timestep_embedding};
@@ -52,6 +54,7 @@ pub static SHADERS: &[&Shader] = &[
     &conv2d::SHADER,
     &elementwise::SHADER,
     &group_norm::SHADER,
+    &groups::SHADER,
     &linear::SHADER,
     &norm::SHADER,
     &patchify::SHADER,
