@@ -19,6 +19,7 @@ mod router;
 mod rows;
 mod scheduler_step;
 mod select;
+mod sides;
 #[cfg(test)]
 pub(crate) mod testing;
 mod timestep_embedding;
@@ -39,6 +40,7 @@ pub use router::{Routing, router};
 pub use rows::{NOTHING, ReadRows, WriteRows};
 pub use scheduler_step::{Guidance, SchedulerStep, scheduler_step, step_row};
 pub use select::{Selection, select};
+pub use sides::{Sides, sides};
 pub use timestep_embedding::{TimestepEmbedding, Timesteps, timestep_embedding};
 pub use unpatchify::unpatchify;
 
@@ -60,6 +62,7 @@ pub static SHADERS: &[&Shader] = &[
     &router::SHADER,
     &scheduler_step::SHADER,
     &select::SHADER,
+    &sides::SHADER,
     &timestep_embedding::SHADER,
     &unpatchify::SHADER,
 ];
