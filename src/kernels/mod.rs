@@ -20,6 +20,7 @@ mod router;
 mod rows;
 mod scheduler_step;
 mod select;
+mod sides;
 #[cfg(test)]
 pub(crate) mod testing;
 mod timestep_embedding;
@@ -41,6 +42,7 @@ pub use router::{Routing, router};
 pub use rows::{Destinations, NOTHING, ReadRows, WriteRows};
 pub use scheduler_step::{Guidance, SchedulerStep, scheduler_step, step_row};
 pub use select::{Selection, select};
+pub use sides::{Sides, sides};
 pub use timestep_embedding::{TimestepEmbedding, Timesteps, timestep_embedding};
 pub use unpatchify::unpatchify;
 
@@ -63,6 +65,7 @@ pub static SHADERS: &[&Shader] = &[
     &router::SHADER,
     &scheduler_step::SHADER,
     &select::SHADER,
+    &sides::SHADER,
     &timestep_embedding::SHADER,
     &unpatchify::SHADER,
 ];
