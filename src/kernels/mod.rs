@@ -10,6 +10,7 @@ mod chunks;
 mod conv2d;
 mod elementwise;
 mod group_norm;
+mod joins;
 mod linear;
 mod norm;
 mod patchify;
@@ -31,13 +32,14 @@ pub use attention::{Attention, Columns, attention};
 pub use conv2d::{Conv2d, conv2d};
 pub use elementwise::{add, multiply};
 pub use group_norm::{GroupNorm, group_norm};
+pub use joins::joins;
 pub use linear::{Linear, linear};
 pub use norm::{Modulation, Norm, NormKind, norm};
 pub use patchify::patchify;
 pub use residual::{Gate, residual};
 pub use rgba::{ROW_PIXELS, rgba};
 pub use router::{Routing, router};
-pub use rows::{NOTHING, ReadRows, WriteRows};
+pub use rows::{Destinations, NOTHING, ReadRows, WriteRows};
 pub use scheduler_step::{Guidance, SchedulerStep, scheduler_step, step_row};
 pub use select::{Selection, select};
 pub use sides::{Sides, sides};
@@ -54,6 +56,7 @@ pub static SHADERS: &[&Shader] = &[
     &conv2d::SHADER,
     &elementwise::SHADER,
     &group_norm::SHADER,
+    &joins::SHADER,
     &linear::SHADER,
     &norm::SHADER,
     &patchify::SHADER,
