@@ -6,6 +6,7 @@
 mod activation;
 mod affine;
 mod attention;
+mod best_match;
 mod chunks;
 mod conv2d;
 mod elementwise;
@@ -29,6 +30,7 @@ mod unpatchify;
 pub use activation::{Activation, activation};
 pub use affine::{Affine, affine};
 pub use attention::{Attention, Columns, attention};
+pub use best_match::{Match, best_match};
 pub use conv2d::{Conv2d, conv2d};
 pub use elementwise::{add, multiply};
 pub use group_norm::{GroupNorm, group_norm};
@@ -53,6 +55,7 @@ pub static SHADERS: &[&Shader] = &[
     &activation::SHADER,
     &affine::SHADER,
     &attention::SHADER,
+    &best_match::SHADER,
     &conv2d::SHADER,
     &elementwise::SHADER,
     &group_norm::SHADER,
