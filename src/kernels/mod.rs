@@ -6,11 +6,13 @@
 mod activation;
 mod affine;
 mod attention;
+mod best_match;
 mod chunks;
 mod conv2d;
 mod elementwise;
 mod group_norm;
 mod groups;
+mod joins;
 mod linear;
 mod norm;
 mod patchify;
@@ -29,10 +31,12 @@ mod unpatchify;
 pub use activation::{Activation, activation};
 pub use affine::{Affine, affine};
 pub use attention::{Attention, Columns, attention};
+pub use best_match::{Match, best_match};
 pub use conv2d::{Conv2d, conv2d};
 pub use elementwise::{add, multiply};
 pub use group_norm::{GroupNorm, group_norm};
 pub use groups::{Groups, groups};
+pub use joins::joins;
 pub use linear::{Linear, linear};
 pub use norm::{Modulation, Norm, NormKind, norm};
 pub use patchify::patchify;
@@ -53,10 +57,12 @@ pub static SHADERS: &[&Shader] = &[
     &activation::SHADER,
     &affine::SHADER,
     &attention::SHADER,
+    &best_match::SHADER,
     &conv2d::SHADER,
     &elementwise::SHADER,
     &group_norm::SHADER,
     &groups::SHADER,
+    &joins::SHADER,
     &linear::SHADER,
     &norm::SHADER,
     &patchify::SHADER,

@@ -43,6 +43,15 @@ pub enum WriteRows {
     },
 }
 
+/// What every matching of tokens ends in: the token whose row each is computed in.
+#[derive(Clone, Copy, Debug)]
+pub struct Destinations {
+    /// `[B, N]`: the destination of each token, a token of the sample; itself, where it stays alone.
+    pub of: ValueId,
+    /// `[B, N]` numbers: 1 where the token's row is shared, else 0.
+    pub merged: ValueId,
+}
+
 /// In a [`WriteRows`] index: this row receives nothing.
 pub const NOTHING: u32 = u32::MAX;
 

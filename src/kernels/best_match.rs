@@ -1,0 +1,276 @@
+//! The one matrix-sized work of ToMe (arXiv 2303.17604): which destination each source is most like. The matrix itself is
+//! nowhere in memory.
+
+use super::{params, shader};
+use crate::gpu::{AdapterClass, Caps, Shader};
+use crate::graph::reference::HostValues;
+use crate::graph::{Access, Binding, Dispatch, Graph, Op, ValueId};
+use crate::{Error, Result};
+
+pub(super) static SHADER: Shader = shader!("best_match");
+
+params! {
+    /// Uniform of `best_match.wgsl`.
+    struct Params { sources: u32, destinations: u32, channels: u32, samples: u32, slice: u32, slices: u32 }
+}
+
+/// What [`best_match`] finds for each source.
+#[derive(Clone, Copy, Debug)]
+pub struct Match {
+    /// `[B, Ns]`: the greatest dot product.
+    pub score: ValueId,
+    /// `[B, Ns]`: the destination it is with, an index into the list of them; of equals the first.
+    pub best: ValueId,
+}
+
+#[derive(Debug)]
+struct Matching {
+    sources: ValueId,
+    destinations: ValueId,
+    /// Of each slice of the destinations, `[B, S, Ns]`; none where there is one.
+    by_slice: Option<Match>,
+    out: Match,
+}
+
+/// A slice is a multiple of these, which is what a workgroup holds at once.
+const TILE: usize = 64;
+
+/// Slices share the work out to all of a GPU; each leaves two numbers per source in memory.
+const MOST_SLICES: usize = 16;
+
+/// The dot product of each row of `sources [B, Ns, C]` with the row of `destinations [B, Nd, C]` where it is greatest.
+pub fn best_match(graph: &mut Graph, sources: ValueId, destinations: ValueId) -> Result<Match> {
+    let op = SHADER.stem;
+    let [batch, of, channels] = graph.dims(op, sources)?;
+    let [to_batch, to, to_channels] = graph.dims(op, destinations)?;
+    if (to_batch, to_channels) != (batch, channels) || batch * of * to * channels == 0 {
+        let shapes = [sources, destinations].map(|side| graph.shape(side));
+        return Err(Error::shape(op, format!("sources and destinations have shapes {shapes:?}")));
+    }
+    let slices = to.div_ceil(slice(to));
+    let mut found = |name: &str, shape: &[usize]| Match {
+        score: graph.transient(format!("{name}score"), shape),
+        best: graph.transient_indices(format!("{name}best"), shape),
+    };
+    let by_slice = (slices > 1).then(|| found("best_match.", &[batch, slices, of]));
+    let out = found("", &[batch, of]);
+    graph.push(Matching { sources, destinations, by_slice, out });
+    Ok(out)
+}
+
+/// Destinations of a slice.
+fn slice(destinations: usize) -> usize {
+    TILE * destinations.div_ceil(TILE * MOST_SLICES)
+}
+
+impl Op for Matching {
+    fn name(&self) -> &'static str {
+        SHADER.stem
+    }
+
+    fn access(&self) -> Vec<(ValueId, Access)> {
+        let written = self.by_slice.into_iter().chain([self.out]).flat_map(|m| [m.score, m.best]);
+        let read = [self.sources, self.destinations].map(|id| (id, Access::Read));
+        read.into_iter().chain(written.map(|id| (id, Access::Write))).collect()
+    }
+
+    fn record(&self, graph: &Graph, caps: &Caps) -> Result<Vec<Dispatch>> {
+        let [batch, sources, channels] = graph.dims(SHADER.stem, self.sources)?;
+        let [_, destinations, _] = graph.dims(SHADER.stem, self.destinations)?;
+        let slice = slice(destinations);
+        let slices = destinations.div_ceil(slice);
+        let (entry, rounds) = match caps.class {
+            AdapterClass::Software => ("direct", slice.div_ceil(16) * (1 + channels.div_ceil(4)) + 4),
+            AdapterClass::Hardware => ("tiled", slice.div_ceil(TILE) * (1 + 21 * channels.div_ceil(16)) + 8),
+        };
+        if rounds as u64 > caps.max_rounds {
+            return Err(Error::Limit {
+                what: format!("{} to {destinations} rows of {channels} numbers", SHADER.stem),
+                limit: "rounds of this adapter's loops",
+                needed: rounds as u64,
+                available: caps.max_rounds,
+            });
+        }
+        let params = Params {
+            sources: sources as u32,
+            destinations: destinations as u32,
+            channels: channels as u32,
+            samples: batch as u32,
+            slice: slice as u32,
+            slices: slices as u32,
+        };
+        let dispatch = |entry, constants, read: [ValueId; 2], found: Match, workgroups: usize| Dispatch {
+            shader: &SHADER,
+            entry,
+            constants,
+            params: params.bytes(),
+            bindings: read.into_iter().chain([found.score, found.best]).map(Binding::Value).collect(),
+            workgroups: caps.grid(workgroups as u64),
+        };
+        let vec4 = vec![("VEC4", f64::from(u8::from(channels.is_multiple_of(4))))];
+        let found = self.by_slice.unwrap_or(self.out);
+        let workgroups = batch * slices * sources.div_ceil(TILE);
+        let mut dispatches = vec![dispatch(entry, vec4, [self.sources, self.destinations], found, workgroups)];
+        if let Some(found) = self.by_slice {
+            let workgroups = (batch * sources).div_ceil(64);
+            dispatches.push(dispatch("combine", vec![], [found.score, found.best], self.out, workgroups));
+        }
+        Ok(dispatches)
+    }
+
+    fn reference(&self, graph: &Graph, host: &mut HostValues) {
+        let &[batch, sources, channels] = graph.shape(self.sources) else { return };
+        let destinations = graph.shape(self.destinations)[1];
+        let (of, to) = (host.f32(self.sources), host.f32(self.destinations));
+        let product =
+            |of: &[f32], to: &[f32]| of.iter().zip(to).map(|(&a, &b)| f64::from(a) * f64::from(b)).sum::<f64>() as f32;
+        // The best of the destinations `from` … `from + count` for each source, sample by sample.
+        let best_of = |sample: usize, from: usize, count: usize| -> Vec<(f32, u32)> {
+            let to = &to[(sample * destinations + from) * channels..][..count * channels];
+            let of = &of[sample * sources * channels..][..sources * channels];
+            let best = |of: &[f32]| {
+                let products = to.chunks_exact(channels).map(|to| product(of, to)).zip(from as u32..);
+                products.fold((f32::MIN, from as u32), |best, next| if next.0 > best.0 { next } else { best })
+            };
+            of.chunks_exact(channels).map(best).collect()
+        };
+        let slice = slice(destinations);
+        let (mut by_slice, mut all) = (Vec::new(), Vec::new());
+        for sample in 0..batch {
+            for from in (0..destinations).step_by(slice) {
+                by_slice.extend(best_of(sample, from, slice.min(destinations - from)));
+            }
+            all.extend(best_of(sample, 0, destinations));
+        }
+        for (found, values) in self.by_slice.map(|found| (found, by_slice)).into_iter().chain([(self.out, all)]) {
+            let (scores, best) = values.into_iter().unzip();
+            host.write(graph, found.score, scores);
+            host.write_indices(graph, found.best, best);
+        }
+    }
+
+    fn flops(&self, graph: &Graph) -> u64 {
+        2 * graph.get(self.sources).len() as u64 * graph.shape(self.destinations)[1] as u64
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::kernels::testing::Case;
+
+    /// f32 sums of up to a few hundred products, in another order than the reference's.
+    const TOLERANCE: f64 = 3e-6;
+
+    #[test]
+    fn agrees_over_odd_sizes() {
+        for (batch, sources, destinations, channels) in [
+            (1, 1, 1, 1),
+            (1, 3, 1, 64),
+            (2, 5, 2, 3),
+            (3, 63, 17, 37),
+            (2, 64, 64, 16),
+            (1, 65, 65, 20),
+            (2, 130, 129, 72),
+            (1, 192, 64, 384),
+            (1, 7, 300, 130),
+        ] {
+            let mut case = Case::new();
+            let of = case.input("of", &[batch, sources, channels]);
+            let to = case.input("to", &[batch, destinations, channels]);
+            best_match(&mut case.graph, of, to).unwrap();
+            case.agrees_on_every_class(TOLERANCE);
+        }
+    }
+
+    /// More tiles than slices: 1025 destinations are nine slices of 128, the last with one; and the grid of a large picture.
+    #[test]
+    fn agrees_over_thousands() {
+        for (sources, destinations, channels) in [(90, 1025, 20), (3072, 1024, 8), (200, 4100, 5)] {
+            let mut case = Case::new();
+            let of = case.input("of", &[2, sources, channels]);
+            let to = case.input("to", &[2, destinations, channels]);
+            best_match(&mut case.graph, of, to).unwrap();
+            case.agrees_on_every_class(TOLERANCE);
+        }
+    }
+
+    #[test]
+    fn of_equals_the_first_is_best() {
+        // Small whole numbers, whose products are exact: few different scores, many equals.
+        for (sources, destinations, channels) in [(70, 40, 2), (130, 200, 3), (65, 1100, 4), (65, 300, 8)] {
+            let mut case = Case::new();
+            let mut whole = |name: &str, rows: usize| {
+                let values = case.random(2 * rows * channels).into_iter().map(|v| (2.0 * v).round()).collect();
+                case.input_of(name, &[2, rows, channels], values)
+            };
+            let (of, to) = (whole("of", sources), whole("to", destinations));
+            best_match(&mut case.graph, of, to).unwrap();
+            case.agrees_on_every_class(1e-7);
+        }
+        // The same rows again and again: whichever is best, it is among the first of them.
+        for (period, channels) in [(1, 32), (3, 33), (40, 32), (70, 8)] {
+            let mut case = Case::new();
+            let of = case.input("of", &[1, 100, channels]);
+            let rows: Vec<f32> = case.random(period * channels).into_iter().cycle().take(1100 * channels).collect();
+            let to = case.input_of("to", &[1, 1100, channels], rows);
+            let Match { best, .. } = best_match(&mut case.graph, of, to).unwrap();
+            case.agrees_on_every_class(TOLERANCE);
+            let host = crate::graph::reference::run(&case.graph, &case.stored).unwrap();
+            assert!(host.u32(best).iter().all(|&best| best < period as u32));
+        }
+    }
+
+    #[test]
+    fn extreme_products() {
+        for scale in [-1e9, -1.0, 1e-9, 1e9] {
+            let mut case = Case::new();
+            let of: Vec<f32> = case.random(70 * 9).into_iter().map(|v| v.abs() * scale).collect();
+            let to: Vec<f32> = case.random(150 * 9).into_iter().map(|v| v.abs() * scale.abs()).collect();
+            let (of, to) = (case.input_of("of", &[1, 70, 9], of), case.input_of("to", &[1, 150, 9], to));
+            best_match(&mut case.graph, of, to).unwrap();
+            case.agrees_on_every_class(TOLERANCE);
+        }
+        // One number each, so every product is what f32 makes of it; zeros of either sign are equal.
+        let mut case = Case::new();
+        let of = case.input_of("of", &[1, 5, 1], vec![1.0, -1.0, 0.0, -0.0, 0.5]);
+        let to = vec![-1e18, -0.0, 0.0, 1e18, 1e18, -1e-18, -1e18, 1e17, 2.0];
+        let to = case.input_of("to", &[1, 9, 1], to);
+        let Match { best, .. } = best_match(&mut case.graph, of, to).unwrap();
+        case.agrees_on_every_class(TOLERANCE);
+        let host = crate::graph::reference::run(&case.graph, &case.stored).unwrap();
+        assert_eq!(host.u32(best), [3, 0, 0, 0, 3]);
+        // Nothing is lower than the lowest: then all are equals.
+        let mut case = Case::new();
+        let of = case.input_of("of", &[1, 1, 1], vec![1.0]);
+        let to = case.input_of("to", &[1, 3, 1], vec![f32::MIN; 3]);
+        let Match { best, .. } = best_match(&mut case.graph, of, to).unwrap();
+        let host = crate::graph::reference::run(&case.graph, &case.stored).unwrap();
+        assert_eq!(host.u32(best), [0]);
+        for class in [AdapterClass::Software, AdapterClass::Hardware] {
+            let found = case.run(&crate::kernels::testing::gpu().posing_as(class));
+            assert_eq!(found[&best], crate::tensor::Data::U32(vec![0]));
+        }
+    }
+
+    #[test]
+    fn refuses_what_does_not_fit() {
+        let mut case = Case::new();
+        let of = case.input("of", &[2, 6, 8]);
+        for (shape, message) in [
+            ([1, 4, 8], "sources and destinations have shapes [[2, 6, 8], [1, 4, 8]]"),
+            ([2, 4, 9], "sources and destinations have shapes [[2, 6, 8], [2, 4, 9]]"),
+            ([2, 0, 8], "sources and destinations have shapes [[2, 6, 8], [2, 0, 8]]"),
+        ] {
+            let to = case.graph.stored(format!("to{shape:?}"), &shape, crate::graph::Element::F32);
+            let error = best_match(&mut case.graph, of, to).unwrap_err().to_string();
+            assert!(error.contains(message), "{error}");
+        }
+        let mut graph = Graph::new();
+        let [of, to] = [256, 65_536].map(|rows| graph.transient("side", &[1, rows, 1152]));
+        best_match(&mut graph, of, to).unwrap();
+        let caps = Caps { class: AdapterClass::Software, max_rounds: 65_535, ..Caps::minimum() };
+        let error = graph.nodes()[0].op.record(&graph, &caps).unwrap_err().to_string();
+        assert!(error.contains("best_match to 65536 rows of 1152 numbers"), "{error}");
+    }
+}
