@@ -12,6 +12,7 @@ mod elementwise;
 mod group_norm;
 mod groups;
 mod linear;
+mod merge;
 mod norm;
 mod patchify;
 mod residual;
@@ -33,6 +34,7 @@ pub use elementwise::{add, multiply};
 pub use group_norm::{GroupNorm, group_norm};
 pub use groups::{Groups, groups};
 pub use linear::{Linear, linear};
+pub use merge::merge;
 pub use norm::{Modulation, Norm, NormKind, norm};
 pub use patchify::patchify;
 pub use residual::{Gate, residual};
@@ -56,6 +58,7 @@ pub static SHADERS: &[&Shader] = &[
     &group_norm::SHADER,
     &groups::SHADER,
     &linear::SHADER,
+    &merge::SHADER,
     &norm::SHADER,
     &patchify::SHADER,
     &residual::SHADER,
