@@ -15,6 +15,7 @@ mod linear;
 mod merge;
 mod norm;
 mod patchify;
+mod pick;
 mod residual;
 mod rgba;
 mod router;
@@ -37,6 +38,7 @@ pub use linear::{Linear, linear};
 pub use merge::merge;
 pub use norm::{Modulation, Norm, NormKind, norm};
 pub use patchify::patchify;
+pub use pick::{Pick, pick};
 pub use residual::{Gate, residual};
 pub use rgba::{ROW_PIXELS, rgba};
 pub use router::{Routing, router};
@@ -61,6 +63,7 @@ pub static SHADERS: &[&Shader] = &[
     &merge::SHADER,
     &norm::SHADER,
     &patchify::SHADER,
+    &pick::SHADER,
     &residual::SHADER,
     &rgba::SHADER,
     &router::SHADER,
