@@ -5,6 +5,7 @@
 
 mod activation;
 mod affine;
+mod ages;
 mod attention;
 mod chunks;
 mod conv2d;
@@ -29,6 +30,7 @@ mod unpatchify;
 
 pub use activation::{Activation, activation};
 pub use affine::{Affine, affine};
+pub use ages::{Ages, ages};
 pub use attention::{Attention, Columns, attention};
 pub use conv2d::{Conv2d, conv2d};
 pub use elementwise::{add, multiply};
@@ -54,6 +56,7 @@ use crate::gpu::Shader;
 pub static SHADERS: &[&Shader] = &[
     &activation::SHADER,
     &affine::SHADER,
+    &ages::SHADER,
     &attention::SHADER,
     &conv2d::SHADER,
     &elementwise::SHADER,
