@@ -27,6 +27,7 @@ mod select;
 pub(crate) mod testing;
 mod timestep_embedding;
 mod unpatchify;
+mod window_scores;
 
 pub use activation::{Activation, activation};
 pub use affine::{Affine, affine};
@@ -49,6 +50,7 @@ pub use scheduler_step::{Guidance, SchedulerStep, scheduler_step, step_row};
 pub use select::{Selection, select};
 pub use timestep_embedding::{TimestepEmbedding, Timesteps, timestep_embedding};
 pub use unpatchify::unpatchify;
+pub use window_scores::window_scores;
 
 use crate::gpu::Shader;
 
@@ -74,6 +76,7 @@ pub static SHADERS: &[&Shader] = &[
     &select::SHADER,
     &timestep_embedding::SHADER,
     &unpatchify::SHADER,
+    &window_scores::SHADER,
 ];
 
 /// The WGSL file of this stem.
