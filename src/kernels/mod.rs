@@ -27,6 +27,7 @@ mod select;
 pub(crate) mod testing;
 mod timestep_embedding;
 mod unpatchify;
+mod window_destinations;
 mod window_scores;
 
 pub use activation::{Activation, activation};
@@ -50,6 +51,7 @@ pub use scheduler_step::{Guidance, SchedulerStep, scheduler_step, step_row};
 pub use select::{Selection, select};
 pub use timestep_embedding::{TimestepEmbedding, Timesteps, timestep_embedding};
 pub use unpatchify::unpatchify;
+pub use window_destinations::window_destinations;
 pub use window_scores::window_scores;
 
 use crate::gpu::Shader;
@@ -76,6 +78,7 @@ pub static SHADERS: &[&Shader] = &[
     &select::SHADER,
     &timestep_embedding::SHADER,
     &unpatchify::SHADER,
+    &window_destinations::SHADER,
     &window_scores::SHADER,
 ];
 
