@@ -99,8 +99,8 @@ impl Op for GroupsOp {
             let start = next.len();
             next.resize(start + rows, NOTHING);
             place.resize(start + rows, NOTHING);
-            let mut compact = 0;
-            for (token, mut group) in groups.into_iter().enumerate().filter(|(_, group)| !group.is_empty()) {
+            let groups = groups.into_iter().enumerate().filter(|(_, group)| !group.is_empty());
+            for (compact, (token, mut group)) in groups.enumerate() {
                 group.sort_by_key(|&other| (other != token, other)); // the destination, then the others
                 for pair in group.windows(2) {
                     next[start + pair[0]] = pair[1] as u32;
@@ -109,7 +109,6 @@ impl Op for GroupsOp {
                     first.push(token as u32);
                     group.iter().for_each(|other| place[start + other] = compact as u32);
                 }
-                compact += 1;
             }
             first.resize(start / rows * self.kept + self.kept, NOTHING);
         }

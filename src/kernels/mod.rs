@@ -5,6 +5,7 @@
 
 mod activation;
 mod affine;
+mod ages;
 mod attention;
 mod best_match;
 mod chunks;
@@ -14,8 +15,10 @@ mod group_norm;
 mod groups;
 mod joins;
 mod linear;
+mod merge;
 mod norm;
 mod patchify;
+mod pick;
 mod residual;
 mod rgba;
 mod router;
@@ -27,9 +30,12 @@ mod sides;
 pub(crate) mod testing;
 mod timestep_embedding;
 mod unpatchify;
+mod window_destinations;
+mod window_scores;
 
 pub use activation::{Activation, activation};
 pub use affine::{Affine, affine};
+pub use ages::{Ages, ages};
 pub use attention::{Attention, Columns, attention};
 pub use best_match::{Match, best_match};
 pub use conv2d::{Conv2d, conv2d};
@@ -38,8 +44,10 @@ pub use group_norm::{GroupNorm, group_norm};
 pub use groups::{Groups, groups};
 pub use joins::joins;
 pub use linear::{Linear, linear};
+pub use merge::merge;
 pub use norm::{Modulation, Norm, NormKind, norm};
 pub use patchify::patchify;
+pub use pick::{Pick, pick};
 pub use residual::{Gate, residual};
 pub use rgba::{ROW_PIXELS, rgba};
 pub use router::{Routing, router};
@@ -49,6 +57,8 @@ pub use select::{Selection, select};
 pub use sides::{Sides, sides};
 pub use timestep_embedding::{TimestepEmbedding, Timesteps, timestep_embedding};
 pub use unpatchify::unpatchify;
+pub use window_destinations::window_destinations;
+pub use window_scores::window_scores;
 
 use crate::gpu::Shader;
 
@@ -56,6 +66,7 @@ use crate::gpu::Shader;
 pub static SHADERS: &[&Shader] = &[
     &activation::SHADER,
     &affine::SHADER,
+    &ages::SHADER,
     &attention::SHADER,
     &best_match::SHADER,
     &conv2d::SHADER,
@@ -64,8 +75,10 @@ pub static SHADERS: &[&Shader] = &[
     &groups::SHADER,
     &joins::SHADER,
     &linear::SHADER,
+    &merge::SHADER,
     &norm::SHADER,
     &patchify::SHADER,
+    &pick::SHADER,
     &residual::SHADER,
     &rgba::SHADER,
     &router::SHADER,
@@ -74,6 +87,8 @@ pub static SHADERS: &[&Shader] = &[
     &sides::SHADER,
     &timestep_embedding::SHADER,
     &unpatchify::SHADER,
+    &window_destinations::SHADER,
+    &window_scores::SHADER,
 ];
 
 /// The WGSL file of this stem.
