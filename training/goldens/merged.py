@@ -52,16 +52,16 @@ class Decision:
     margins: torch.Tensor  # [B, 2]: of the selection, of the nearest destinations; relative to the largest score
 
     def rows(self) -> tuple[torch.Tensor, torch.Tensor]:
-        """Which tokens each compact row holds, [B, M, N] of 0 and 1, and which compact row each token has, [B, N]."""
+        """Which tokens each compact row holds, [B, M, N], and which compact row each token has, [B, N]."""
         heads = [[n for n, to in enumerate(sample) if to == n] for sample in self.destination.tolist()]
         assert len({len(sample) for sample in heads}) == 1
-        holds = (torch.tensor(heads)[:, :, None] == self.destination[:, None, :]).float()
-        return holds, holds.argmax(dim=1)
+        holds = torch.tensor(heads)[:, :, None] == self.destination[:, None, :]
+        return holds, holds.long().argmax(dim=1)
 
     def merge(self, x: torch.Tensor) -> torch.Tensor:
         """[B, N, C] → [B, M, C]: a row is the mean of its tokens."""
         holds, _ = self.rows()
-        return holds @ x / holds.sum(-1, keepdim=True)
+        return holds.to(x.dtype) @ x / holds.sum(-1, keepdim=True)
 
     def unmerge(self, y: torch.Tensor) -> torch.Tensor:
         """[B, M, C] → [B, N, C]: all tokens of a row receive it."""
@@ -106,7 +106,7 @@ def match(metric: torch.Tensor, heads: torch.Tensor, count: int) -> Decision:
     destination[rows, sources[rows, chosen]] = heads[rows, nearest[rows, chosen]]
     merged = is_head.clone()
     merged[rows, sources[rows, chosen]] = True
-    scores = torch.zeros(batch, tokens)
+    scores = torch.zeros_like(metric[..., 0])
     scores[rows, sources] = best
     margins = torch.ones(batch, 2)
     margins[:, 0] = margin
@@ -122,7 +122,7 @@ def window_merge(metric: torch.Tensor, ages: torch.Tensor, grid: tuple[int, int]
     windows = cells(grid, (2, 2))  # [W, 4]
     members = unit(metric)[:, windows]  # [B, W, 4, C]
     scores = (members @ members.mT).mean((-1, -2))  # of all 16 pairs, a token with itself too
-    relative_age = ages / (ages.float().mean(-1, keepdim=True) + 1e-6)
+    relative_age = ages / (ages.to(metric.dtype).mean(-1, keepdim=True) + 1e-6)
     scores = scores + a_s * relative_age[:, windows].mean(-1)
     chosen, margin = highest(scores, count)
 
