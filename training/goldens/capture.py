@@ -10,9 +10,9 @@ import torch
 class Capture(dict):
     """The tensors of one run, by the names the goldens use."""
 
-    def __init__(self, pipe, steps: int, trace: bool):
+    def __init__(self, pipe, steps: int, trace: bool, count: int = 1):
         super().__init__()
-        self.pipe, self.steps, self.trace, self.step = pipe, steps, trace, 0
+        self.pipe, self.steps, self.trace, self.count, self.step = pipe, steps, trace, count, 0
 
     @contextmanager
     def watching(self):
@@ -37,13 +37,13 @@ class Capture(dict):
     def wrap_step(self, original):
         def step(model_output, timestep, sample, **arguments):
             if self.step == 0:
-                self["latents_start"] = sample[:1]
-            self[f"noise_pred.{self.step}"] = model_output[:1]
+                self["latents_start"] = sample[: self.count]
+            self[f"noise_pred.{self.step}"] = model_output[: self.count]
             result = original(model_output, timestep, sample, **arguments)
             # PixArt-α at one step goes on with the second value, the predicted x₀, instead of the stepped sample.
             one_step = type(self.pipe).__name__ == "PixArtAlphaPipeline" and self.steps == 1
             # DiT steps both halves of its guided batch; the first one lives on.
-            self[f"latents.{self.step}"] = result[1 if one_step else 0][:1]
+            self[f"latents.{self.step}"] = result[1 if one_step else 0][: self.count]
             self.step += 1
             return result
 

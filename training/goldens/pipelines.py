@@ -78,13 +78,15 @@ def arguments(recipe: Recipe, given: dict) -> dict:
         "output_type": "pt",
     }
     if recipe.pipeline == "DiTPipeline":
-        return {**words, "class_labels": [request["class"]]}
+        return {**words, "class_labels": [request["class"]] * request.get("count", 1)}
     width, height = request["size"]
     words |= {"width": width, "height": height, "use_resolution_binning": request.get("use_resolution_binning", False)}
     if "prompt" in request:
         words |= {"prompt": request["prompt"], "negative_prompt": request.get("negative", "")}
     else:
         words |= {"negative_prompt": None}
+    if "count" in request:
+        words["num_images_per_prompt"] = request["count"]
     if "max_sequence_length" in request:
         words["max_sequence_length"] = request["max_sequence_length"]
     return {**words, **given}
@@ -113,7 +115,7 @@ def run(recipe: Recipe, folder: Path, within=lambda pipe, seen: nullcontext()) -
     pipe = getattr(diffusers, recipe.pipeline).from_pretrained(folder, torch_dtype=torch.float32, variant=recipe.variant)
     pipe.set_progress_bar_config(disable=True)
     given = make_given(recipe, pipe)
-    with Capture(pipe, recipe.request["steps"], recipe.trace).watching() as seen, within(pipe, seen):
+    with Capture(pipe, recipe.request["steps"], recipe.trace, recipe.request.get("count", 1)).watching() as seen, within(pipe, seen):
         image = pipe(**arguments(recipe, given)).images
     seen["image"] = torch.as_tensor(image)[0]
     if "latents" in given:

@@ -1,6 +1,6 @@
 """The goldens by name: each a function that fills one folder."""
 
-from . import functions, noise, norm, pipelines, recipes, routed_recipes, schedulers, t5, tokens, vae
+from . import functions, merged_recipes, noise, norm, pipelines, recipes, routed_recipes, schedulers, t5, tokens, vae
 
 GOLDENS = {
     "random": noise.write,
@@ -13,4 +13,5 @@ GOLDENS = {
     **{name: pipelines.writer(recipe) for name, recipe in recipes.RECIPES.items()},
     # A folder of their own: a reader that knows no routing would take them for plain pipelines.
     **{f"routed/{name}": routed_recipes.writer(*recipe) for name, recipe in routed_recipes.RECIPES.items()},
+    **{f"merged/{name}": merged_recipes.writer(*recipe) for name, recipe in merged_recipes.RECIPES.items()},
 }

@@ -96,7 +96,7 @@ def shifts_scales_gates(block, timestep, class_labels):
     """(shift, scale, gate) of self-attention, then of the MLP, each [B, 1, C]."""
     if block.norm_type == "ada_norm_single":  # PixArt: a table for every block, added to what all blocks share
         return (block.scale_shift_table[None] + timestep.reshape(len(timestep), 6, -1)).chunk(6, dim=1)
-    embedded = block.norm1.emb(timestep, class_labels, hidden_dtype=torch.float32)
+    embedded = block.norm1.emb(timestep, class_labels, hidden_dtype=block.norm1.linear.weight.dtype)
     return [part[:, None] for part in block.norm1.linear(block.norm1.silu(embedded)).chunk(6, dim=1)]
 
 

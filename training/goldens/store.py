@@ -16,11 +16,11 @@ def fresh(folder: Path) -> Path:
 
 
 def tensors(path: Path, values: dict) -> None:
-    """Floats become f32 and integers i64: the reader needs to know two dtypes only."""
+    """Floats become f32, and integers i64 unless they are i32: the reader needs to know these dtypes only."""
 
     def plain(value) -> torch.Tensor:
         value = torch.as_tensor(value).detach()
-        kind = torch.float32 if value.is_floating_point() else torch.int64
+        kind = torch.float32 if value.is_floating_point() else torch.int32 if value.dtype == torch.int32 else torch.int64
         return value.to(kind).contiguous().clone()
 
     save_file({name: plain(value) for name, value in values.items()}, str(path))
