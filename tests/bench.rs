@@ -67,7 +67,7 @@ fn what_cannot_be_measured_is_a_usage_error() {
         (&["bench", "--shape", "width=64,layers=2,heads=5,tokens=64"], "64 is not divisible by heads 5"),
         (&["bench", "--shape", "width=60000,layers=99,heads=1000,tokens=64"], "GiB of random weights"),
         (&["bench", "--shape", SHAPE, "--model", &dit], "cannot be used with"),
-        (&["bench", "--shape", SHAPE, "--policies", "dense,sdtm"], "sdtm is not in this version"),
+        (&["bench", "--shape", SHAPE, "--policies", "sdtm", "--set", "stride=2"], "--set stride: none of the policies"),
         (&["bench", "--shape", SHAPE, "--ratio", "0.95"], "bins save 0.9 at most"),
         (&["bench", "--shape", SHAPE, "--policies", "dense", "--ratio", "0.3"], "--ratio"),
         (&["bench", "--repeats", "0"], "--repeats"),

@@ -28,7 +28,10 @@ fn wrong_requests_are_usage_errors() {
         (&["generate", "x", "--dtype", "fp8"], "f32, f16, bf16, int8 or int4"),
         (&["generate", "x", "--scheduler", "magic"], "no scheduler magic"),
         (&["generate", "x", "--adapter", "no such thing"], "no adapter is named"),
-        (&["generate", "x", "--compress", "tome"], "tome is not in this version"),
+        (
+            &["generate", "x", "--compress", "tome", "--set", "size=3"],
+            "tome has no parameter \"size\": it knows ratio, stride",
+        ),
         (&["generate", "x", "--compress", "gzip"], "dense, diffcr, mod, sdtm, tome"),
         (&["generate", "x", "--set", "ratio=0.5"], "dense, diffcr and mod have no parameters"),
         (&["generate", "x", "--compress", "dense", "--ratio", "0.5"], "--ratio: the policy dense computes every token"),

@@ -3,6 +3,7 @@
 use std::path::PathBuf;
 
 use clap::{Parser, Subcommand};
+use foveate::compress::{Choice, StepCache};
 use foveate::pipelines::Compress;
 use foveate::weights::Format;
 use foveate::{Error, Result};
@@ -69,9 +70,13 @@ pub struct Generate {
     /// Share of the tokens to save, such as 0.3 [default: as the checkpoint was trained]
     #[arg(long, value_name = "F", value_parser = ratio, allow_negative_numbers = true)]
     pub ratio: Option<f64>,
-    /// A parameter of the policy; may be repeated
+    /// A parameter of the policy (README lists them); may be repeated
     #[arg(long, value_name = "KEY=VALUE", value_parser = pair)]
     pub set: Vec<(String, String)>,
+    /// Compute the inner blocks only every so many steps, and add what they added before in the others: N, or
+    /// every=N,first=BLOCKS,last=BLOCKS with the blocks at either end that every step computes
+    #[arg(long, value_name = "N")]
+    pub step_cache: Option<StepCache>,
     /// How matrices are stored: f32, f16, int8 or int4 [default: as the files have them]
     #[arg(long, value_name = "DTYPE")]
     pub dtype: Option<Format>,
@@ -132,19 +137,16 @@ impl Generate {
         if !asks && self.prompt_ids.is_none() && self.prompt_embeds.is_none() {
             return usage("nothing to draw: give a prompt, --class N, --prompt-ids or --prompt-embeds");
         }
-        let dense = self.compress == Some(Compress::Dense);
-        match &self.compress {
-            Some(policy @ (Compress::Sdtm | Compress::Tome)) => {
-                return usage(format!("the policy {policy} is not in this version"));
-            }
-            _ if dense && self.ratio.is_some() => return usage("--ratio: the policy dense computes every token"),
-            _ if dense && self.maps.is_some() => return usage("--maps: the policy dense computes every token"),
-            _ => {}
+        if self.compress == Some(Compress::Dense) && self.maps.is_some() {
+            return usage("--maps: the policy dense computes every token");
         }
-        match self.set.first() {
-            Some((key, _)) => usage(format!("--set {key}: the policies dense, diffcr and mod have no parameters")),
-            None => Ok(()),
-        }
+        let choice = Choice {
+            policy: self.compress.unwrap_or_default(),
+            ratio: self.ratio,
+            set: self.set.clone(),
+            ..Choice::default()
+        };
+        choice.check()
     }
 }
 
@@ -184,7 +186,7 @@ pub fn size(text: &str) -> Result<[usize; 2], String> {
     }
 }
 
-fn pair(text: &str) -> Result<(String, String), String> {
+pub fn pair(text: &str) -> Result<(String, String), String> {
     match text.split_once('=') {
         Some((key, value)) => Ok((key.into(), value.into())),
         None => Err("it has no '='".into()),
@@ -231,8 +233,12 @@ mod tests {
     fn requests_without_sense_are_refused() {
         for (words, reason) in [
             (&[][..], "nothing to draw"),
-            (&["x", "--compress", "sdtm"], "not in this version"),
-            (&["x", "--set", "ratio=0.5"], "--set ratio: the policies dense, diffcr and mod have no parameters"),
+            (
+                &["x", "--compress", "sdtm", "--set", "size=2"],
+                "sdtm has no parameter \"size\": it knows ratio, deviation",
+            ),
+            (&["x", "--compress", "tome", "--set", "stride=1"], "every token would be a destination"),
+            (&["x", "--compress", "mod", "--set", "ratio=0.5"], "mod has no parameter \"ratio\": it has none"),
             (&["x", "--compress", "dense", "--ratio", "0.5"], "--ratio"),
             (&["x", "--compress", "dense", "--maps", "maps"], "--maps"),
         ] {

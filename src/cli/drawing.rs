@@ -1,5 +1,7 @@
 //! A finished drawing: its files, and what is said about it.
 
+use std::collections::BTreeMap;
+
 use foveate::pipelines::{ModelFolder, Pictures, Request, Run};
 use foveate::{Gpu, Result};
 use serde_json::json;
@@ -64,6 +66,8 @@ impl Drawing {
             ("negative", request.negative.clone()),
             ("class", request.class.map(|class| class.to_string())),
             ("ratio", request.ratio.map(|ratio| ratio.to_string())),
+            ("set", Some(self.set()).filter(|set| !set.is_empty())),
+            ("step_cache", request.step_cache.map(|cache| cache.to_string())),
         ];
         let mut about: Vec<_> = optional.into_iter().filter_map(|(key, text)| Some((key, text?))).collect();
         about.extend([
@@ -77,6 +81,12 @@ impl Drawing {
             ("version", concat!("foveate ", env!("CARGO_PKG_VERSION")).to_owned()),
         ]);
         about
+    }
+
+    /// The policy's parameters that were set.
+    fn set(&self) -> String {
+        let pairs: Vec<String> = self.request.set.iter().map(|(key, value)| format!("{key}={value}")).collect();
+        pairs.join(" ")
     }
 
     fn size(&self) -> [usize; 2] {
@@ -107,6 +117,8 @@ impl Drawing {
             "guidance": self.run.guidance(),
             "compress": self.run.policy(),
             "ratio": self.request.ratio,
+            "set": self.request.set.iter().cloned().collect::<BTreeMap<_, _>>(),
+            "step_cache": self.request.step_cache.map(|cache| cache.to_string()),
             "scheduler": self.scheduler,
             "size": self.size(),
             "seconds": { "load": load, "compile": compile, "steps": steps, "decode": decode },

@@ -22,6 +22,8 @@ pub async fn request(options: &Generate) -> Result<Request> {
         scheduler: options.scheduler.clone(),
         compress: options.compress.unwrap_or_default(),
         ratio: options.ratio,
+        set: options.set.clone(),
+        step_cache: options.step_cache,
         traced: options.maps.is_some() || options.save_tensors.is_some(),
         ..Request::default()
     };

@@ -1,7 +1,7 @@
 //! What is kept of a run beside its pictures: tensors for `--save-tensors`, times for `--profile`,
 //! routing for `--maps`.
 
-use foveate::pipelines::{GUIDED, LATENTS, Request, Run, Step};
+use foveate::pipelines::{GUIDED, LATENTS, LayerMerging, Request, Run, Step};
 use foveate::rng::Generator;
 use foveate::{Gpu, Pictures, Result, Tensor, wgpu};
 
@@ -61,6 +61,11 @@ impl Record {
             return Ok(());
         }
         let layers = run.routing().await?;
+        if let Some(tensors) = &mut self.tensors {
+            for LayerMerging { layer, destination } in run.merging().await? {
+                tensors.insert(format!("merge.destination.{index}.{layer}"), destination);
+            }
+        }
         if let Some(tensors) = &mut self.tensors {
             for (layer, routing) in layers.iter().enumerate() {
                 tensors.insert(format!("router.scores.{index}.{layer}"), routing.scores.clone());

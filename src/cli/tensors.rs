@@ -1,7 +1,8 @@
-//! `--save-tensors`: what a run went through, as f32 safetensors.
+//! `--save-tensors`: what a run went through, as safetensors: numbers f32, indices i32.
 
 use std::collections::BTreeMap;
 
+use foveate::tensor::Data;
 use foveate::{Error, Result, Tensor};
 use safetensors::Dtype;
 use safetensors::tensor::TensorView;
@@ -21,7 +22,11 @@ impl Tensors {
         let bad = |error| Error::tensor("of --save-tensors", format!("{error}"));
         let mut views = Vec::new();
         for (name, tensor) in &self.0 {
-            views.push((name, TensorView::new(Dtype::F32, tensor.shape.clone(), tensor.bytes()).map_err(bad)?));
+            let dtype = match tensor.data {
+                Data::F32(_) => Dtype::F32,
+                Data::U32(_) => Dtype::I32,
+            };
+            views.push((name, TensorView::new(dtype, tensor.shape.clone(), tensor.bytes()).map_err(bad)?));
         }
         safetensors::serialize(views, None).map_err(bad)
     }

@@ -4,7 +4,7 @@ use std::fmt;
 use std::str::FromStr;
 use std::sync::Arc;
 
-use super::{Dense, KeptRatios, Policy, Routed, Routers};
+use super::{Cached, Dense, KeptRatios, Parameters, Policy, Routed, Routers, Sdtm, StepCache, Tome};
 use crate::{Error, Result};
 
 /// A compression policy by name.
@@ -30,8 +30,14 @@ pub enum Compress {
 pub struct Choice {
     /// Which policy.
     pub policy: Compress,
-    /// Share of the tokens to save: 0.3 computes 70 % of them. None: as the checkpoint was trained.
+    /// Share of the tokens to save: 0.3 computes 70 % of them. None: as the checkpoint was trained, or as published.
     pub ratio: Option<f64>,
+    /// The policy's parameters by name, as `--set` gives them.
+    pub set: Vec<(String, String)>,
+    /// A step cache around the policy.
+    pub step_cache: Option<StepCache>,
+    /// Decides what the policy draws at random.
+    pub seed: u64,
     /// Whether the policy's decisions stay readable after every step (see [`crate::Run::routing`]).
     pub traced: bool,
 }
@@ -39,17 +45,46 @@ pub struct Choice {
 impl Choice {
     /// The policy, for a checkpoint that brings `routers`, or lacks what the message names.
     pub fn policy(&self, routers: &Result<Arc<Routers>, String>) -> Result<Box<dyn Policy>> {
+        let policy = self.computed(routers)?;
+        Ok(match self.step_cache {
+            None => policy,
+            Some(cache) => Box::new(Cached { policy, cache }),
+        })
+    }
+
+    /// Refuses what would be wrong with any model.
+    pub fn check(&self) -> Result<()> {
+        match self.policy {
+            Compress::Auto => Ok(()),
+            Compress::Dense if self.ratio.is_some() => self.no_ratio(""),
+            Compress::Dense | Compress::Diffcr | Compress::Mod => self.parameters(self.policy).map(drop),
+            Compress::Sdtm | Compress::Tome => self.computed(&Err(String::new())).map(drop),
+        }
+    }
+
+    fn computed(&self, routers: &Result<Arc<Routers>, String>) -> Result<Box<dyn Policy>> {
         let chosen = match (self.policy, routers) {
             (Compress::Auto, Ok(_)) => Compress::Diffcr,
             (Compress::Auto, Err(_)) => Compress::Dense,
             (chosen, _) => chosen,
         };
+        let parameters = self.parameters(chosen)?;
         match chosen {
             Compress::Auto | Compress::Dense => self.dense(routers),
             Compress::Diffcr => self.diffcr(self.routers(chosen, routers)?),
             Compress::Mod => self.uniform(self.routers(chosen, routers)?),
-            Compress::Sdtm | Compress::Tome => Err(Error::Usage(format!("the policy {chosen} is not in this version"))),
+            Compress::Sdtm => Ok(Box::new(Sdtm::new(parameters, self.seed, self.traced)?)),
+            Compress::Tome => Ok(Box::new(Tome::new(parameters, self.seed, self.traced)?)),
         }
+    }
+
+    /// What was set, and the ratio, where the policy has one among its keys.
+    fn parameters(&self, chosen: Compress) -> Result<Parameters> {
+        let mut given = self.set.clone();
+        if let Some(ratio) = self.ratio.filter(|_| chosen.keys().contains(&"ratio")) {
+            given.push(("ratio".into(), ratio.to_string()));
+        }
+        Parameters::new(chosen.name(), chosen.keys(), &given)
     }
 
     fn routers(&self, chosen: Compress, routers: &Result<Arc<Routers>, String>) -> Result<Arc<Routers>> {
@@ -64,9 +99,13 @@ impl Choice {
             _ => String::new(),
         };
         match self.ratio {
-            Some(_) => Err(Error::Usage(format!("the policy dense computes every token, it has no ratio{why}"))),
+            Some(_) => self.no_ratio(&why),
             None => Ok(Box::new(Dense)),
         }
+    }
+
+    fn no_ratio<T>(&self, why: &str) -> Result<T> {
+        Err(Error::Usage(format!("--ratio: the policy dense computes every token, it has no ratio{why}")))
     }
 
     fn diffcr(&self, routers: Arc<Routers>) -> Result<Box<dyn Policy>> {
@@ -101,16 +140,32 @@ fn share(ratio: f64) -> Result<f64> {
     }
 }
 
-impl fmt::Display for Compress {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.pad(match self {
+impl Compress {
+    /// As `--compress` names it.
+    pub fn name(self) -> &'static str {
+        match self {
             Self::Auto => "auto",
             Self::Dense => "dense",
             Self::Diffcr => "diffcr",
             Self::Mod => "mod",
             Self::Sdtm => "sdtm",
             Self::Tome => "tome",
-        })
+        }
+    }
+
+    /// The parameters that `--set` knows of it.
+    pub fn keys(self) -> &'static [&'static str] {
+        match self {
+            Self::Auto | Self::Dense | Self::Diffcr | Self::Mod => &[],
+            Self::Sdtm => &Sdtm::KEYS,
+            Self::Tome => &Tome::KEYS,
+        }
+    }
+}
+
+impl fmt::Display for Compress {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.pad(self.name())
     }
 }
 
@@ -168,7 +223,26 @@ mod tests {
             ),
             (Choice { policy: Compress::Mod, ..Choice::default() }, &dense, "cannot run mod"),
             (Choice { ratio: Some(0.3), ..Choice::default() }, &dense, "it has no ratio (there is no \"diffcr\""),
-            (Choice { policy: Compress::Sdtm, ..Choice::default() }, &routers(), "sdtm is not in this version"),
+            (
+                Choice { policy: Compress::Sdtm, set: vec![("size".into(), "3".into())], ..Choice::default() },
+                &dense,
+                "sdtm has no parameter \"size\": it knows ratio, deviation, switch_step",
+            ),
+            (
+                Choice { policy: Compress::Diffcr, set: vec![("ratio".into(), "3".into())], ..Choice::default() },
+                &routers(),
+                "diffcr has no parameter \"ratio\": it has none",
+            ),
+            (
+                Choice {
+                    policy: Compress::Tome,
+                    ratio: Some(0.5),
+                    set: vec![("ratio".into(), "0.5".into())],
+                    ..Choice::default()
+                },
+                &dense,
+                "ratio is set twice",
+            ),
             (Choice { ratio: Some(0.6), ..Choice::default() }, &routers(), "save 0.5 at most"),
             (Choice { ratio: Some(-0.1), ..Choice::default() }, &routers(), "at least 0 and below 1"),
             (Choice { policy: Compress::Mod, ratio: Some(1.0), ..Choice::default() }, &routers(), "below 1"),

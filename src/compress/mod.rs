@@ -1,10 +1,16 @@
 //! Policies: which rows of the residual stream each sublayer computes on. Models call one and name no method.
 
+mod bipartite;
 mod choice;
 mod dense;
 mod diffcr;
 mod kept_ratio;
+mod parameters;
 mod routed;
+mod rows;
+mod sdtm;
+mod step_cache;
+mod tome;
 
 use std::fmt::Debug;
 
@@ -12,16 +18,42 @@ pub use choice::{Choice, Compress};
 pub use dense::Dense;
 pub use diffcr::{DiffcrConfig, Scale};
 pub use kept_ratio::{KeptRatios, kept_tokens};
+pub use parameters::Parameters;
 pub use routed::{Routed, Routers, place_name, scores_name};
+pub use rows::{BlockRows, Branch, Compaction, Remembered, Sublayer};
+pub use sdtm::Sdtm;
+pub use step_cache::{Cached, Span, StepCache};
+pub use tome::Tome;
 
 use crate::Result;
 use crate::graph::{Graph, ValueId};
-use crate::kernels::{ReadRows, WriteRows};
+use crate::kernels::ReadRows;
+
+/// Stored values of this prefix are what a policy hands from step to step. They belong to the run: zeroed when it
+/// starts, part of [`crate::Run::state`].
+pub const CARRIED: &str = "carried.";
+
+/// Stored by a traced run: the token whose row each token shared `[B, N]` in a layer of the last step, itself where it had its own.
+pub fn destination_name(layer: usize) -> String {
+    format!("{DESTINATION}{layer}")
+}
+
+/// The layer whose [`destination_name`] this is.
+pub fn destination_layer(name: &str) -> Option<usize> {
+    name.strip_prefix(DESTINATION)?.parse().ok()
+}
+
+const DESTINATION: &str = "merge.destination.";
 
 /// Chooses, block by block, the rows that the sublayers read and write.
 pub trait Policy: Debug {
     /// As `--compress` names it.
     fn name(&self) -> &'static str;
+
+    /// The name, and what else tells it from others.
+    fn label(&self) -> String {
+        self.name().to_owned()
+    }
 
     /// The share of the tokens that each layer keeps, by region of the timesteps; of policies that decide by such a matrix.
     fn kept_ratios(&self) -> Option<&KeptRatios> {
@@ -37,8 +69,19 @@ pub trait Policy: Debug {
         None
     }
 
+    /// Whether it decides on the tokens as the block's self-attention sees them, normalised and modulated, and so asks for
+    /// [`BlockInput::modulated`].
+    fn sees_modulated(&self, _variant: &Variant) -> bool {
+        false
+    }
+
     /// The rows of one block. May add ops of its own (scores, selections) before the block's.
     fn block(&self, graph: &mut Graph, variant: &Variant, at: BlockInput) -> Result<BlockRows>;
+
+    /// Which of the model's blocks this step takes from an earlier one, or hands to later ones.
+    fn span(&self, _variant: &Variant, _layers: usize) -> Result<Span> {
+        Ok(Span::Compute)
+    }
 }
 
 impl dyn Policy + '_ {
@@ -89,38 +132,53 @@ pub struct BlockInput {
     pub layer: usize,
     /// The residual stream `[B, N, C]` as it enters the block.
     pub stream: ValueId,
+    /// The same normalised and modulated, of a policy that [sees it](Policy::sees_modulated).
+    pub modulated: Option<ValueId>,
     /// The token grid, rows × columns; their product is N.
     pub grid: [usize; 2],
-}
-
-/// The rows of one block's sublayers.
-#[derive(Clone, Copy, Debug, Default)]
-pub struct BlockRows {
-    /// Self-attention.
-    pub attention: Compaction,
-    /// Cross-attention. Its queries read one row each: a weighted map is refused there.
-    pub cross: Compaction,
-    /// Feed-forward.
-    pub mlp: Compaction,
-    /// Where a policy weighs the whole block by s: at the block's end the branches of both attentions, which by then
-    /// were added in full, are added once more through this, whose weight is s − 1. The stream's old rows, which were
-    /// updated in place, are thus never needed again.
-    pub correction: Option<WriteRows>,
-}
-
-/// One sublayer's rows: read through one map, written through the other, dense in between.
-#[derive(Clone, Copy, Debug, Default)]
-pub struct Compaction {
-    /// Which rows of the stream the sublayer's compact rows are made of.
-    pub read: ReadRows,
-    /// Which compact row each row of the stream receives.
-    pub write: WriteRows,
+    /// The step's row of the schedule (see [`crate::kernels::step_row`]).
+    pub step: ValueId,
 }
 
 impl StepPolicy<'_> {
-    /// The rows of the block that begins at `at`.
-    pub fn block(&self, graph: &mut Graph, at: BlockInput) -> Result<BlockRows> {
+    /// Runs the model's blocks over the stream `x`, all of them or those that this step does not take from an earlier one.
+    pub fn blocks(
+        &self,
+        graph: &mut Graph,
+        x: ValueId,
+        layers: usize,
+        mut block: impl FnMut(&mut Graph, usize) -> Result<()>,
+    ) -> Result<()> {
+        let span = self.policy.span(self.variant, layers)?;
+        for layer in 0..layers {
+            if span.begins(graph, x, layer)? {
+                block(graph, layer)?;
+            }
+            span.ends(graph, x, layer)?;
+        }
+        Ok(())
+    }
+
+    /// The rows of the block that begins at `at`, and what its self-attention reads. `norm1` normalises and modulates
+    /// the rows of the stream that it is told.
+    pub fn enter(
+        &self,
+        graph: &mut Graph,
+        mut at: BlockInput,
+        norm1: impl Fn(&mut Graph, ReadRows) -> Result<ValueId>,
+    ) -> Result<(BlockRows, ValueId)> {
+        let attention = format!("block {} attention", at.layer);
+        if self.policy.sees_modulated(self.variant) {
+            graph.group(attention.clone());
+            at.modulated = Some(norm1(graph, ReadRows::All)?);
+        }
         graph.group(format!("block {} policy", at.layer));
-        self.policy.block(graph, self.variant, at)
+        let rows = self.policy.block(graph, self.variant, at)?;
+        graph.group(attention);
+        let read = match at.modulated {
+            Some(all) => all,
+            None => norm1(graph, rows.attention.read)?,
+        };
+        Ok((rows, rows.attention.enter(graph, read)?))
     }
 }

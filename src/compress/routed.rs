@@ -93,8 +93,8 @@ impl Policy for Routed {
                 Some(scaled(kernels::affine(graph, routing.scores, less_one)?))
             }
         };
-        let plain = Compaction { read, write };
-        let mlp = Compaction { read, write: scaled(routing.scores) };
+        let plain = Compaction { read, write, ..Compaction::default() };
+        let mlp = Compaction { write: scaled(routing.scores), ..plain };
         Ok(BlockRows { attention: plain, cross: plain, mlp, correction })
     }
 }

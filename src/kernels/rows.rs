@@ -55,15 +55,6 @@ pub struct Destinations {
 /// In a [`WriteRows`] index: this row receives nothing.
 pub const NOTHING: u32 = u32::MAX;
 
-/// What every matching ends in: the token in whose row each token is computed.
-#[derive(Clone, Copy, Debug)]
-pub struct Destinations {
-    /// `[B, N]`: the token of the same sample that each token is merged into, itself where it stays alone.
-    pub of: ValueId,
-    /// `[B, N]`: 1 where the token's row is shared, else 0.
-    pub merged: ValueId,
-}
-
 impl ReadRows {
     /// Compact rows per sample (k) and sources per row (W), for a stream `[B, N, C]`; checks the map's shape.
     pub fn extent(self, graph: &Graph, op: &str, batch: usize, rows: usize) -> Result<(usize, usize)> {

@@ -7,7 +7,7 @@ use super::timestep::TimestepEmbedding;
 use super::transformer_block::{BlockConfig, FeedForward, SelfAttention};
 use super::{Scope, Table};
 use crate::Result;
-use crate::compress::{BlockInput, BlockRows, StepPolicy};
+use crate::compress::{BlockInput, StepPolicy};
 use crate::config::Fields;
 use crate::graph::{Element, Graph, ValueId};
 use crate::kernels::{self, Activation, Gate, Modulation, ReadRows};
@@ -107,11 +107,11 @@ impl DiT {
 
         graph.group("embed");
         let x = self.patch_embed.forward(graph, noisy)?; // [B, N, C]
-        for (layer, block) in self.blocks.iter().enumerate() {
-            let rows = policy.block(graph, BlockInput { layer, stream: x, grid })?;
-            let conditioning = block.conditioning(graph, layer, noisy)?;
-            block.forward(graph, layer, x, conditioning, rows)?;
-        }
+        policy.blocks(graph, x, self.blocks.len(), |graph, layer| {
+            let at = BlockInput { layer, stream: x, modulated: None, grid, step: noisy.step };
+            let conditioning = self.blocks[layer].conditioning(graph, layer, noisy)?;
+            self.blocks[layer].forward(graph, at, conditioning, policy)
+        })?;
 
         let conditioning = self.blocks[0].conditioning(graph, 0, noisy)?;
         graph.group("output");
@@ -154,29 +154,24 @@ impl Block {
         kernels::activation(graph, sum, Activation::Silu)
     }
 
-    /// Updates the stream `x [B, N, C]`.
-    fn forward(
-        &self,
-        graph: &mut Graph,
-        layer: usize,
-        x: ValueId,
-        conditioning: ValueId,
-        rows: BlockRows,
-    ) -> Result<()> {
+    /// Updates the stream `[B, N, C]`.
+    fn forward(&self, graph: &mut Graph, at: BlockInput, conditioning: ValueId, policy: StepPolicy<'_>) -> Result<()> {
+        let BlockInput { layer, stream: x, .. } = at;
         let ada = self.ada_linear.forward(graph, conditioning, Activation::None)?; // [B, 6·C]
         let modulation = |shift, scale| Modulation { emb: ada, table: None, shift, scale };
         let gate = |chunk| Some(Gate { emb: ada, table: None, chunk });
 
-        graph.group(format!("block {layer} attention"));
         // The epsilon of adaLN-Zero's own norm is fixed.
-        let h = LayerNorm::plain(1e-6).modulate(graph, x, modulation(0, 1), rows.attention.read)?;
+        let norm1 = |graph: &mut Graph, read| LayerNorm::plain(1e-6).modulate(graph, x, modulation(0, 1), read);
+        let (rows, h) = policy.enter(graph, at, norm1)?;
         let attended = self.attn1.forward(graph, h)?;
-        kernels::residual(graph, x, attended, gate(2), rows.attention.write)?;
+        rows.attention.leave(graph, x, attended, gate(2))?;
 
         graph.group(format!("block {layer} mlp"));
         let h = self.norm3.modulate(graph, x, modulation(3, 4), rows.mlp.read)?;
+        let h = rows.mlp.enter(graph, h)?;
         let h = self.ff.forward(graph, h)?;
-        kernels::residual(graph, x, h, gate(5), rows.mlp.write)?;
+        rows.mlp.leave(graph, x, h, gate(5))?;
 
         match rows.correction {
             None => Ok(()),

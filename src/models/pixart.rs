@@ -6,7 +6,7 @@ use super::layers::{LayerNorm, Linear};
 use super::patch_embed::{Noisy, PatchEmbed};
 use super::timestep::TimestepEmbedding;
 use super::transformer_block::{BlockConfig, CrossAttention, FeedForward, SelfAttention};
-use crate::compress::{BlockInput, BlockRows, StepPolicy};
+use crate::compress::{BlockInput, StepPolicy};
 use crate::config::Fields;
 use crate::graph::{Element, Graph, ValueId, Weight};
 use crate::kernels::{self, Activation, Gate, Modulation, NOTHING, ReadRows, WriteRows};
@@ -228,10 +228,10 @@ impl PixArt {
         let activated = kernels::activation(graph, embedded, Activation::Silu)?;
         let ada = self.ada_linear.forward(graph, activated, Activation::None)?; // [1, 6·C]
 
-        for (layer, block) in self.blocks.iter().enumerate() {
-            let rows = policy.block(graph, BlockInput { layer, stream: x, grid })?;
-            block.forward(graph, layer, x, ada, text, rows)?;
-        }
+        policy.blocks(graph, x, self.blocks.len(), |graph, layer| {
+            let at = BlockInput { layer, stream: x, modulated: None, grid, step: noisy.step };
+            self.blocks[layer].forward(graph, at, ada, text, policy)
+        })?;
 
         graph.group("output");
         let table = Some(self.scale_shift_table.in_graph(graph));
@@ -263,24 +263,24 @@ impl Block {
         })
     }
 
-    /// Updates the stream `x [B, N, C]`. `ada [1, 6·C]` is the timestep's modulation, to which each block adds its table.
+    /// Updates the stream `[B, N, C]`. `ada [1, 6·C]` is the timestep's modulation, to which each block adds its table.
     fn forward(
         &self,
         graph: &mut Graph,
-        layer: usize,
-        x: ValueId,
+        at: BlockInput,
         ada: ValueId,
         text: Text,
-        rows: BlockRows,
+        policy: StepPolicy<'_>,
     ) -> Result<()> {
+        let BlockInput { layer, stream: x, .. } = at;
         let table = Some(self.scale_shift_table.in_graph(graph));
         let modulation = |shift, scale| Modulation { emb: ada, table, shift, scale };
         let gate = |chunk| Some(Gate { emb: ada, table, chunk });
 
-        graph.group(format!("block {layer} attention"));
-        let h = self.norm1.modulate(graph, x, modulation(0, 1), rows.attention.read)?;
+        let norm1 = |graph: &mut Graph, read| self.norm1.modulate(graph, x, modulation(0, 1), read);
+        let (rows, h) = policy.enter(graph, at, norm1)?;
         let attended = self.attn1.forward(graph, h)?;
-        kernels::residual(graph, x, attended, gate(2), rows.attention.write)?;
+        rows.attention.leave(graph, x, attended, gate(2))?;
 
         let mut told = None;
         if let Some(attn2) = &self.attn2 {
@@ -290,14 +290,15 @@ impl Block {
             let bias = graph.stored(TEXT_BIAS, &[batch, length], Element::F32);
             let kv = graph.stored(text_name(layer), &[batch, length, 2 * graph.shape(x)[2]], Element::F32);
             let h = attn2.forward(graph, x, kv, bias, rows.cross.read)?;
-            kernels::residual(graph, x, h, None, rows.cross.write)?;
+            rows.cross.leave(graph, x, h, None)?;
             told = Some(h);
         }
 
         graph.group(format!("block {layer} mlp"));
         let h = self.norm2.modulate(graph, x, modulation(3, 4), rows.mlp.read)?;
+        let h = rows.mlp.enter(graph, h)?;
         let h = self.ff.forward(graph, h)?;
-        kernels::residual(graph, x, h, gate(5), rows.mlp.write)?;
+        rows.mlp.leave(graph, x, h, gate(5))?;
 
         if let Some(write) = rows.correction {
             graph.group(format!("block {layer} policy"));

@@ -6,9 +6,9 @@ use std::sync::Arc;
 use super::Pictures;
 use super::step_inputs::{NOISE, STEP, StepInputs};
 use super::viewer::Viewer;
-use crate::compress::{Dense, KeptRatios, Policy, StepPolicy, Variant};
+use crate::compress::{self, Dense, KeptRatios, Policy, StepPolicy, Variant};
 use crate::gpu::{Gpu, Profiler};
-use crate::graph::{Element, Graph, Plan, Store, ValueId};
+use crate::graph::{Element, Graph, Home, Plan, Store, ValueId};
 use crate::kernels::{self, Guidance, SchedulerStep, step_row};
 use crate::models::autoencoder_kl::AutoencoderKl;
 use crate::models::patch_embed::Noisy;
@@ -21,8 +21,6 @@ pub const LATENTS: &str = "latents";
 /// Stored: the model's guided output of the last step, `[L, C, H, W]`.
 pub const GUIDED: &str = "guided";
 const HISTORY: [&str; 2] = ["history.1", "history.2"];
-/// What one step hands to the next.
-const CARRIED: [&str; 3] = [LATENTS, HISTORY[0], HISTORY[1]];
 
 /// What a pipeline decides before the loop starts.
 pub(super) struct Start<'a> {
@@ -58,6 +56,10 @@ pub struct Run {
     /// One for each variant of the step, and which of them each step takes.
     plans: Vec<Plan>,
     plan_of: Vec<usize>,
+    /// What each plan writes for others to read: see [`crate::graph::Graph::stored`].
+    stored: Vec<Vec<String>>,
+    /// What one step hands to the next, by name, and how many numbers it is.
+    carried: Vec<(String, usize)>,
     schedule: Schedule,
     guidance: Option<f32>,
     order: Guidance,
@@ -76,7 +78,7 @@ pub struct Run {
 pub struct RunState {
     /// Steps taken.
     pub taken: usize,
-    /// The latents and the scheduler's history, one after the other.
+    /// The latents, the scheduler's history and what the policy carries from step to step, one after the other.
     pub values: Vec<f32>,
 }
 
@@ -129,6 +131,8 @@ impl Run {
         let dense_flops = graph(StepPolicy { policy: &Dense, variant: &Variant::new() })?.flops();
         store.write(gpu, LATENTS, start.bytes())?;
         let plans = Plan::compile_pooled(gpu, &graphs, &store).await?;
+        let stored: Vec<Vec<String>> = graphs.iter().map(stored_names).collect();
+        let carried = carried(&graphs);
 
         let count = shape.iter().product::<usize>();
         let counts = [count, count * draws_per_sample];
@@ -141,6 +145,8 @@ impl Run {
             vae,
             plans,
             plan_of,
+            stored,
+            carried,
             schedule,
             guidance,
             order,
@@ -226,6 +232,11 @@ impl Run {
         self.store.buffer(name).is_ok()
     }
 
+    /// The stored values that the last step touched, none before the first.
+    pub(super) fn last_stored(&self) -> &[String] {
+        self.at.checked_sub(1).map_or(&[], |last| &self.stored[self.plan_of[last]])
+    }
+
     /// Reads one of the run's tensors: [`LATENTS`], [`GUIDED`].
     pub async fn read(&self, name: &str) -> Result<Tensor> {
         self.store.read(&self.gpu, name).await
@@ -260,7 +271,7 @@ impl Run {
     /// What a later run of the same request needs to go on from here, after a lost device or another day.
     pub async fn state(&self) -> Result<RunState> {
         let mut values = Vec::new();
-        for name in CARRIED {
+        for (name, _) in &self.carried {
             values.extend_from_slice(self.read(name).await?.f32());
         }
         Ok(RunState { taken: self.at, values })
@@ -268,12 +279,15 @@ impl Run {
 
     /// Goes on where `state` was taken: the steps before it are not taken again.
     pub fn resume(&mut self, state: &RunState) -> Result<()> {
-        let count: usize = self.shape.iter().product();
-        if state.taken > self.steps() || state.values.len() != CARRIED.len() * count {
+        let count: usize = self.carried.iter().map(|(_, count)| count).sum();
+        if state.taken > self.steps() || state.values.len() != count {
             return Err(Error::Usage("the state to resume from belongs to another request".into()));
         }
-        for (name, values) in CARRIED.iter().zip(state.values.chunks_exact(count)) {
-            self.store.write(&self.gpu, name, bytemuck::cast_slice(values))?;
+        let mut values = state.values.as_slice();
+        for (name, count) in &self.carried {
+            let (own, rest) = values.split_at(*count);
+            self.store.write(&self.gpu, name, bytemuck::cast_slice(own))?;
+            values = rest;
         }
         self.at = state.taken;
         Ok(())
@@ -299,6 +313,25 @@ impl Run {
         }
         self.decode().await
     }
+}
+
+/// The names of a graph's stored values.
+fn stored_names(graph: &Graph) -> Vec<String> {
+    let stored = graph.values().iter().filter(|value| value.home == Home::Stored);
+    stored.map(|value| value.name.clone()).collect()
+}
+
+/// What steps hand to each other: the latents, the scheduler's history, and what policies store for later.
+fn carried(graphs: &[Graph]) -> Vec<(String, usize)> {
+    let mut carried: Vec<(String, usize)> = Vec::new();
+    for value in graphs.iter().flat_map(Graph::values).filter(|value| value.home == Home::Stored) {
+        let of_the_loop = [LATENTS, HISTORY[0], HISTORY[1]].contains(&value.name.as_str());
+        let known = carried.iter().any(|(name, _)| *name == value.name);
+        if !known && (of_the_loop || value.name.starts_with(compress::CARRIED)) {
+            carried.push((value.name.clone(), value.len()));
+        }
+    }
+    carried
 }
 
 impl Step<'_> {

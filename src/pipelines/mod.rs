@@ -21,7 +21,7 @@ pub use folder::{LoadOptions, ModelFolder, Progress};
 pub use kind::Kind;
 pub use picture::Pictures;
 pub use request::{Embeds, Ids, Request};
-pub use routing::LayerRouting;
+pub use routing::{LayerMerging, LayerRouting};
 pub use text_to_image::TextToImage;
 pub use transformer::Transformer;
 pub use viewer::Viewer;

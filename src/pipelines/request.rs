@@ -1,6 +1,6 @@
 //! What a caller asks for.
 
-use crate::compress::{Choice, Compress};
+use crate::compress::{Choice, Compress, StepCache};
 use crate::rng::Generator;
 use crate::{Error, Result, Tensor};
 
@@ -29,9 +29,14 @@ pub struct Request {
     pub max_length: Option<usize>,
     /// Compression policy.
     pub compress: Compress,
-    /// Share of the tokens that the policy saves, 0.3 for 30 %; none: as the checkpoint was trained.
+    /// Share of the tokens that the policy saves, 0.3 for 30 %; none: as the checkpoint was trained, or as published.
     pub ratio: Option<f64>,
-    /// Whether [`Run::routing`](super::Run::routing) can tell what the policy did in the last step.
+    /// The policy's parameters by name, as the command line's `--set` gives them.
+    pub set: Vec<(String, String)>,
+    /// A step cache around the policy.
+    pub step_cache: Option<StepCache>,
+    /// Whether [`Run::routing`](super::Run::routing) or [`Run::merging`](super::Run::merging) can tell what the policy did in
+    /// the last step.
     pub traced: bool,
     /// Starting noise `[B, C, h, w]`, before any scaling by the scheduler's initial sigma, instead of the seed's.
     pub init_latents: Option<Tensor>,
@@ -66,7 +71,14 @@ pub struct Embeds {
 impl Request {
     /// What it says about compression.
     pub(super) fn choice(&self) -> Choice {
-        Choice { policy: self.compress, ratio: self.ratio, traced: self.traced }
+        Choice {
+            policy: self.compress,
+            ratio: self.ratio,
+            set: self.set.clone(),
+            step_cache: self.step_cache,
+            seed: self.seed,
+            traced: self.traced,
+        }
     }
 
     /// Latent height and width. `sample_size` is the trained latent's side, `factor` the VAE's pixels per latent pixel.

@@ -1,7 +1,8 @@
-//! What a traced run tells of its routing: which tokens each layer of the last step kept, and how they scored.
+//! What a traced run tells of its policy: which tokens each layer of the last step kept and how they scored, or which
+//! tokens shared a row.
 
 use super::denoise::Run;
-use crate::compress::{place_name, scores_name};
+use crate::compress::{destination_layer, place_name, scores_name};
 use crate::kernels::NOTHING;
 use crate::{Result, Tensor};
 
@@ -14,9 +15,30 @@ pub struct LayerRouting {
     pub kept: Tensor,
 }
 
+/// One layer's merging in one step.
+#[derive(Clone, Debug)]
+pub struct LayerMerging {
+    /// Which layer.
+    pub layer: usize,
+    /// The token whose row each token shared, itself where it had its own, `[B, N]` indices.
+    pub destination: Tensor,
+}
+
 impl Run {
+    /// The merging of the last step, of the layers that merged, after it was submitted. Of runs whose request was `traced`.
+    pub async fn merging(&self) -> Result<Vec<LayerMerging>> {
+        let mut layers = Vec::new();
+        for name in self.last_stored() {
+            if let Some(layer) = destination_layer(name) {
+                layers.push(LayerMerging { layer, destination: self.read(name).await? });
+            }
+        }
+        Ok(layers)
+    }
+
     /// The routing of the last step, layer by layer, after it was submitted. Of runs whose request was `traced`; others
-    /// have none, nor has a run before its first step.
+    /// have none, nor has a run before its first step. Of a layer that a step cache skipped it is that of the step whose
+    /// result was reused.
     pub async fn routing(&self) -> Result<Vec<LayerRouting>> {
         let mut layers = Vec::new();
         while self.taken() > 0 && self.has(&scores_name(layers.len())) {

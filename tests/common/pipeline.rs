@@ -3,7 +3,7 @@
 use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
 
-use foveate::pipelines::{Embeds, Ids, LayerRouting, LoadOptions, Pipeline, Request};
+use foveate::pipelines::{Embeds, Ids, LayerMerging, LayerRouting, LoadOptions, Pipeline, Request};
 use foveate::tensor::{Tensor, relative_l2};
 use foveate::weights::Source;
 use pollster::block_on;
@@ -17,6 +17,8 @@ pub struct Outcome {
     pub image: Tensor,
     /// Of each step, layer by layer, where the policy routes.
     pub routing: Vec<Vec<LayerRouting>>,
+    /// Of each step, the layers whose policy merged.
+    pub merging: Vec<Vec<LayerMerging>>,
 }
 
 /// What to take from `inputs.safetensors` rather than from seed and prompt.
@@ -66,9 +68,16 @@ pub fn request(folder: &Path, given: Given) -> Request {
         }),
         compress: json["compress"].as_str().map(|name| name.parse().unwrap()).unwrap_or_default(),
         ratio: json["ratio"].as_f64(),
+        set: set(&json["set"]),
         traced: true,
         ..Default::default()
     }
+}
+
+/// A policy's parameters, as `--set` would give them.
+fn set(json: &serde_json::Value) -> Vec<(String, String)> {
+    let text = |value: &serde_json::Value| value.as_str().map_or_else(|| value.to_string(), str::to_owned);
+    json.as_object().into_iter().flatten().map(|(key, value)| (key.clone(), text(value))).collect()
 }
 
 pub fn run(source: Source, request: &Request) -> Outcome {
@@ -76,7 +85,7 @@ pub fn run(source: Source, request: &Request) -> Outcome {
         let gpu = gpu();
         let pipeline = Pipeline::load(gpu, source, LoadOptions::default(), |_| {}).await.unwrap();
         let mut run = pipeline.prepare(request).await.unwrap();
-        let (mut noise_pred, mut latents, mut routing) = (Vec::new(), Vec::new(), Vec::new());
+        let (mut noise_pred, mut latents, mut routing, mut merging) = (Vec::new(), Vec::new(), Vec::new(), Vec::new());
         while let Some(step) = run.next_step() {
             let mut encoder = gpu.encoder();
             step.encode(&mut encoder).unwrap();
@@ -84,9 +93,10 @@ pub fn run(source: Source, request: &Request) -> Outcome {
             noise_pred.push(run.read("guided").await.unwrap());
             latents.push(run.read("latents").await.unwrap());
             routing.push(run.routing().await.unwrap());
+            merging.push(run.merging().await.unwrap());
         }
         let image = run.finish().await.unwrap().planes(0).unwrap();
-        Outcome { noise_pred, latents, image, routing }
+        Outcome { noise_pred, latents, image, routing, merging }
     })
 }
 

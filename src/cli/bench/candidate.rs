@@ -9,7 +9,7 @@ use super::subject::Subject;
 /// One policy's steps.
 #[derive(Debug)]
 pub struct Candidate {
-    pub policy: &'static str,
+    pub policy: String,
     /// Share of the tokens saved, the mean over layers and steps, after rounding to tokens; none for dense.
     pub ratio: Option<f64>,
     /// Floating-point operations of a step, the mean over all steps.
@@ -31,7 +31,7 @@ impl Candidate {
         let saved: Option<Vec<f64>> = variants.iter().map(|variant| policy.saved(variant, tokens)).collect();
         let flops: Vec<f64> = graphs.iter().map(|graph| graph.flops() as f64).collect();
         let candidate = Self {
-            policy: policy.name(),
+            policy: policy.label(),
             ratio: saved.map(|saved| mean(&saved, &shares)),
             flops: mean(&flops, &shares),
             shares,

@@ -2,13 +2,13 @@
 
 use std::sync::Arc;
 
-use foveate::compress::{Choice, Policy, Routers};
+use foveate::compress::{Choice, Policy, Routers, StepCache};
 use foveate::pipelines::Compress;
 use foveate::weights::Format;
 use foveate::{Error, Result};
 
 use super::shape::Shape;
-use crate::cli::args::{ratio, size};
+use crate::cli::args::{pair, ratio, size};
 
 /// What random routers save where nothing else is said.
 pub const RATIO: f64 = 0.3;
@@ -35,6 +35,12 @@ pub struct Bench {
     /// Share of the tokens to save, such as 0.3 [default: as the checkpoint was trained; of a shape, 0.3]
     #[arg(long, value_name = "F", value_parser = ratio, allow_negative_numbers = true)]
     pub ratio: Option<f64>,
+    /// A parameter, of those among the policies that know it; may be repeated
+    #[arg(long, value_name = "KEY=VALUE", value_parser = pair)]
+    pub set: Vec<(String, String)>,
+    /// Every policy under this step cache too (see `foveate generate --help`)
+    #[arg(long, value_name = "N")]
+    pub step_cache: Option<StepCache>,
     /// How matrices are stored: f32, f16, int8 or int4 [default: as the files have them; of a shape, f32]
     #[arg(long, value_name = "DTYPE")]
     pub dtype: Option<Format>,
@@ -52,14 +58,15 @@ pub struct Bench {
 impl Bench {
     /// Refuses what no model could make sense of.
     pub fn check(&self) -> Result<()> {
-        if let Some(policy) = self.policies.iter().find(|p| matches!(p, Compress::Sdtm | Compress::Tome)) {
-            return Err(Error::Usage(format!("the policy {policy} is not in this version")));
-        }
         let dense_alone = !self.policies.is_empty() && self.policies.iter().all(|p| *p == Compress::Dense);
         if dense_alone && self.ratio.is_some() {
             return Err(Error::Usage("--ratio: the policy dense computes every token".into()));
         }
-        Ok(())
+        if let Some((key, _)) = self.set.iter().find(|(key, _)| !self.policies.iter().any(|policy| knows(*policy, key)))
+        {
+            return Err(Error::Usage(format!("--set {key}: none of the policies to be measured has such a parameter")));
+        }
+        self.policies.iter().try_for_each(|policy| self.choice(*policy, None).check())
     }
 
     /// The policies of a run, each once, dense first.
@@ -77,10 +84,28 @@ impl Bench {
                 all.push(policy);
             }
         }
-        let ratio = self.ratio.or(self.shape.map(|_| RATIO));
-        let choice = |policy| Choice { policy, ratio: ratio.filter(|_| policy != Compress::Dense), traced: false };
-        all.into_iter().map(|policy| choice(policy).policy(routers)).collect()
+        let caches = [None].into_iter().chain(self.step_cache.map(Some));
+        caches
+            .flat_map(|cache| all.iter().map(move |policy| self.choice(*policy, cache)))
+            .map(|choice| choice.policy(routers))
+            .collect()
     }
+
+    /// What is asked of one policy.
+    fn choice(&self, policy: Compress, step_cache: Option<StepCache>) -> Choice {
+        let ratio = match policy {
+            Compress::Dense => None,
+            // Random routers were made for a ratio; what merges has a published one.
+            Compress::Auto | Compress::Diffcr | Compress::Mod => self.ratio.or(self.shape.map(|_| RATIO)),
+            Compress::Sdtm | Compress::Tome => self.ratio,
+        };
+        let set = self.set.iter().filter(|(key, _)| knows(policy, key)).cloned().collect();
+        Choice { policy, ratio, set, step_cache, ..Choice::default() }
+    }
+}
+
+fn knows(policy: Compress, key: &str) -> bool {
+    policy.keys().contains(&key)
 }
 
 fn count(text: &str) -> Result<usize, String> {

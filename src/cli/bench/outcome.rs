@@ -62,7 +62,7 @@ impl Outcome {
         for row in &self.rows {
             let Against { speedup, ideal } = self.against(row);
             lines.push(vec![
-                row.candidate.policy.into(),
+                row.candidate.policy.clone(),
                 row.candidate.ratio.map_or_else(unknown, percent),
                 format!("{:.3}", row.candidate.flops / 1e9),
                 format!("{:.5}", row.seconds),
@@ -89,7 +89,7 @@ impl Outcome {
             [name.to_owned()].into_iter().chain(cells).collect::<Vec<_>>()
         };
         let mut lines = vec![vec!["ms by group".to_owned()]];
-        lines[0].extend(self.rows.iter().map(|row| row.candidate.policy.to_owned()));
+        lines[0].extend(self.rows.iter().map(|row| row.candidate.policy.clone()));
         lines.extend(names.iter().map(|name| line(name, &|groups| groups.of(name))));
         lines.push(line("all", &Groups::sum));
         Some(table::lines(&lines))
@@ -103,7 +103,7 @@ mod tests {
     fn row(policy: &'static str, flops: f64, seconds: f64, overhead: Option<f64>) -> Row {
         let ratio = (policy != "dense").then_some(0.5);
         let groups = overhead.map(|seconds| Groups(vec![("mlp".into(), 0.03 - seconds), ("policy".into(), seconds)]));
-        Row { candidate: Candidate { policy, ratio, flops, shares: vec![1.0] }, seconds, groups }
+        Row { candidate: Candidate { policy: policy.into(), ratio, flops, shares: vec![1.0] }, seconds, groups }
     }
 
     #[test]

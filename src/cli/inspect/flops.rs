@@ -24,10 +24,13 @@ pub async fn count(folder: &ModelFolder, kind: Kind) -> Result<StepFacts> {
     let sample_size = backbone.sample_size();
     let size = StepSize { batch: 2, latent: [sample_size; 2], text: folder.prompt_tokens() };
     let mut flops = Vec::new();
-    for policy in [Compress::Dense, Compress::Diffcr, Compress::Mod] {
-        // What a checkpoint cannot run has no FLOPs.
-        if let Ok(policy) = (Choice { policy, ..Choice::default() }).policy(&backbone.routers) {
-            flops.push((policy.name(), mean(&backbone, size, policy.as_ref(), &timesteps)?));
+    for policy in [Compress::Dense, Compress::Diffcr, Compress::Mod, Compress::Sdtm, Compress::Tome] {
+        // What a checkpoint cannot run has no FLOPs: routing without routers, windows on a grid with an odd side.
+        let Ok(policy) = (Choice { policy, ..Choice::default() }).policy(&backbone.routers) else { continue };
+        match mean(&backbone, size, policy.as_ref(), &timesteps) {
+            Ok(mean) => flops.push((policy.name(), mean)),
+            Err(refused) if refused.is_usage() => {}
+            Err(error) => return Err(error),
         }
     }
     let kept = backbone.routers.as_ref().ok().map(|routers| routers.config.clone());

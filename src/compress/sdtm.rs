@@ -1,0 +1,371 @@
+//! SDTM (arXiv 2505.11707): merge structure while the picture takes shape, detail afterwards. Training-free.
+//!
+//! Early steps merge whole 2×2 windows of similar tokens, for attention and feed-forward; later ones merge single tokens
+//! into the oldest of their window, for the feed-forward alone. Every few steps run dense, and lend their branches to
+//! the merged tokens of the steps between. A token's age, the blocks since it last had a row of its own, keeps the same ones
+//! from being merged for ever. Where paper and the authors' program differ, this follows the program.
+
+use super::bipartite::{bipartite, sources};
+use super::tome::layer_seed;
+use super::{
+    BlockInput, BlockRows, Branch, CARRIED, Compaction, Parameters, Policy, Remembered, StepAt, Sublayer, Variant,
+    destination_name,
+};
+use crate::graph::{Element, Graph, ValueId};
+use crate::kernels::{self, Affine, Ages, Destinations, Pick, WriteRows};
+use crate::{Error, Result};
+
+/// A window's tokens, along each side.
+const WINDOW: [usize; 2] = [2, 2];
+
+/// Its parameters, by default as published.
+#[derive(Clone, Debug)]
+pub struct Sdtm {
+    /// ρ: the share of the tokens to merge away, about the middle of the schedule.
+    pub ratio: f64,
+    /// δ: the share begins at ρ + δ and falls to ρ − δ.
+    pub deviation: f64,
+    /// The last step of the structure stage.
+    pub switch_step: usize,
+    /// Steps whose number this divides run dense; 0: none.
+    pub protect_every: usize,
+    /// What a merged token takes of its own branch; the rest comes from the last protected step's.
+    pub cache_weight: f64,
+    /// What age adds to a window's score.
+    pub a_s: f64,
+    /// What age adds to a token's inattentiveness, by the paper; the program ranks by age alone, and so does this.
+    pub a_d: f64,
+    /// Of prompt reweighting, in our reading: how much more text keys weigh than picture keys where both share a softmax. In
+    /// models whose text has an attention of its own, all of those here, it changes nothing.
+    pub a_p: f64,
+    /// Whether a window's destination is its first token, instead of one drawn.
+    pub deterministic: bool,
+    /// Windows, and single tokens, merge in multiples of this.
+    pub multiple: usize,
+    /// Seed of the draw.
+    pub seed: u64,
+    /// Whether every layer's destinations stay in the store.
+    pub traced: bool,
+}
+
+/// What one step does.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Stage {
+    /// Dense, keeping the branches that later steps recall.
+    Protected { keep_attention: bool, keep_mlp: bool },
+    /// So many windows merge.
+    Structure { windows: usize, recall: bool },
+    /// So many tokens merge. `aged`: a step before this one merged.
+    Detail { joining: usize, recall: bool, aged: bool },
+    /// The schedule asks for nothing.
+    Idle,
+}
+
+impl Sdtm {
+    /// The keys that `--set` knows.
+    pub const KEYS: [&str; 10] = [
+        "ratio",
+        "deviation",
+        "switch_step",
+        "protect_every",
+        "cache_weight",
+        "a_s",
+        "a_d",
+        "a_p",
+        "deterministic",
+        "multiple",
+    ];
+
+    /// The published defaults, but for what `parameters` say.
+    pub fn new(mut parameters: Parameters, seed: u64, traced: bool) -> Result<Self> {
+        let sdtm = Self {
+            ratio: parameters.share("ratio", 0.3)?,
+            deviation: parameters.share("deviation", 0.2)?,
+            switch_step: parameters.count("switch_step", 20, 0)?,
+            protect_every: parameters.count("protect_every", 3, 0)?,
+            cache_weight: parameters.number("cache_weight", 0.1, 0.0..=1.0)?,
+            a_s: parameters.number("a_s", 0.05, 0.0..=1e6)?,
+            a_d: parameters.number("a_d", 0.05, 0.0..=1e6)?,
+            a_p: parameters.number("a_p", 2.0, 1e-6..=1e6)?,
+            deterministic: parameters.flag("deterministic", false)?,
+            multiple: parameters.count("multiple", 16, 1)?,
+            seed,
+            traced,
+        };
+        Ok(sdtm)
+    }
+
+    /// The share of the tokens that step `index` of `of` merges away.
+    fn share(&self, index: usize, of: usize) -> f64 {
+        let progress = if of > 1 { index as f64 / (of - 1) as f64 } else { 0.0 };
+        (self.ratio - self.deviation) + 2.0 * self.deviation * (progress * std::f64::consts::FRAC_PI_2).cos()
+    }
+
+    fn protects(&self, index: usize) -> bool {
+        self.protect_every > 0 && index.is_multiple_of(self.protect_every)
+    }
+
+    /// Tokens that step `index` may merge away; 0 in a protected one.
+    fn merging(&self, index: usize, of: usize, tokens: usize) -> usize {
+        // A negative share is none, as the cast has it.
+        if self.protects(index) { 0 } else { (tokens as f64 * self.share(index, of)) as usize }
+    }
+
+    fn stage(&self, StepAt { index, of, tokens, .. }: StepAt) -> Stage {
+        let merges = |step: usize| self.merging(step, of, tokens) > 0;
+        if self.protects(index) {
+            let later = |last: usize| (index + 1..of.min(last.saturating_add(1))).any(merges);
+            return Stage::Protected { keep_attention: later(self.switch_step), keep_mlp: later(of) };
+        }
+        let recall = (0..index).any(|step| self.protects(step));
+        match self.merging(index, of, tokens) {
+            0 => Stage::Idle,
+            merging if index <= self.switch_step => {
+                Stage::Structure { windows: merging / (3 * self.multiple) * self.multiple, recall }
+            }
+            merging => {
+                let most = tokens - tokens / (WINDOW[0] * WINDOW[1]);
+                let joining = merging.min(most) / self.multiple * self.multiple;
+                Stage::Detail { joining, recall, aged: (0..index).any(merges) }
+            }
+        }
+    }
+
+    /// Each token's age `[B, N]` and their sum `[B]`, shared by all layers.
+    fn ages(graph: &mut Graph, batch: usize, tokens: usize) -> Ages {
+        let mut stored = |name: &str, shape: &[usize]| graph.stored(format!("{CARRIED}{name}"), shape, Element::F32);
+        Ages { ages: stored("ages", &[batch, tokens]), total: stored("ages.total", &[batch]) }
+    }
+
+    fn pick(&self, at: BlockInput) -> Pick {
+        match self.deterministic {
+            true => Pick::First,
+            false => Pick::Random { step: at.step, seed: layer_seed(self.seed, at.layer) },
+        }
+    }
+
+    /// The windows most alike, by the mean cosine of their tokens and their age, each become one row.
+    fn structure(&self, graph: &mut Graph, at: BlockInput, windows: usize) -> Result<Option<Destinations>> {
+        let (tokens, [batch, count, _]) = metric(graph, at)?;
+        let ages = Self::ages(graph, batch, count);
+        if windows == 0 {
+            kernels::ages(graph, ages, None)?;
+            return Ok(None);
+        }
+        let scores = kernels::window_scores(graph, tokens, at.grid, Some((ages, self.a_s as f32)))?;
+        let place = kernels::select(graph, scores, windows)?.place;
+        let position = kernels::pick(graph, batch, at.grid, WINDOW, self.pick(at))?;
+        let destinations = kernels::window_destinations(graph, place, position, at.grid)?;
+        kernels::ages(graph, ages, Some(destinations.merged))?;
+        Ok(Some(destinations))
+    }
+
+    /// The tokens most like another window's oldest join it.
+    fn detail(&self, graph: &mut Graph, at: BlockInput, joining: usize, aged: bool) -> Result<Destinations> {
+        let (tokens, [batch, count, _]) = metric(graph, at)?;
+        let ages = Self::ages(graph, batch, count);
+        let how = if aged || at.layer > 0 { Pick::Oldest { ages: ages.ages } } else { self.pick(at) };
+        let position = kernels::pick(graph, batch, at.grid, WINDOW, how)?;
+        let joining = joining.min(sources(at.grid, WINDOW));
+        let destinations = bipartite(graph, tokens, position, at.grid, WINDOW, joining)?;
+        kernels::ages(graph, ages, Some(destinations.merged))?;
+        Ok(destinations)
+    }
+
+    /// The rows of a sublayer that computes on `kept` rows of these groups.
+    fn merged(
+        &self,
+        graph: &mut Graph,
+        destinations: Destinations,
+        kept: usize,
+        recall: bool,
+    ) -> Result<impl Fn(Branch) -> Compaction> {
+        let groups = kernels::groups(graph, destinations.of, kept)?;
+        // Of its own branch a merged token takes the cache's weight, any other all.
+        let lent = 1.0 - self.cache_weight as f32;
+        let (weight, share) = match recall {
+            false => (None, None),
+            true => {
+                let own = Affine { scale: -lent, shift: 1.0, ..Affine::default() };
+                let share = Affine { scale: lent, ..Affine::default() };
+                let own = kernels::affine(graph, destinations.merged, own)?;
+                (Some(own), Some(kernels::affine(graph, destinations.merged, share)?))
+            }
+        };
+        Ok(move |branch| Compaction {
+            merge: Some(groups),
+            write: WriteRows::Map { index: groups.place, weight },
+            remembered: share.map_or(Remembered::Nothing, |share| Remembered::Recalled { branch, share }),
+            ..Compaction::default()
+        })
+    }
+}
+
+impl Policy for Sdtm {
+    fn name(&self) -> &'static str {
+        "sdtm"
+    }
+
+    fn variant(&self, step: StepAt) -> Variant {
+        self.stage(step).encode()
+    }
+
+    fn saved(&self, variant: &Variant, tokens: usize) -> Option<f64> {
+        let merged = match Stage::decode(variant) {
+            Stage::Structure { windows, .. } => 3 * windows,
+            Stage::Detail { joining, .. } => joining,
+            Stage::Protected { .. } | Stage::Idle => 0,
+        };
+        Some(merged as f64 / tokens.max(1) as f64)
+    }
+
+    fn sees_modulated(&self, variant: &Variant) -> bool {
+        matches!(Stage::decode(variant), Stage::Structure { .. } | Stage::Detail { .. })
+    }
+
+    fn block(&self, graph: &mut Graph, variant: &Variant, at: BlockInput) -> Result<BlockRows> {
+        let [rows, columns] = at.grid;
+        if rows % 2 != 0 || columns % 2 != 0 {
+            return Err(Error::Usage(format!(
+                "sdtm merges 2×2 windows: a grid of {rows}×{columns} tokens has an odd side"
+            )));
+        }
+        let tokens = rows * columns;
+        let branch = |sublayer| Branch { layer: at.layer, sublayer };
+        let (mut attention, mut mlp) = (Compaction::default(), Compaction::default());
+        let destinations = match Stage::decode(variant) {
+            Stage::Idle => None,
+            Stage::Protected { keep_attention, keep_mlp } => {
+                for (kept, sublayer, rows) in
+                    [(keep_attention, Sublayer::Attention, &mut attention), (keep_mlp, Sublayer::Mlp, &mut mlp)]
+                {
+                    if kept {
+                        rows.remembered = Remembered::Kept(branch(sublayer));
+                    }
+                }
+                None
+            }
+            Stage::Structure { windows, recall } => {
+                let destinations = self.structure(graph, at, windows)?;
+                if let Some(destinations) = destinations {
+                    let merged = self.merged(graph, destinations, tokens - 3 * windows, recall)?;
+                    (attention, mlp) = (merged(branch(Sublayer::Attention)), merged(branch(Sublayer::Mlp)));
+                }
+                destinations
+            }
+            Stage::Detail { joining, recall, aged } => {
+                let destinations = self.detail(graph, at, joining, aged)?;
+                mlp = self.merged(graph, destinations, tokens - joining, recall)?(branch(Sublayer::Mlp));
+                Some(destinations)
+            }
+        };
+        if let (true, Some(destinations)) = (self.traced, destinations) {
+            graph.keep(destinations.of, destination_name(at.layer));
+        }
+        Ok(BlockRows { attention, mlp, ..BlockRows::default() })
+    }
+}
+
+/// What tokens are compared by, and its shape.
+fn metric(graph: &Graph, at: BlockInput) -> Result<(ValueId, [usize; 3])> {
+    let tokens = at.modulated.ok_or_else(|| Error::shape("sdtm", "a block did not offer its modulated tokens"))?;
+    Ok((tokens, graph.dims("sdtm", tokens)?))
+}
+
+impl Stage {
+    fn encode(self) -> Variant {
+        match self {
+            Self::Idle => vec![0],
+            Self::Protected { keep_attention, keep_mlp } => vec![1, usize::from(keep_attention), usize::from(keep_mlp)],
+            Self::Structure { windows, recall } => vec![2, windows, usize::from(recall)],
+            Self::Detail { joining, recall, aged } => vec![3, joining, usize::from(recall), usize::from(aged)],
+        }
+    }
+
+    /// Of a variant that [`Stage::encode`] made.
+    fn decode(variant: &Variant) -> Self {
+        match variant[..] {
+            [1, attention, mlp] => Self::Protected { keep_attention: attention != 0, keep_mlp: mlp != 0 },
+            [2, windows, recall] => Self::Structure { windows, recall: recall != 0 },
+            [3, joining, recall, aged] => Self::Detail { joining, recall: recall != 0, aged: aged != 0 },
+            _ => Self::Idle,
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn sdtm(given: &[(&str, &str)]) -> Result<Sdtm> {
+        let given: Vec<_> = given.iter().map(|(key, value)| ((*key).to_owned(), (*value).to_owned())).collect();
+        Sdtm::new(Parameters::new("sdtm", &Sdtm::KEYS, &given)?, 0, false)
+    }
+
+    fn stages(sdtm: &Sdtm, of: usize, tokens: usize) -> Vec<Stage> {
+        let at = |index| StepAt { index, of, timestep: 0.0, tokens };
+        (0..of).map(|index| Stage::decode(&sdtm.variant(at(index)))).collect()
+    }
+
+    #[test]
+    fn the_published_schedule() {
+        let stages = stages(&sdtm(&[]).unwrap(), 50, 1024);
+        assert_eq!(stages[0], Stage::Protected { keep_attention: true, keep_mlp: true });
+        // 0.1 + 0.4·cos(π/98) of 1024 tokens are 511: ten times 16 windows of three sources.
+        assert_eq!(stages[1], Stage::Structure { windows: 160, recall: true });
+        assert_eq!(stages[20], Stage::Structure { windows: 128, recall: true });
+        assert_eq!(stages[21], Stage::Protected { keep_attention: false, keep_mlp: true });
+        assert_eq!(stages[22], Stage::Detail { joining: 400, recall: true, aged: true });
+        assert_eq!(stages[48], Stage::Protected { keep_attention: false, keep_mlp: true });
+        assert_eq!(stages[49], Stage::Detail { joining: 96, recall: true, aged: true }, "a tenth, in sixteens");
+    }
+
+    #[test]
+    fn nothing_is_kept_that_nobody_recalls() {
+        let one = sdtm(&[("protect_every", "2"), ("switch_step", "1"), ("multiple", "1")]).unwrap();
+        let kept = |keep_attention, keep_mlp| Stage::Protected { keep_attention, keep_mlp };
+        let stages = stages(&one, 5, 64);
+        assert_eq!([stages[0], stages[2], stages[4]], [kept(true, true), kept(false, true), kept(false, false)]);
+        let never = sdtm(&[("protect_every", "0"), ("switch_step", "0"), ("multiple", "4")]).unwrap();
+        assert_eq!(
+            tests::stages(&never, 3, 64),
+            [
+                Stage::Structure { windows: 8, recall: false },
+                Stage::Detail { joining: 24, recall: false, aged: true },
+                Stage::Detail { joining: 4, recall: false, aged: true },
+            ]
+        );
+    }
+
+    #[test]
+    fn few_tokens_merge_none() {
+        // 0.5 of 64 tokens are 32, of which no 48 can be made.
+        let stages = stages(&sdtm(&[]).unwrap(), 2, 64);
+        assert_eq!(stages[1], Stage::Structure { windows: 0, recall: true });
+        let idle = sdtm(&[("ratio", "0.1"), ("deviation", "0.1")]).unwrap();
+        assert_eq!(tests::stages(&idle, 2, 64)[1], Stage::Idle);
+        let below = sdtm(&[("ratio", "0.1"), ("deviation", "0.5")]).unwrap();
+        assert_eq!(tests::stages(&below, 2, 64)[1], Stage::Idle, "less than nothing is nothing");
+    }
+
+    #[test]
+    fn what_a_step_saves() {
+        let sdtm = sdtm(&[]).unwrap();
+        assert_eq!(sdtm.saved(&Stage::Structure { windows: 16, recall: true }.encode(), 96), Some(0.5));
+        assert_eq!(sdtm.saved(&Stage::Idle.encode(), 96), Some(0.0));
+    }
+
+    #[test]
+    fn parameters_are_checked() {
+        for (given, reason) in [
+            (("protect_every", "-1"), "protect_every = -1: it is a whole number"),
+            (("cache_weight", "1.5"), "cache_weight = 1.5: it is from 0 to 1"),
+            (("multiple", "0"), "multiple = 0: it is at least 1"),
+            (("ratio", "1"), "ratio = 1"),
+            (("deterministic", "1"), "true or false"),
+        ] {
+            let error = sdtm(&[given]).unwrap_err();
+            assert!(error.is_usage() && error.to_string().contains(reason), "{error}");
+        }
+    }
+}
