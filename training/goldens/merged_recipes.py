@@ -4,7 +4,9 @@ from pathlib import Path
 
 from diffusers import DDIMScheduler, DPMSolverMultistepScheduler, EulerDiscreteScheduler
 
-from . import merged, pipelines
+import torch
+
+from . import merged, pipelines, store
 from .merged import Merging
 from .pipelines import Recipe
 from .recipes import ALPHA, DIT, MILD, SIGMA, label
@@ -61,7 +63,7 @@ RECIPES = {
             SIGMA, DDIMScheduler(clip_sample=False, **MILD), embeds(4, 34, [32, 40], 1.0, count=2),
             transformer={**TEXT, "sample_size": 16}, **GIVEN,
         ),
-        Merging("sdtm", 0.35, {"deviation": 0.15, "switch_step": 0, "protect_every": 4, "cache_weight": 0.3, "a_d": 0.4, "a_p": 3.0}),
+        Merging("sdtm", 0.34, {"deviation": 0.15, "switch_step": 0, "protect_every": 4, "cache_weight": 0.3, "a_d": 0.4, "a_p": 3.0}),
     ),
     "tome_pixart": (
         Recipe(
@@ -116,3 +118,44 @@ def writer(recipe: Recipe, merging: Merging, seeds: int = 60):
         pipelines.finish(recipe, out, given, before, expected, **request)
 
     return write
+
+
+# Decisions alone, of random rows and ages: without randomness the first token of a window is never younger than its others,
+# so no pipeline shows what other ages would do.
+DECISIONS = [
+    {"name": "structure_6x4", "kind": "structure", "grid": [6, 4], "count": 3, "a_s": 0.05, "batch": 2},
+    {"name": "structure_10x12", "kind": "structure", "grid": [10, 12], "count": 16, "a_s": 0.4, "batch": 1},
+    {"name": "structure_2x2", "kind": "structure", "grid": [2, 2], "count": 1, "a_s": 0.05, "batch": 3},
+    {"name": "structure_none", "kind": "structure", "grid": [4, 6], "count": 0, "a_s": 0.05, "batch": 1},
+    {"name": "detail_4x6", "kind": "detail", "grid": [4, 6], "count": 7, "batch": 3},
+    {"name": "detail_12x10", "kind": "detail", "grid": [12, 10], "count": 48, "batch": 2},
+    {"name": "detail_all", "kind": "detail", "grid": [6, 6], "count": 27, "batch": 1},
+    {"name": "detail_none", "kind": "detail", "grid": [4, 4], "count": 0, "batch": 2},
+    {"name": "tome_9x7", "kind": "tome", "grid": [9, 7], "stride": [2, 2], "count": 20, "batch": 2},
+    {"name": "tome_7x11", "kind": "tome", "grid": [7, 11], "stride": [3, 2], "count": 50, "batch": 1},
+]  # fmt: skip
+
+
+def write_decisions(out: Path) -> None:
+    tensors, generator = {}, torch.Generator("cpu").manual_seed(0)
+    for case in DECISIONS:
+        grid, count, tokens = tuple(case["grid"]), case["count"], case["grid"][0] * case["grid"][1]
+        while True:
+            metric = torch.randn(case["batch"], tokens, 12, generator=generator)
+            # Few ages, so that windows have several tokens of the greatest.
+            ages = torch.randint(4, (case["batch"], tokens), generator=generator, dtype=torch.int32)
+            if case["kind"] == "structure":
+                decision = merged.window_merge(metric, ages, grid, count, case["a_s"])
+            elif case["kind"] == "detail":
+                decision = merged.detail_merge(metric, ages, grid, count)
+            else:
+                heads = merged.cells(grid, tuple(case["stride"]))[:, 0]
+                decision = merged.match(metric, heads.expand(case["batch"], -1), count)
+            if decision.margins.min() > 1e-4:
+                break
+        made = {"metric": metric, "destination": decision.destination.to(torch.int32), "score": decision.scores}
+        if case["kind"] != "tome":
+            made |= {"age": ages, "age_after": merged.aged(ages, decision)}
+        tensors |= {f"{case['name']}/{name}": value for name, value in made.items()}
+    store.document(out / "cases.json", DECISIONS)
+    store.tensors(out / "cases.safetensors", tensors)

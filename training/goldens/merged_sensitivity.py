@@ -45,7 +45,7 @@ def attention_too(_policy, plan, *_given):
     plan.attention = plan.mlp or plan.attention
 
 
-def both_or_none(_policy, plan, *_given):
+def mlp_too(_policy, plan, *_given):
     plan.mlp = plan.attention or plan.mlp
 
 
@@ -114,7 +114,7 @@ MISTAKES = {
     "nothing wrong": [],
     "no merging": planned(no_merging),
     "attention in detail": planned(attention_too),
-    "no mlp of its own": planned(both_or_none),
+    "mlp too": planned(mlp_too),
     "one decision a batch": planned(alike),
     "first token, not mean": [(Decision, "merge", head_alone)],
     "last of the oldest": [(merged, "detail_merge", lambda metric, ages, *rest: DETAIL(metric, ages * 4 + torch.arange(ages.shape[1]) % 2, *rest))],
