@@ -142,6 +142,10 @@ def detail_merge(metric: torch.Tensor, ages: torch.Tensor, grid: tuple[int, int]
     return match(metric, windows.expand(len(metric), -1, -1).gather(2, oldest[..., None])[..., 0], count)
 
 
+def aged(ages: torch.Tensor, decision: Decision) -> torch.Tensor:
+    return torch.where(decision.merged, ages + 1, 0)
+
+
 class Dense:
     """No merging in one block: what the other policies return for it fits here."""
 
@@ -198,7 +202,7 @@ class Sdtm:
             plan.attention = plan.mlp = window_merge(normed, self.ages, grid, count, self.options["a_s"])
         else:
             plan.mlp = detail_merge(normed, self.ages, grid, count)
-        self.ages = torch.where(plan.mlp.merged, self.ages + 1, 0)
+        self.ages = aged(self.ages, plan.mlp)
         plan.weight = self.options["cache_weight"]
         plan.cached_attention, plan.cached_mlp = self.cache.get(layer, (None, None))
         return plan

@@ -105,6 +105,10 @@ def sdtm_functions(theirs, draw: random.Random, options: dict, side: int, steps:
     info = patch_sdtm(theirs, Pipe(nn.Identity()), options)._tore_info
     states = info["states"] | {"step_count": steps, "layer_count": layers}
     info["states"] = states
+    if draw.random() < 0.4:
+        # Ages no run without randomness comes to: the first token of a window need not be among its oldest.
+        policy.ages = torch.randint(5, (batch, tokens), generator=generator, dtype=torch.int32)
+        states["last_independent"] = policy.ages.clone()
     cache = info["features"]
     gates = torch.randn(layers, 2, batch, 1, width, generator=generator, dtype=torch.float64)
     functions = [sublayers(width, generator) for _ in range(layers)]

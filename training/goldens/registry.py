@@ -14,4 +14,5 @@ GOLDENS = {
     # A folder of their own: a reader that knows no routing would take them for plain pipelines.
     **{f"routed/{name}": routed_recipes.writer(*recipe) for name, recipe in routed_recipes.RECIPES.items()},
     **{f"merged/{name}": merged_recipes.writer(*recipe) for name, recipe in merged_recipes.RECIPES.items()},
+    "merged/decisions": merged_recipes.write_decisions,
 }
