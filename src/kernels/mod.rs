@@ -13,6 +13,7 @@ mod group_norm;
 mod linear;
 mod norm;
 mod patchify;
+mod pool_tokens;
 mod residual;
 mod rgba;
 mod router;
@@ -33,6 +34,7 @@ pub use group_norm::{GroupNorm, group_norm};
 pub use linear::{Linear, linear};
 pub use norm::{Modulation, Norm, NormKind, norm};
 pub use patchify::patchify;
+pub use pool_tokens::{PoolKind, Pooling, pool_tokens};
 pub use residual::{Gate, residual};
 pub use rgba::{ROW_PIXELS, rgba};
 pub use router::{Routing, router};
@@ -55,6 +57,7 @@ pub static SHADERS: &[&Shader] = &[
     &linear::SHADER,
     &norm::SHADER,
     &patchify::SHADER,
+    &pool_tokens::SHADER,
     &residual::SHADER,
     &rgba::SHADER,
     &router::SHADER,
