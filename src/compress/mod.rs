@@ -4,6 +4,7 @@ mod choice;
 mod dense;
 mod diffcr;
 mod kept_ratio;
+mod kv;
 mod routed;
 
 use std::fmt::Debug;
@@ -12,11 +13,12 @@ pub use choice::{Choice, Compress};
 pub use dense::Dense;
 pub use diffcr::{DiffcrConfig, Scale};
 pub use kept_ratio::{KeptRatios, kept_tokens};
+pub use kv::{Keys, Kv, Sampling};
 pub use routed::{Routed, Routers, place_name, scores_name};
 
-use crate::Result;
 use crate::graph::{Graph, ValueId};
 use crate::kernels::{ReadRows, WriteRows};
+use crate::{Error, Result};
 
 /// Chooses, block by block, the rows that the sublayers read and write.
 pub trait Policy: Debug {
@@ -106,6 +108,8 @@ pub struct BlockRows {
     /// were added in full, are added once more through this, whose weight is s − 1. The stream's old rows, which were
     /// updated in place, are thus never needed again.
     pub correction: Option<WriteRows>,
+    /// What self-attention attends to.
+    pub keys: Keys,
 }
 
 /// One sublayer's rows: read through one map, written through the other, dense in between.
@@ -121,6 +125,12 @@ impl StepPolicy<'_> {
     /// The rows of the block that begins at `at`.
     pub fn block(&self, graph: &mut Graph, at: BlockInput) -> Result<BlockRows> {
         graph.group(format!("block {} policy", at.layer));
-        self.policy.block(graph, self.variant, at)
+        let rows = self.policy.block(graph, self.variant, at)?;
+        if rows.keys != Keys::All && rows.attention.read != ReadRows::All {
+            let (layer, policy) = (at.layer, self.policy.name());
+            let clash = "pools keys over the token grid, which takes all tokens, and maps the rows of attention";
+            return Err(Error::Usage(format!("layer {layer}: the policy {policy} {clash}")));
+        }
+        Ok(rows)
     }
 }

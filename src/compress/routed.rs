@@ -95,6 +95,6 @@ impl Policy for Routed {
         };
         let plain = Compaction { read, write };
         let mlp = Compaction { read, write: scaled(routing.scores) };
-        Ok(BlockRows { attention: plain, cross: plain, mlp, correction })
+        Ok(BlockRows { attention: plain, cross: plain, mlp, correction, ..BlockRows::default() })
     }
 }
