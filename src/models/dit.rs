@@ -110,7 +110,7 @@ impl DiT {
         for (layer, block) in self.blocks.iter().enumerate() {
             let rows = policy.block(graph, BlockInput { layer, stream: x, grid })?;
             let conditioning = block.conditioning(graph, layer, noisy)?;
-            block.forward(graph, layer, x, conditioning, rows)?;
+            block.forward(graph, layer, x, grid, conditioning, rows)?;
         }
 
         let conditioning = self.blocks[0].conditioning(graph, 0, noisy)?;
@@ -139,7 +139,7 @@ impl Block {
             timestep,
             classes,
             ada_linear: Linear::load(&mut norm1, "linear", width, 6 * width, true)?,
-            attn1: SelfAttention::load(scope, block)?,
+            attn1: SelfAttention::load(scope, block, None)?,
             norm3: LayerNorm::load(scope, "norm3", width, block.norm_eps, block.norm_affine)?,
             ff: FeedForward::load(scope, block)?,
         })
@@ -160,6 +160,7 @@ impl Block {
         graph: &mut Graph,
         layer: usize,
         x: ValueId,
+        grid: [usize; 2],
         conditioning: ValueId,
         rows: BlockRows,
     ) -> Result<()> {
@@ -170,7 +171,7 @@ impl Block {
         graph.group(format!("block {layer} attention"));
         // The epsilon of adaLN-Zero's own norm is fixed.
         let h = LayerNorm::plain(1e-6).modulate(graph, x, modulation(0, 1), rows.attention.read)?;
-        let attended = self.attn1.forward(graph, h)?;
+        let attended = self.attn1.forward(graph, h, layer, grid, rows)?;
         kernels::residual(graph, x, attended, gate(2), rows.attention.write)?;
 
         graph.group(format!("block {layer} mlp"));
