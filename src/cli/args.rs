@@ -64,7 +64,7 @@ pub struct Generate {
     /// Another scheduler than the folder's, over the folder's config
     #[arg(long, value_name = "NAME")]
     pub scheduler: Option<String>,
-    /// dense, diffcr, mod, sdtm or tome [default: diffcr where the checkpoint carries routers, else dense]
+    /// dense, diffcr, mod, sdtm, tome or kv [default: diffcr where the checkpoint carries routers, else dense]
     #[arg(long, value_name = "POLICY")]
     pub compress: Option<Compress>,
     /// Share of the tokens to save, such as 0.3 [default: as the checkpoint was trained]

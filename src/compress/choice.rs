@@ -4,7 +4,7 @@ use std::fmt;
 use std::str::FromStr;
 use std::sync::Arc;
 
-use super::{Cached, Dense, KeptRatios, Parameters, Policy, Routed, Routers, Sdtm, StepCache, Tome};
+use super::{Cached, Dense, KeptRatios, Kv, Parameters, Policy, Routed, Routers, Sdtm, StepCache, Tome};
 use crate::{Error, Result};
 
 /// A compression policy by name.
@@ -23,6 +23,8 @@ pub enum Compress {
     Sdtm,
     /// Training-free merging.
     Tome,
+    /// Pooled keys and values.
+    Kv,
 }
 
 /// What a request says about compression.
@@ -58,7 +60,10 @@ impl Choice {
             Compress::Auto => Ok(()),
             Compress::Dense if self.ratio.is_some() => self.no_ratio(""),
             Compress::Dense | Compress::Diffcr | Compress::Mod => self.parameters(self.policy).map(drop),
-            Compress::Sdtm | Compress::Tome => self.computed(&Err(String::new())).map(drop),
+            Compress::Kv if self.ratio.is_some() => {
+                Err(Error::Usage("--ratio: the policy kv pools keys by its stride, it has no ratio".into()))
+            }
+            Compress::Sdtm | Compress::Tome | Compress::Kv => self.computed(&Err(String::new())).map(drop),
         }
     }
 
@@ -75,6 +80,7 @@ impl Choice {
             Compress::Mod => self.uniform(self.routers(chosen, routers)?),
             Compress::Sdtm => Ok(Box::new(Sdtm::new(parameters, self.seed, self.traced)?)),
             Compress::Tome => Ok(Box::new(Tome::new(parameters, self.seed, self.traced)?)),
+            Compress::Kv => Ok(Box::new(Kv::new(parameters)?)),
         }
     }
 
@@ -150,6 +156,7 @@ impl Compress {
             Self::Mod => "mod",
             Self::Sdtm => "sdtm",
             Self::Tome => "tome",
+            Self::Kv => "kv",
         }
     }
 
@@ -159,6 +166,7 @@ impl Compress {
             Self::Auto | Self::Dense | Self::Diffcr | Self::Mod => &[],
             Self::Sdtm => &Sdtm::KEYS,
             Self::Tome => &Tome::KEYS,
+            Self::Kv => &Kv::KEYS,
         }
     }
 }
@@ -173,10 +181,10 @@ impl FromStr for Compress {
     type Err = Error;
 
     fn from_str(name: &str) -> Result<Self> {
-        let all = [Self::Dense, Self::Diffcr, Self::Mod, Self::Sdtm, Self::Tome];
+        let all = [Self::Dense, Self::Diffcr, Self::Mod, Self::Sdtm, Self::Tome, Self::Kv];
         all.into_iter()
             .find(|policy| policy.to_string() == name)
-            .ok_or_else(|| Error::Usage(format!("no policy {name:?}: there are dense, diffcr, mod, sdtm, tome")))
+            .ok_or_else(|| Error::Usage(format!("no policy {name:?}: there are dense, diffcr, mod, sdtm, tome, kv")))
     }
 }
 

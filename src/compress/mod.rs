@@ -5,6 +5,7 @@ mod choice;
 mod dense;
 mod diffcr;
 mod kept_ratio;
+mod kv;
 mod parameters;
 mod routed;
 mod rows;
@@ -18,6 +19,7 @@ pub use choice::{Choice, Compress};
 pub use dense::Dense;
 pub use diffcr::{DiffcrConfig, Scale};
 pub use kept_ratio::{KeptRatios, kept_tokens};
+pub use kv::{Keys, Kv, Sampling};
 pub use parameters::Parameters;
 pub use routed::{Routed, Routers, place_name, scores_name};
 pub use rows::{BlockRows, Branch, Compaction, Remembered, Sublayer};
@@ -25,9 +27,9 @@ pub use sdtm::Sdtm;
 pub use step_cache::{Cached, Span, StepCache};
 pub use tome::Tome;
 
-use crate::Result;
 use crate::graph::{Graph, ValueId};
 use crate::kernels::ReadRows;
+use crate::{Error, Result};
 
 /// Stored values of this prefix are what a policy hands from step to step. They belong to the run: zeroed when it
 /// starts, part of [`crate::Run::state`].
@@ -130,6 +132,8 @@ pub struct StepPolicy<'a> {
 pub struct BlockInput {
     /// The block's number, from 0.
     pub layer: usize,
+    /// How many there are.
+    pub layers: usize,
     /// The residual stream `[B, N, C]` as it enters the block.
     pub stream: ValueId,
     /// The same normalised and modulated, of a policy that [sees it](Policy::sees_modulated).
@@ -174,6 +178,11 @@ impl StepPolicy<'_> {
         }
         graph.group(format!("block {} policy", at.layer));
         let rows = self.policy.block(graph, self.variant, at)?;
+        if rows.keys != Keys::All && rows.attention.maps() {
+            let (layer, policy) = (at.layer, self.policy.name());
+            let clash = "pools keys over the token grid, which takes all tokens, and maps the rows of attention";
+            return Err(Error::Usage(format!("layer {layer}: the policy {policy} {clash}")));
+        }
         graph.group(attention);
         let read = match at.modulated {
             Some(all) => all,

@@ -95,6 +95,6 @@ impl Policy for Routed {
         };
         let plain = Compaction { read, write, ..Compaction::default() };
         let mlp = Compaction { write: scaled(routing.scores), ..plain };
-        Ok(BlockRows { attention: plain, cross: plain, mlp, correction })
+        Ok(BlockRows { attention: plain, cross: plain, mlp, correction, ..BlockRows::default() })
     }
 }

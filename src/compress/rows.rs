@@ -3,7 +3,7 @@
 //! A sublayer reads rows of the stream through `read`, normalises them, averages those that `merge` groups, computes, and
 //! adds its gated branch to the stream through `write`. What it `remembers` of other steps' branches comes last.
 
-use super::CARRIED;
+use super::{CARRIED, Keys};
 use crate::Result;
 use crate::graph::{Element, Graph, ValueId};
 use crate::kernels::{self, Affine, Gate, Groups, ReadRows, WriteRows};
@@ -21,6 +21,8 @@ pub struct BlockRows {
     /// were added in full, are added once more through this, whose weight is s − 1. The stream's old rows, which were
     /// updated in place, are thus never needed again.
     pub correction: Option<WriteRows>,
+    /// What self-attention attends to.
+    pub keys: Keys,
 }
 
 /// One sublayer's rows: read through one map, written through the other, dense in between.
@@ -72,6 +74,11 @@ pub enum Sublayer {
 }
 
 impl Compaction {
+    /// Whether the sublayer computes on other rows than the stream's, row for row.
+    pub fn maps(&self) -> bool {
+        self.read != ReadRows::All || self.merge.is_some()
+    }
+
     /// What the sublayer computes on, of the rows it read and normalised.
     pub fn enter(&self, graph: &mut Graph, normed: ValueId) -> Result<ValueId> {
         self.merge.map_or(Ok(normed), |groups| kernels::merge(graph, normed, groups))

@@ -19,6 +19,7 @@ mod merge;
 mod norm;
 mod patchify;
 mod pick;
+mod pool_tokens;
 mod residual;
 mod rgba;
 mod router;
@@ -48,6 +49,7 @@ pub use merge::merge;
 pub use norm::{Modulation, Norm, NormKind, norm};
 pub use patchify::patchify;
 pub use pick::{Pick, pick};
+pub use pool_tokens::{PoolKind, Pooling, pool_tokens};
 pub use residual::{Gate, residual};
 pub use rgba::{ROW_PIXELS, rgba};
 pub use router::{Routing, router};
@@ -79,6 +81,7 @@ pub static SHADERS: &[&Shader] = &[
     &norm::SHADER,
     &patchify::SHADER,
     &pick::SHADER,
+    &pool_tokens::SHADER,
     &residual::SHADER,
     &rgba::SHADER,
     &router::SHADER,

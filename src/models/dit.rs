@@ -107,8 +107,9 @@ impl DiT {
 
         graph.group("embed");
         let x = self.patch_embed.forward(graph, noisy)?; // [B, N, C]
-        policy.blocks(graph, x, self.blocks.len(), |graph, layer| {
-            let at = BlockInput { layer, stream: x, modulated: None, grid, step: noisy.step };
+        let layers = self.blocks.len();
+        policy.blocks(graph, x, layers, |graph, layer| {
+            let at = BlockInput { layer, layers, stream: x, modulated: None, grid, step: noisy.step };
             let conditioning = self.blocks[layer].conditioning(graph, layer, noisy)?;
             self.blocks[layer].forward(graph, at, conditioning, policy)
         })?;
@@ -139,7 +140,7 @@ impl Block {
             timestep,
             classes,
             ada_linear: Linear::load(&mut norm1, "linear", width, 6 * width, true)?,
-            attn1: SelfAttention::load(scope, block)?,
+            attn1: SelfAttention::load(scope, block, None)?,
             norm3: LayerNorm::load(scope, "norm3", width, block.norm_eps, block.norm_affine)?,
             ff: FeedForward::load(scope, block)?,
         })
@@ -164,7 +165,7 @@ impl Block {
         // The epsilon of adaLN-Zero's own norm is fixed.
         let norm1 = |graph: &mut Graph, read| LayerNorm::plain(1e-6).modulate(graph, x, modulation(0, 1), read);
         let (rows, h) = policy.enter(graph, at, norm1)?;
-        let attended = self.attn1.forward(graph, h)?;
+        let attended = self.attn1.forward(graph, h, at, rows)?;
         rows.attention.leave(graph, x, attended, gate(2))?;
 
         graph.group(format!("block {layer} mlp"));

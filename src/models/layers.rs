@@ -78,9 +78,17 @@ impl LayerNorm {
 
     /// `LN(x)·(1 + scale) + shift` on the rows of `x [B, N, C]` that `rows` names.
     pub fn modulate(&self, graph: &mut Graph, x: ValueId, modulation: Modulation, rows: ReadRows) -> Result<ValueId> {
+        self.norm(graph, x, Some(modulation), rows)
+    }
+
+    /// `LN(x)` on every row of `x [B, N, C]`.
+    pub fn forward(&self, graph: &mut Graph, x: ValueId) -> Result<ValueId> {
+        self.norm(graph, x, None, ReadRows::All)
+    }
+
+    fn norm(&self, graph: &mut Graph, x: ValueId, modulation: Option<Modulation>, rows: ReadRows) -> Result<ValueId> {
         let affine = self.affine.as_ref().map(|(w, b)| (w.in_graph(graph), b.in_graph(graph)));
         let (weight, bias) = affine.unzip();
-        let modulation = Some(modulation);
         kernels::norm(graph, x, Norm { kind: NormKind::Layer, eps: self.eps, weight, bias, modulation, rows })
     }
 }

@@ -2,6 +2,7 @@
 
 pub mod autoencoder_kl;
 pub mod dit;
+mod key_compression;
 mod layers;
 mod loader;
 pub mod patch_embed;
@@ -10,4 +11,5 @@ pub mod t5;
 mod timestep;
 mod transformer_block;
 
+pub use key_compression::KeyCompressionConfig;
 pub use loader::{Loader, Scope, Table};

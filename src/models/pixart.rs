@@ -2,6 +2,7 @@
 //! blocks (diffusers `PixArtTransformer2DModel`).
 
 use super::Scope;
+use super::key_compression::KeyCompressionConfig;
 use super::layers::{LayerNorm, Linear};
 use super::patch_embed::{Noisy, PatchEmbed};
 use super::timestep::TimestepEmbedding;
@@ -41,6 +42,8 @@ pub struct Config {
     pub caption_channels: Option<usize>,
     /// Width of the text as cross-attention sees it; none: there is no cross-attention.
     pub cross_width: Option<usize>,
+    /// Compression of self-attention's keys and values in some layers.
+    pub key_compression: Option<KeyCompressionConfig>,
 }
 
 impl Config {
@@ -56,8 +59,10 @@ impl Config {
         // `null` is a value here: as many channels out as in. Absent means the class's default of 8.
         let out_channels = fields.nullable("out_channels", 8)?.unwrap_or(in_channels);
         let sample_size: usize = fields.count("sample_size", 128)?;
+        let layers = fields.count("num_layers", 28)?;
+        let compression = fields.object("kv_compress_config")?;
         let config = Self {
-            layers: fields.count("num_layers", 28)?,
+            layers,
             in_channels,
             out_channels,
             patch: fields.count("patch_size", 2)?,
@@ -66,6 +71,10 @@ impl Config {
             size_conditions: fields.take("use_additional_conditions", sample_size == 128)?,
             caption_channels: fields.optional("caption_channels")?,
             cross_width: fields.nullable("cross_attention_dim", 1152)?,
+            key_compression: match compression {
+                None => None,
+                Some(fields) => KeyCompressionConfig::read(fields, layers)?,
+            },
             block,
         };
         fields.only("_class_name", &["PixArtTransformer2DModel".into()])?;
@@ -147,7 +156,7 @@ impl PixArt {
             }
         };
         let blocks = (0..c.layers)
-            .map(|i| Block::load(&mut scope.within(&format!("transformer_blocks.{i}")), c))
+            .map(|i| Block::load(&mut scope.within(&format!("transformer_blocks.{i}")), c, i))
             .collect::<Result<_>>()?;
         let scale_shift_table = scope.vector("scale_shift_table", &[2, width])?;
         let proj_out = Linear::precise(scope, "proj_out", width, c.patch * c.patch * c.out_channels)?;
@@ -228,8 +237,9 @@ impl PixArt {
         let activated = kernels::activation(graph, embedded, Activation::Silu)?;
         let ada = self.ada_linear.forward(graph, activated, Activation::None)?; // [1, 6·C]
 
-        policy.blocks(graph, x, self.blocks.len(), |graph, layer| {
-            let at = BlockInput { layer, stream: x, modulated: None, grid, step: noisy.step };
+        let layers = self.blocks.len();
+        policy.blocks(graph, x, layers, |graph, layer| {
+            let at = BlockInput { layer, layers, stream: x, modulated: None, grid, step: noisy.step };
             self.blocks[layer].forward(graph, at, ada, text, policy)
         })?;
 
@@ -248,12 +258,13 @@ fn text_name(layer: usize) -> String {
 }
 
 impl Block {
-    fn load(scope: &mut Scope<'_>, config: &Config) -> Result<Self> {
+    fn load(scope: &mut Scope<'_>, config: &Config, layer: usize) -> Result<Self> {
         let (block, width) = (&config.block, config.block.width());
+        let compression = config.key_compression.as_ref().filter(|of| of.layers.contains(&layer));
         Ok(Self {
             scale_shift_table: scope.vector("scale_shift_table", &[6, width])?,
             norm1: LayerNorm::load(scope, "norm1", width, block.norm_eps, block.norm_affine)?,
-            attn1: SelfAttention::load(scope, block)?,
+            attn1: SelfAttention::load(scope, block, compression)?,
             attn2: match config.cross_width {
                 None => None,
                 Some(text_width) => Some(CrossAttention::load(scope, block, text_width)?),
@@ -279,7 +290,7 @@ impl Block {
 
         let norm1 = |graph: &mut Graph, read| self.norm1.modulate(graph, x, modulation(0, 1), read);
         let (rows, h) = policy.enter(graph, at, norm1)?;
-        let attended = self.attn1.forward(graph, h)?;
+        let attended = self.attn1.forward(graph, h, at, rows)?;
         rows.attention.leave(graph, x, attended, gate(2))?;
 
         let mut told = None;

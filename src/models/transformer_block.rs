@@ -3,10 +3,12 @@
 use serde_json::Value;
 
 use super::Scope;
-use super::layers::{Linear, attend_packed};
+use super::key_compression::{KeyCompression, KeyCompressionConfig, pooled};
+use super::layers::Linear;
+use crate::compress::{BlockInput, BlockRows, Keys};
 use crate::config::Fields;
 use crate::graph::{Graph, ValueId};
-use crate::kernels::{self, Activation, Columns, ReadRows};
+use crate::kernels::{self, Activation, Columns, Pooling, ReadRows};
 use crate::{Error, Result};
 
 /// The sizes and choices every block of a transformer shares.
@@ -69,23 +71,44 @@ impl BlockConfig {
 pub struct SelfAttention {
     config: BlockConfig,
     to_qkv: Linear,
+    /// Of keys and values, where the model was trained with it.
+    compression: Option<KeyCompression>,
     to_out: Linear,
 }
 
 impl SelfAttention {
-    /// `attn1`.
-    pub fn load(scope: &mut Scope<'_>, config: &BlockConfig) -> Result<Self> {
+    /// `attn1`, whose keys and values are compressed where `compression` says how.
+    pub fn load(
+        scope: &mut Scope<'_>,
+        config: &BlockConfig,
+        compression: Option<&KeyCompressionConfig>,
+    ) -> Result<Self> {
         let (width, mut scope) = (config.width(), scope.within("attn1"));
         let names = ["to_q", "to_k", "to_v"];
         let to_qkv = Linear::stacked(&mut scope, &names, width, width, config.attention_bias)?;
+        let compression = compression.map(|config| KeyCompression::load(&mut scope, config, width)).transpose()?;
         let to_out = Linear::load(&mut scope, "to_out.0", width, width, true)?;
-        Ok(Self { config: config.clone(), to_qkv, to_out })
+        Ok(Self { config: config.clone(), to_qkv, compression, to_out })
     }
 
-    /// `x [B, k, C]` to `[B, k, C]`.
-    pub fn forward(&self, graph: &mut Graph, x: ValueId) -> Result<ValueId> {
+    /// `x [B, k, C]` to `[B, k, C]`: what `rows` names of the tokens of the block at `at`.
+    pub fn forward(&self, graph: &mut Graph, x: ValueId, at: BlockInput, rows: BlockRows) -> Result<ValueId> {
+        let BlockInput { layer, grid, .. } = at;
+        let clash = |with: &str| {
+            Err(Error::Usage(format!(
+                "layer {layer}: the model pools keys over the token grid here, but the policy {with}"
+            )))
+        };
         let qkv = self.to_qkv.forward(graph, x, Activation::None)?;
-        let mixed = attend_packed(graph, qkv, self.config.attention(None))?;
+        let column = |part: usize| Columns { value: qkv, offset: part * self.config.width() };
+        let [keys, values] = match (&self.compression, rows.keys) {
+            (None, Keys::All) => [column(1), column(2)],
+            (None, Keys::Pooled { stride, kind }) => pooled(graph, qkv, grid, Pooling { stride, kind })?,
+            (Some(_), Keys::Pooled { .. }) => return clash("would pool them as well"),
+            (Some(_), _) if rows.attention.maps() => return clash("maps the rows of attention"),
+            (Some(compression), Keys::All) => compression.forward(graph, qkv, grid)?,
+        };
+        let mixed = kernels::attention(graph, column(0), keys, values, self.config.attention(None))?;
         self.to_out.forward(graph, mixed, Activation::None)
     }
 }

@@ -94,7 +94,7 @@ impl Bench {
     /// What is asked of one policy.
     fn choice(&self, policy: Compress, step_cache: Option<StepCache>) -> Choice {
         let ratio = match policy {
-            Compress::Dense => None,
+            Compress::Dense | Compress::Kv => None,
             // Random routers were made for a ratio; what merges has a published one.
             Compress::Auto | Compress::Diffcr | Compress::Mod => self.ratio.or(self.shape.map(|_| RATIO)),
             Compress::Sdtm | Compress::Tome => self.ratio,
