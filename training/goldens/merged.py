@@ -296,7 +296,7 @@ def merged(transformer, request: dict, seen):
         del block.forward
 
 
-def clear(seen, margin: float = 2e-5) -> None:
+def clear(seen, margin: float = 5e-5) -> None:
     """Something must merge, and no decision may hang on rounding."""
     names = [name for name in seen if name.startswith("merge.margin.")]
     some = [name for name in seen if name.startswith("merge.destination.") and (seen[name] != torch.arange(seen[name].shape[1])).any()]
