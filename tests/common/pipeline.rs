@@ -53,6 +53,7 @@ pub fn request(folder: &Path, given: Given) -> Request {
         guidance: json["guidance"].as_f64().map(|g| g as f32),
         seed: json["seed"].as_u64().unwrap(),
         size: Some([0, 1].map(|i| json["size"][i].as_u64().unwrap() as usize)),
+        count: json["count"].as_u64().map(|count| count as usize),
         max_length: json["max_sequence_length"].as_u64().map(|length| length as usize),
         init_latents: latents.then(|| inputs.get("latents").clone()),
         prompt_ids: ids.then(|| Ids {
