@@ -1,6 +1,6 @@
 """The goldens by name: each a function that fills one folder."""
 
-from . import functions, noise, norm, pipelines, recipes, routed_recipes, schedulers, t5, tokens, vae
+from . import functions, kv_recipes, noise, norm, pipelines, recipes, routed_recipes, schedulers, t5, tokens, vae
 
 GOLDENS = {
     "random": noise.write,
@@ -13,4 +13,6 @@ GOLDENS = {
     **{name: pipelines.writer(recipe) for name, recipe in recipes.RECIPES.items()},
     # A folder of their own: a reader that knows no routing would take them for plain pipelines.
     **{f"routed/{name}": routed_recipes.writer(*recipe) for name, recipe in routed_recipes.RECIPES.items()},
+    **{f"kv/{name}": kv_recipes.writer(*recipe) for name, recipe in kv_recipes.RECIPES.items()},
+    "kv/dit_policy": kv_recipes.write_dit_policy,
 }
