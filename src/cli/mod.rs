@@ -19,6 +19,7 @@ mod report;
 mod table;
 mod tensors;
 mod trace;
+mod values;
 
 use std::process::ExitCode;
 

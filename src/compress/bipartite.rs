@@ -34,3 +34,8 @@ pub(super) fn bipartite(
 pub(super) fn sources(grid: [usize; 2], stride: [usize; 2]) -> usize {
     grid[0] * grid[1] - (grid[0] / stride[0]) * (grid[1] / stride[1])
 }
+
+/// Every layer draws for itself.
+pub(super) fn layer_seed(seed: u64, layer: usize) -> u32 {
+    (seed ^ (seed >> 32)) as u32 ^ (layer as u32 + 1).wrapping_mul(0x9e37_79b9)
+}

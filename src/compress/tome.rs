@@ -1,7 +1,7 @@
 //! ToMe for diffusion (arXiv 2303.17604): before a sublayer the tokens most alike are averaged, after it each receives
 //! the result of its group. Training-free; decided anew in every block and step.
 
-use super::bipartite::{bipartite, sources};
+use super::bipartite::{bipartite, layer_seed, sources};
 use super::{BlockInput, BlockRows, Compaction, Parameters, Policy, StepAt, Variant, destination_name};
 use crate::graph::Graph;
 use crate::kernels::{self, Pick, WriteRows};
@@ -93,9 +93,4 @@ impl Policy for Tome {
         let or_dense = |merge: bool| if merge { merged } else { Compaction::default() };
         Ok(BlockRows { attention: or_dense(self.attention), mlp: or_dense(self.mlp), ..BlockRows::default() })
     }
-}
-
-/// Every layer draws for itself.
-pub(super) fn layer_seed(seed: u64, layer: usize) -> u32 {
-    (seed ^ (seed >> 32)) as u32 ^ (layer as u32 + 1).wrapping_mul(0x9e37_79b9)
 }

@@ -1,0 +1,157 @@
+//! SDTM's schedule: what each step does, and how much of it.
+
+use super::{Sdtm, WINDOW};
+use crate::compress::{StepAt, Variant};
+
+/// What one step does.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Stage {
+    /// Dense, keeping the branches that later steps recall.
+    Protected { keep_attention: bool, keep_mlp: bool },
+    /// So many windows merge.
+    Structure { windows: usize, recall: bool },
+    /// So many tokens merge. `aged`: a step before this one merged.
+    Detail { joining: usize, recall: bool, aged: bool },
+    /// The schedule asks for nothing.
+    Idle,
+}
+
+impl Sdtm {
+    /// The share of the tokens that step `index` of `of` merges away.
+    fn share(&self, index: usize, of: usize) -> f64 {
+        let progress = if of > 1 { index as f64 / (of - 1) as f64 } else { 0.0 };
+        (self.ratio - self.deviation) + 2.0 * self.deviation * (progress * std::f64::consts::FRAC_PI_2).cos()
+    }
+
+    fn protects(&self, index: usize) -> bool {
+        self.protect_every > 0 && index.is_multiple_of(self.protect_every)
+    }
+
+    /// Tokens that step `index` may merge away; 0 in a protected one.
+    fn merging(&self, index: usize, of: usize, tokens: usize) -> usize {
+        // A negative share is none, as the cast has it.
+        if self.protects(index) { 0 } else { (tokens as f64 * self.share(index, of)) as usize }
+    }
+
+    /// What the step at `step` does.
+    pub(super) fn stage(&self, StepAt { index, of, tokens, .. }: StepAt) -> Stage {
+        let merges = |step: usize| self.merging(step, of, tokens) > 0;
+        if self.protects(index) {
+            let later = |last: usize| (index + 1..of.min(last.saturating_add(1))).any(merges);
+            return Stage::Protected { keep_attention: later(self.switch_step), keep_mlp: later(of) };
+        }
+        let recall = (0..index).any(|step| self.protects(step));
+        match self.merging(index, of, tokens) {
+            0 => Stage::Idle,
+            merging if index <= self.switch_step => {
+                Stage::Structure { windows: merging / (3 * self.multiple) * self.multiple, recall }
+            }
+            merging => {
+                let most = tokens - tokens / (WINDOW[0] * WINDOW[1]);
+                let joining = merging.min(most) / self.multiple * self.multiple;
+                Stage::Detail { joining, recall, aged: (0..index).any(merges) }
+            }
+        }
+    }
+}
+
+impl Stage {
+    /// As a variant.
+    pub(super) fn encode(self) -> Variant {
+        match self {
+            Self::Idle => vec![0],
+            Self::Protected { keep_attention, keep_mlp } => vec![1, usize::from(keep_attention), usize::from(keep_mlp)],
+            Self::Structure { windows, recall } => vec![2, windows, usize::from(recall)],
+            Self::Detail { joining, recall, aged } => vec![3, joining, usize::from(recall), usize::from(aged)],
+        }
+    }
+
+    /// Of a variant that [`Stage::encode`] made.
+    pub(super) fn decode(variant: &Variant) -> Self {
+        match variant[..] {
+            [1, attention, mlp] => Self::Protected { keep_attention: attention != 0, keep_mlp: mlp != 0 },
+            [2, windows, recall] => Self::Structure { windows, recall: recall != 0 },
+            [3, joining, recall, aged] => Self::Detail { joining, recall: recall != 0, aged: aged != 0 },
+            _ => Self::Idle,
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::Result;
+    use crate::compress::{Parameters, Policy};
+
+    fn sdtm(given: &[(&str, &str)]) -> Result<Sdtm> {
+        let given: Vec<_> = given.iter().map(|(key, value)| ((*key).to_owned(), (*value).to_owned())).collect();
+        Sdtm::new(Parameters::new("sdtm", &Sdtm::KEYS, &given)?, 0, false)
+    }
+
+    fn stages(sdtm: &Sdtm, of: usize, tokens: usize) -> Vec<Stage> {
+        let at = |index| StepAt { index, of, timestep: 0.0, tokens };
+        (0..of).map(|index| Stage::decode(&sdtm.variant(at(index)))).collect()
+    }
+
+    #[test]
+    fn the_published_schedule() {
+        let stages = stages(&sdtm(&[]).unwrap(), 50, 1024);
+        assert_eq!(stages[0], Stage::Protected { keep_attention: true, keep_mlp: true });
+        // 0.1 + 0.4·cos(π/98) of 1024 tokens are 511: ten times 16 windows of three sources.
+        assert_eq!(stages[1], Stage::Structure { windows: 160, recall: true });
+        assert_eq!(stages[20], Stage::Structure { windows: 128, recall: true });
+        assert_eq!(stages[21], Stage::Protected { keep_attention: false, keep_mlp: true });
+        assert_eq!(stages[22], Stage::Detail { joining: 400, recall: true, aged: true });
+        assert_eq!(stages[48], Stage::Protected { keep_attention: false, keep_mlp: true });
+        assert_eq!(stages[49], Stage::Detail { joining: 96, recall: true, aged: true }, "a tenth, in sixteens");
+    }
+
+    #[test]
+    fn nothing_is_kept_that_nobody_recalls() {
+        let one = sdtm(&[("protect_every", "2"), ("switch_step", "1"), ("multiple", "1")]).unwrap();
+        let kept = |keep_attention, keep_mlp| Stage::Protected { keep_attention, keep_mlp };
+        let stages = stages(&one, 5, 64);
+        assert_eq!([stages[0], stages[2], stages[4]], [kept(true, true), kept(false, true), kept(false, false)]);
+        let never = sdtm(&[("protect_every", "0"), ("switch_step", "0"), ("multiple", "4")]).unwrap();
+        assert_eq!(
+            tests::stages(&never, 3, 64),
+            [
+                Stage::Structure { windows: 8, recall: false },
+                Stage::Detail { joining: 24, recall: false, aged: true },
+                Stage::Detail { joining: 4, recall: false, aged: true },
+            ]
+        );
+    }
+
+    #[test]
+    fn few_tokens_merge_none() {
+        // 0.5 of 64 tokens are 32, of which no 48 can be made.
+        let stages = stages(&sdtm(&[]).unwrap(), 2, 64);
+        assert_eq!(stages[1], Stage::Structure { windows: 0, recall: true });
+        let idle = sdtm(&[("ratio", "0.1"), ("deviation", "0.1")]).unwrap();
+        assert_eq!(tests::stages(&idle, 2, 64)[1], Stage::Idle);
+        let below = sdtm(&[("ratio", "0.1"), ("deviation", "0.5")]).unwrap();
+        assert_eq!(tests::stages(&below, 2, 64)[1], Stage::Idle, "less than nothing is nothing");
+    }
+
+    #[test]
+    fn what_a_step_saves() {
+        let sdtm = sdtm(&[]).unwrap();
+        assert_eq!(sdtm.saved(&Stage::Structure { windows: 16, recall: true }.encode(), 96), Some(0.5));
+        assert_eq!(sdtm.saved(&Stage::Idle.encode(), 96), Some(0.0));
+    }
+
+    #[test]
+    fn parameters_are_checked() {
+        for (given, reason) in [
+            (("protect_every", "-1"), "protect_every = -1: it is a whole number"),
+            (("cache_weight", "1.5"), "cache_weight = 1.5: it is from 0 to 1"),
+            (("multiple", "0"), "multiple = 0: it is at least 1"),
+            (("ratio", "1"), "ratio = 1"),
+            (("deterministic", "1"), "true or false"),
+        ] {
+            let error = sdtm(&[given]).unwrap_err();
+            assert!(error.is_usage() && error.to_string().contains(reason), "{error}");
+        }
+    }
+}
