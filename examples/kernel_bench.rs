@@ -1,4 +1,4 @@
-//! How fast the two heavy kernels run on this machine's adapter, at the shapes of real models: GFLOP/s, median of
+//! How fast the heavy kernels run on this machine's adapter, at the shapes of real models: GFLOP/s, median of
 //! several runs taken in turn, so that a busy machine slows all of them alike.
 //!
 //! `cargo run --release --example kernel_bench [adapter] [part of a name]`
@@ -7,7 +7,7 @@ use std::time::Instant;
 
 use foveate::gpu::Gpu;
 use foveate::graph::{Element, Graph, Home, Memory, Plan, Store};
-use foveate::kernels::{Activation, Attention, Columns, Linear, ReadRows, attention, linear};
+use foveate::kernels::{Activation, Attention, Columns, Linear, ReadRows, attention, best_match, linear};
 use foveate::weights::Format;
 use foveate::{GpuOptions, Result};
 
@@ -35,6 +35,10 @@ async fn run(adapter: Option<String>, only: &str) -> Result<()> {
     ] {
         let name = format!("attention {batch}×{heads}×{queries}×{keys}×{dim}");
         cases.push((name, heads_of(batch, heads, queries, keys, dim)?));
+    }
+    for (batch, sources, destinations, channels) in [(2, 768, 256, 384), (2, 768, 256, 1152)] {
+        let name = format!("best_match {batch}×{sources}×{destinations}×{channels}");
+        cases.push((name, matching(batch, sources, destinations, channels)?));
     }
     cases.retain(|(name, _)| name.contains(only));
 
@@ -82,5 +86,13 @@ fn heads_of(batch: usize, heads: usize, queries: usize, keys: usize, head_dim: u
     let (k, v) = (Columns { value, offset: 0 }, Columns { value, offset: width });
     let options = Attention { heads, head_dim, scale: 0.125, key_bias: None, position_bias: None };
     attention(&mut graph, q, k, v, options)?;
+    Ok(graph)
+}
+
+fn matching(batch: usize, sources: usize, destinations: usize, channels: usize) -> Result<Graph> {
+    let mut graph = Graph::new();
+    let sources = graph.stored("in sources", &[batch, sources, channels], Element::F32);
+    let destinations = graph.stored("in destinations", &[batch, destinations, channels], Element::F32);
+    best_match(&mut graph, sources, destinations)?;
     Ok(graph)
 }

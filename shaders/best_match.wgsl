@@ -34,10 +34,6 @@ const LOWEST: f32 = -3.4028234e38;
 
 // ---- Blocks: zero past the last channel. Rows past the end repeat the last one, which nothing is then better than.
 
-fn row_starts(first: u32, row: u32, rows: u32) -> vec4u {
-    return (first + min(vec4u(row, row + 1u, row + 2u, row + 3u), vec4u(rows - 1u))) * params.channels;
-}
-
 const SOURCES: u32 = 0u;
 const DESTINATIONS: u32 = 1u;
 
@@ -62,10 +58,20 @@ fn numbers(which: u32, start: u32, c: u32) -> vec4f {
     return select(vec4f(), found, channels < vec4u(params.channels));
 }
 
-fn block(which: u32, starts: vec4u, c: u32) -> mat4x4f {
+/// Four rows from `row` on, of the `rows` that begin with row `first`.
+fn block(which: u32, first: u32, row: u32, rows: u32, c: u32) -> mat4x4f {
+    let starts = (first + min(vec4u(row, row + 1u, row + 2u, row + 3u), vec4u(rows - 1u))) * params.channels;
     return mat4x4f(
         numbers(which, starts.x, c), numbers(which, starts.y, c), numbers(which, starts.z, c), numbers(which, starts.w, c),
     );
+}
+
+fn source_block(sample: u32, source: u32, c: u32) -> mat4x4f {
+    return block(SOURCES, sample * params.sources, source, params.sources, c);
+}
+
+fn destination_block(sample: u32, destination: u32, c: u32) -> mat4x4f {
+    return block(DESTINATIONS, sample * params.destinations, destination, params.destinations, c);
 }
 
 // ---- The best so far of four sources
@@ -85,19 +91,20 @@ fn take(known: Best, products: mat4x4f, destination: u32) -> Best {
     return better(three, products[3], destination + 3u);
 }
 
-/// A tile of 64 sources, and the slice of destinations it is held against.
+/// A tile of sources, and the slice of destinations it is held against.
 struct Place { sample: u32, slice: u32, source: u32 }
 
-fn place(workgroup: u32) -> Place {
-    let tiles = (params.sources + 63u) / 64u;
-    return Place(workgroup / tiles / params.slices, workgroup / tiles % params.slices, workgroup % tiles * 64u);
+/// The `index`th tile of `size` sources.
+fn place(index: u32, size: u32) -> Place {
+    let tiles = (params.sources + size - 1u) / size;
+    return Place(index / tiles / params.slices, index / tiles % params.slices, index % tiles * size);
 }
 
 fn store(tile: Place, source: u32, product: f32, destination: u32) {
     if source < params.sources {
         let at = (tile.sample * params.slices + tile.slice) * params.sources + source;
         score[at] = product;
-        best[at] = destination;
+        best[at] = min(destination, params.destinations - 1u);
     }
 }
 
@@ -121,37 +128,34 @@ fn tiled(
     @builtin(num_workgroups) grid: vec3u,
     @builtin(local_invocation_index) thread: u32,
 ) {
-    let tile = place(workgroup.x + workgroup.y * grid.x);
+    let tile = place(workgroup.x + workgroup.y * grid.x, 64u);
     if tile.sample >= params.samples {
         return;
     }
     // Each thread stages one block of either side; neighbours stage neighbouring rows, which lie on different banks.
-    let stage_row = thread % 16u;
+    let stage_row = thread % 16u * 4u;
     let stage_channel = thread / 16u * 4u;
-    let source_starts = row_starts(tile.sample * params.sources, tile.source + 4u * stage_row, params.sources);
     // Its products are of four sources from 4·down on and four from 32 further, with destinations alike.
     let down = thread / 8u;
     let across = thread % 8u;
 
-    var best0 = Best(vec4f(LOWEST), vec4u());
-    var best1 = best0;
     let first = tile.slice * params.slice;
+    var best0 = Best(vec4f(LOWEST), vec4u(first));
+    var best1 = best0;
     let end = min(first + params.slice, params.destinations);
     for (var destination = first; destination < end; destination += 64u) {
-        let starts =
-            row_starts(tile.sample * params.destinations, destination + 4u * stage_row, params.destinations);
         // Spelt out: Chromium 156 lets a variable without an initialiser keep the last round's value.
         var sums0 = mat4x4f();
         var sums1 = mat4x4f();
         var sums2 = mat4x4f();
         var sums3 = mat4x4f();
         for (var c = 0u; c < params.channels; c += 16u) {
-            let ss = transpose(block(SOURCES, source_starts, c + stage_channel));
-            let ds = transpose(block(DESTINATIONS, starts, c + stage_channel));
+            let ss = transpose(source_block(tile.sample, tile.source + stage_row, c + stage_channel));
+            let ds = transpose(destination_block(tile.sample, destination + stage_row, c + stage_channel));
             workgroupBarrier();
             for (var i = 0u; i < 4u; i++) {
-                source_tile[(stage_channel + i) * 16u + stage_row] = ss[i];
-                destination_tile[(stage_channel + i) * 16u + stage_row] = ds[i];
+                source_tile[(stage_channel + i) * 16u + thread % 16u] = ss[i];
+                destination_tile[(stage_channel + i) * 16u + thread % 16u] = ds[i];
             }
             workgroupBarrier();
             for (var i = 0u; i < 256u; i += 16u) {
@@ -189,13 +193,37 @@ fn tiled(
     store(tile, tile.source + thread, highest, at);
 }
 
-// ---- Software: 8 sources a thread, 16 destinations at a time, straight from storage
+// ---- Software, VEC4: 16 sources a thread, 32 destinations at a time, straight from storage. A software adapter reads
+// ---- lane by lane, so most of its time would go into loads that few products share.
 
-/// Eight sources: two blocks, or two fours of what is best.
-struct Pair { a: mat4x4f, b: mat4x4f }
+/// Sixteen sources: their channels, or their products with four destinations.
+struct Four { a: mat4x4f, b: mat4x4f, c: mat4x4f, d: mat4x4f }
 
-fn add_products(sums: Pair, ss: Pair, ds: mat4x4f) -> Pair {
-    return Pair(sums.a + ss.a * ds, sums.b + ss.b * ds);
+struct Bests { a: Best, b: Best, c: Best, d: Best }
+
+fn source_blocks(sample: u32, source: u32, c: u32) -> Four {
+    return Four(
+        transpose(source_block(sample, source, c)), transpose(source_block(sample, source + 4u, c)),
+        transpose(source_block(sample, source + 8u, c)), transpose(source_block(sample, source + 12u, c)),
+    );
+}
+
+fn add_products(sums: Four, ss: Four, ds: mat4x4f) -> Four {
+    return Four(sums.a + ss.a * ds, sums.b + ss.b * ds, sums.c + ss.c * ds, sums.d + ss.d * ds);
+}
+
+fn take_all(known: Bests, products: Four, destination: u32) -> Bests {
+    return Bests(
+        take(known.a, products.a, destination), take(known.b, products.b, destination),
+        take(known.c, products.c, destination), take(known.d, products.d, destination),
+    );
+}
+
+fn store_all(tile: Place, source: u32, found: Best) {
+    var of_four = found;
+    for (var i = 0u; i < 4u; i++) {
+        store(tile, source + i, of_four.score[i], of_four.at[i]);
+    }
 }
 
 @compute @workgroup_size(8)
@@ -204,43 +232,45 @@ fn direct(
     @builtin(num_workgroups) grid: vec3u,
     @builtin(local_invocation_index) thread: u32,
 ) {
-    let tile = place(workgroup.x + workgroup.y * grid.x);
-    if tile.sample >= params.samples {
+    let tile = place(workgroup.x + workgroup.y * grid.x, 128u);
+    let sample = tile.sample;
+    if sample >= params.samples {
         return;
     }
-    let source = tile.source + thread * 8u;
-    let starts_a = row_starts(tile.sample * params.sources, source, params.sources);
-    let starts_b = row_starts(tile.sample * params.sources, source + 4u, params.sources);
-    let first_destination = tile.sample * params.destinations;
-    var best_a = Best(vec4f(LOWEST), vec4u());
-    var best_b = best_a;
+    let source = tile.source + thread * 16u;
     let first = tile.slice * params.slice;
+    let none = Best(vec4f(LOWEST), vec4u(first));
+    var found = Bests(none, none, none, none);
     let end = min(first + params.slice, params.destinations);
-    for (var destination = first; destination < end; destination += 16u) {
-        let starts0 = row_starts(first_destination, destination, params.destinations);
-        let starts1 = row_starts(first_destination, destination + 4u, params.destinations);
-        let starts2 = row_starts(first_destination, destination + 8u, params.destinations);
-        let starts3 = row_starts(first_destination, destination + 12u, params.destinations);
-        var sums0 = Pair(); // spelt out, as above
-        var sums1 = Pair();
-        var sums2 = Pair();
-        var sums3 = Pair();
+    for (var to = first; to < end; to += 32u) {
+        var sums0 = Four(); // spelt out, as above
+        var sums1 = Four();
+        var sums2 = Four();
+        var sums3 = Four();
+        var sums4 = Four();
+        var sums5 = Four();
+        var sums6 = Four();
+        var sums7 = Four();
         for (var c = 0u; c < params.channels; c += 4u) {
-            let ss = Pair(transpose(block(SOURCES, starts_a, c)), transpose(block(SOURCES, starts_b, c)));
-            sums0 = add_products(sums0, ss, block(DESTINATIONS, starts0, c));
-            sums1 = add_products(sums1, ss, block(DESTINATIONS, starts1, c));
-            sums2 = add_products(sums2, ss, block(DESTINATIONS, starts2, c));
-            sums3 = add_products(sums3, ss, block(DESTINATIONS, starts3, c));
+            let ss = source_blocks(sample, source, c);
+            sums0 = add_products(sums0, ss, destination_block(sample, to, c));
+            sums1 = add_products(sums1, ss, destination_block(sample, to + 4u, c));
+            sums2 = add_products(sums2, ss, destination_block(sample, to + 8u, c));
+            sums3 = add_products(sums3, ss, destination_block(sample, to + 12u, c));
+            sums4 = add_products(sums4, ss, destination_block(sample, to + 16u, c));
+            sums5 = add_products(sums5, ss, destination_block(sample, to + 20u, c));
+            sums6 = add_products(sums6, ss, destination_block(sample, to + 24u, c));
+            sums7 = add_products(sums7, ss, destination_block(sample, to + 28u, c));
         }
-        best_a = take(take(best_a, sums0.a, destination), sums1.a, destination + 4u);
-        best_a = take(take(best_a, sums2.a, destination + 8u), sums3.a, destination + 12u);
-        best_b = take(take(best_b, sums0.b, destination), sums1.b, destination + 4u);
-        best_b = take(take(best_b, sums2.b, destination + 8u), sums3.b, destination + 12u);
+        found = take_all(take_all(found, sums0, to), sums1, to + 4u);
+        found = take_all(take_all(found, sums2, to + 8u), sums3, to + 12u);
+        found = take_all(take_all(found, sums4, to + 16u), sums5, to + 20u);
+        found = take_all(take_all(found, sums6, to + 24u), sums7, to + 28u);
     }
-    for (var i = 0u; i < 4u; i++) {
-        store(tile, source + i, best_a.score[i], best_a.at[i]);
-        store(tile, source + 4u + i, best_b.score[i], best_b.at[i]);
-    }
+    store_all(tile, source, found.a);
+    store_all(tile, source + 4u, found.b);
+    store_all(tile, source + 8u, found.c);
+    store_all(tile, source + 12u, found.d);
 }
 
 // ---- The best of the slices, a thread for each source
