@@ -22,6 +22,8 @@ const BUNDLED = "models/scenes";
 
 /** What is being drawn. @type {AbortController | null} */
 let drawing = null;
+/** Whether the model is being loaded ahead. */
+let loading = false;
 let linked = link.read(location.hash);
 let address = linked.model ?? BUNDLED;
 
@@ -42,17 +44,24 @@ const studio = new Studio({
             (facts.routing ? "It has learned routers." : "It has no routers, so every token is computed.");
         if (!drawing) status("Ready.", 0);
     },
-    lost: () => status(drawing ? "The GPU was lost: starting again from the last step…" : "The GPU was lost: it will be started again."),
+    lost() {
+        if (drawing && stage.taken().length > 0) status("The GPU was lost: starting again from the last step…");
+        else if (drawing || loading) status("The GPU was lost: starting again…");
+        else status("The GPU was lost. The next picture starts it again.", 0);
+    },
 });
 
 /** Loads the model ahead of the first request. */
 async function load() {
     trouble.clear();
     status("Starting…");
+    loading = true;
     try {
         await studio.model(address);
     } catch (error) {
         failed(error, load);
+    } finally {
+        loading = false;
     }
 }
 

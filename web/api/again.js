@@ -1,0 +1,21 @@
+/** Work that a lost device interrupts is done again, on the next one. */
+
+import { Failure } from "./failure.js";
+
+/** How often, without anything having been finished in between. */
+const ATTEMPTS = 3;
+
+/**
+ * @template T
+ * @param {() => Promise<T>} work asks for the worker at work itself: there is another each time
+ * @returns {Promise<T>}
+ */
+export async function again(work) {
+    for (let attempt = 1; ; attempt++) {
+        try {
+            return await work();
+        } catch (error) {
+            if (attempt === ATTEMPTS || !(error instanceof Failure) || !error.recoverable) throw error;
+        }
+    }
+}
