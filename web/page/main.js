@@ -54,7 +54,7 @@ const studio = new Studio({
 /** Loads the model ahead of the first request. */
 async function load() {
     trouble.clear();
-    status("Starting…");
+    status("Loading the engine…");
     loading = true;
     try {
         await studio.model(address);
@@ -96,15 +96,20 @@ async function busy(work, again) {
     }
 }
 
+/** The button that started what is being drawn, where it had the focus. @type {Element | null} */
+let started = null;
+
 /** @param {boolean} working */
 function buttons(working) {
-    const generate = button("generate");
-    const held = document.activeElement === generate || document.activeElement === button("cancel");
+    const [generate, cancel, compare] = ["generate", "cancel", "compare"].map(button);
+    const focused = document.activeElement;
+    if (working) started = focused === generate || focused === compare ? focused : null;
     generate.hidden = working;
-    button("cancel").hidden = !working;
-    button("compare").disabled = working || form.policy() === "dense";
+    cancel.hidden = !working;
+    compare.disabled = working || form.policy() === "dense";
     // Focus follows the button that took the other's place.
-    if (held) button(working ? "cancel" : "generate").focus();
+    if (working && started) cancel.focus();
+    else if (!working && focused === cancel) (started === compare && !compare.disabled ? compare : generate).focus();
 }
 
 /** @param {Model} model @param {Request} request @param {AbortSignal} signal */
