@@ -3,7 +3,9 @@
 import { Failure } from "./failure.js";
 
 /** How often, without anything having been finished in between. */
-const ATTEMPTS = 3;
+const ATTEMPTS = 4;
+/** How long a driver that starts again is waited for, in milliseconds: the first time not at all. */
+const PAUSE = 1000;
 
 /**
  * @template T
@@ -15,7 +17,10 @@ export async function again(work) {
         try {
             return await work();
         } catch (error) {
-            if (attempt === ATTEMPTS || !(error instanceof Failure) || !error.recoverable) throw error;
+            if (attempt === ATTEMPTS || !(error instanceof Failure)) throw error;
+            const starting = attempt > 1 && error.kind === "NoAdapter";
+            if (!error.recoverable && !starting) throw error;
+            await new Promise((resolve) => setTimeout(resolve, (attempt - 1) * PAUSE));
         }
     }
 }

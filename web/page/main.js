@@ -24,7 +24,7 @@ const BUNDLED = "models/scenes";
 let drawing = null;
 /** Whether the model is being loaded ahead. */
 let loading = false;
-let linked = link.read(location.hash);
+const linked = link.read(location.hash);
 let address = linked.model ?? BUNDLED;
 
 const studio = new Studio({
@@ -42,7 +42,6 @@ const studio = new Studio({
         const kept = facts.kept ? "kept in this browser" : "not kept: this browser gives the page no storage";
         any("model-facts").textContent = `${size(facts.bytes)} from ${from}, ${kept}. ` +
             (facts.routing ? "It has learned routers." : "It has no routers, so every token is computed.");
-        if (!drawing) status("Ready.", 0);
     },
     lost() {
         if (drawing && stage.taken().length > 0) status("The GPU was lost: starting again from the last step…");
@@ -55,14 +54,26 @@ const studio = new Studio({
 async function load() {
     trouble.clear();
     status("Loading the engine…");
+    const wanted = address;
     loading = true;
     try {
-        await studio.model(address);
+        await studio.model(wanted);
+        if (wanted === address && !drawing) status("Ready.", 0);
     } catch (error) {
-        failed(error, load);
+        // Where another model was chosen meanwhile, this one is no longer missed.
+        if (wanted === address) failed(error, load);
     } finally {
-        loading = false;
+        if (wanted === address) loading = false;
     }
+}
+
+/** Takes another model. @param {string} to its address */
+function go(to) {
+    input("model").value = to;
+    if (to === address && any("trouble").hidden) return;
+    drawing?.abort();
+    address = to;
+    void load();
 }
 
 /** @param {unknown} error @param {() => void} again */
@@ -84,6 +95,8 @@ async function busy(work, again) {
     buttons(true);
     try {
         status("Getting ready…");
+        // Where the form fills the window, the picture would come unseen.
+        any("status").scrollIntoView({ block: "nearest" });
         await work(current.signal);
         title(document.hidden ? "done" : undefined);
     } catch (error) {
@@ -173,14 +186,11 @@ element("request", HTMLFormElement).addEventListener("submit", (event) => {
 });
 button("cancel").addEventListener("click", () => drawing?.abort());
 button("compare").addEventListener("click", compare);
-button("load").addEventListener("click", () => {
-    drawing?.abort();
-    address = input("model").value.trim() || BUNDLED;
-    void load();
-});
+button("load").addEventListener("click", () => go(input("model").value.trim() || BUNDLED));
 addEventListener("hashchange", () => {
-    linked = link.read(location.hash);
-    form.show(linked.request);
+    const { request, model } = link.read(location.hash);
+    form.show(request);
+    go(model ?? BUNDLED);
 });
 document.addEventListener("visibilitychange", () => {
     if (!document.hidden && !drawing) title();
