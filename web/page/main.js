@@ -1,5 +1,6 @@
 /** The page: a form, a stage, and an engine in a worker between them. */
 
+import { abortable } from "../foveate/abortable.js";
 import { any, button, element, input } from "./dom.js";
 import { size } from "./format.js";
 import * as form from "./request-form.js";
@@ -143,10 +144,8 @@ async function perform(model, request, signal, prefix = "") {
 }
 
 /** @param {AbortSignal} signal */
-async function ready(signal) {
-    const model = await studio.model(address);
-    signal.throwIfAborted();
-    return model;
+function ready(signal) {
+    return abortable(studio.model(address), signal);
 }
 
 function generate() {
