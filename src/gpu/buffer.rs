@@ -69,7 +69,7 @@ impl Gpu {
                 | wgpu::BufferUsages::COPY_DST,
             mapped_at_creation: false,
         });
-        match scope.pop().await {
+        match self.unless_lost(scope.pop()).await? {
             None => Ok(buffer.into()),
             Some(_) => Err(Error::OutOfMemory(format!("allocating {size} bytes for {what}"))),
         }
@@ -97,15 +97,14 @@ impl Gpu {
             usage: wgpu::BufferUsages::MAP_READ | wgpu::BufferUsages::COPY_DST,
             mapped_at_creation: false,
         });
-        if scope.pop().await.is_some() {
+        if self.unless_lost(scope.pop()).await?.is_some() {
             return Err(Error::OutOfMemory(format!("reading back {size} bytes")));
         }
         self.submit_copy(buffer, &staging, size);
         let (sender, receiver) = super::context::oneshot();
         staging.map_async(wgpu::MapMode::Read, .., move |result| sender.send(result));
         self.wait().await?;
-        let mapped = receiver.await;
-        self.check()?; // says more than a failed mapping: that the device was lost
+        let mapped: Result<(), wgpu::BufferAsyncError> = self.unless_lost(receiver).await?;
         mapped.map_err(|e| Error::Gpu(format!("mapping a readback: {e}")))?;
         let read = {
             let view = staging.get_mapped_range(..).map_err(|e| Error::Gpu(format!("mapping a readback: {e}")))?;

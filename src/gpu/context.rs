@@ -8,6 +8,7 @@ use std::task::{Poll, Waker};
 
 #[cfg(test)]
 use super::AdapterClass;
+use super::fault::Fault;
 use super::{Caps, Pipeline, PipelineKey};
 use crate::{Error, Result};
 
@@ -29,8 +30,8 @@ struct Inner {
     queue: wgpu::Queue,
     caps: Caps,
     pipelines: Mutex<HashMap<PipelineKey, Arc<Pipeline>>>,
-    /// The first error no scope caught, kept until [`Gpu::check`] hands it on. None where the host owns the device.
-    fault: Arc<Mutex<Option<Error>>>,
+    /// Stays empty where the host owns the device.
+    fault: Fault,
 }
 
 /// Every adapter of this machine with its capabilities.
@@ -88,32 +89,20 @@ impl Gpu {
         };
         let opened = adapter.request_device(&descriptor).await;
         let (device, queue) = opened.map_err(|e| Error::Gpu(format!("opening the device: {e}")))?;
-        let fault: Arc<Mutex<Option<Error>>> = Arc::default();
+        let fault = Fault::default();
         let keep = fault.clone();
-        device.on_uncaptured_error(Arc::new(move |error: wgpu::Error| {
-            lock(&keep).get_or_insert_with(|| from_wgpu(&error));
-        }));
+        device.on_uncaptured_error(Arc::new(move |error: wgpu::Error| keep.note(from_wgpu(&error))));
         let keep = fault.clone();
-        device.set_device_lost_callback(move |reason, message| {
-            // Natively a device that was dropped counts as destroyed; in a browser only somebody's call does.
-            if reason != wgpu::DeviceLostReason::Destroyed || cfg!(target_arch = "wasm32") {
-                *lock(&keep) = Some(Error::DeviceLost(message));
-            }
-        });
+        device.set_device_lost_callback(move |_, message| keep.lose(message));
         Self::new(adapter, device, queue, fault)
     }
 
     /// Borrows a host program's device. Its error handler and its limits stay as they are.
     pub fn from_wgpu(adapter: &wgpu::Adapter, device: wgpu::Device, queue: wgpu::Queue) -> Result<Self> {
-        Self::new(adapter, device, queue, Arc::default())
+        Self::new(adapter, device, queue, Fault::default())
     }
 
-    fn new(
-        adapter: &wgpu::Adapter,
-        device: wgpu::Device,
-        queue: wgpu::Queue,
-        fault: Arc<Mutex<Option<Error>>>,
-    ) -> Result<Self> {
+    fn new(adapter: &wgpu::Adapter, device: wgpu::Device, queue: wgpu::Queue, fault: Fault) -> Result<Self> {
         let caps = Caps::of(&adapter.get_info(), device.features(), &device.limits());
         let least = Caps::minimum();
         for (limit, available, needed) in [
@@ -171,18 +160,26 @@ impl Gpu {
         self.queue().on_submitted_work_done(move || sender.send(Ok(())));
         // Blocks natively; has no effect in a browser, where the event loop completes the future below.
         let polled = self.device().poll(wgpu::PollType::wait_indefinitely());
+        self.check()?; // says more than a failed wait: that the device was lost
         polled.map_err(|e| Error::Gpu(format!("waiting for the device: {e}")))?;
-        let done: Result<(), wgpu::BufferAsyncError> = receiver.await;
+        let done: Result<(), wgpu::BufferAsyncError> = self.unless_lost(receiver).await?;
         done.map_err(|e| Error::Gpu(e.to_string()))?;
         self.check()
     }
 
-    /// The first error that no scope caught, if there was one.
+    /// The first error that no scope caught, if there was one; the loss of the device every time it is asked.
     pub fn check(&self) -> Result<()> {
-        match lock(&self.0.fault).take() {
-            Some(error) => Err(error),
-            None => Ok(()),
-        }
+        self.0.fault.check()
+    }
+
+    /// Waits until the device is lost, and says why. Of a device that a host lent, only the host is told.
+    pub fn lost(&self) -> impl Future<Output = Error> + Send + use<> {
+        self.0.fault.clone().loss()
+    }
+
+    /// Waits for something of the device: every wait goes through here, and ends when the device is lost.
+    pub(super) async fn unless_lost<T>(&self, future: impl Future<Output = T>) -> Result<T> {
+        self.0.fault.unless_lost(future).await
     }
 }
 

@@ -5,6 +5,7 @@ mod buffer;
 mod caps;
 mod context;
 mod engine;
+mod fault;
 mod profiler;
 mod recording;
 mod shader;

@@ -103,7 +103,7 @@ impl Gpu {
             layout: &pipeline.layout,
             entries: &entries,
         });
-        match scope.pop().await {
+        match self.unless_lost(scope.pop()).await? {
             None => {
                 let bound = buffers.iter().copied().chain([uniform]).cloned();
                 Ok(Bindings { group, _buffers: bound.collect() })

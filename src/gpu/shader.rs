@@ -61,7 +61,7 @@ impl Gpu {
             cache: None,
         });
         let layout = raw.get_bind_group_layout(0);
-        if let Some(error) = scope.pop().await {
+        if let Some(error) = self.unless_lost(scope.pop()).await? {
             let reason = error.to_string().split_whitespace().collect::<Vec<_>>().join(" ");
             return Err(Error::Gpu(format!("compiling {}.wgsl ({entry}): {reason}", shader.stem)));
         }

@@ -12,7 +12,7 @@ import { Failure } from "./failure.js";
  * @property {"auto" | "gpu" | "readback"} [screen] how previews leave the device: drawn on a canvas there, or read back;
  * "auto" reads back on software adapters alone
  * @property {boolean} [cache] whether models are kept in the browser's storage (they are)
- * @property {(why: Failure) => void} [lost] told when the device was lost; the engine then starts another by itself
+ * @property {(why: Failure) => void} [lost] told when the device was lost; the engine starts another when it is next needed
  */
 
 export class Engine {
@@ -60,8 +60,6 @@ export class Engine {
     /** The worker at work; another one, where that is dead. */
     async session() {
         if (this.#session && !this.#session.dead) return this.#session;
-        if (this.#session?.dead) this.#options.lost?.(this.#session.dead);
-        this.#session = null;
         this.#opening ??= open(this.#options).then(({ session, adapter }) => {
             [this.#session, this.adapter] = [session, adapter];
             return session;
@@ -76,7 +74,11 @@ export class Engine {
 async function open(options) {
     const session = new Session();
     try {
-        return { session, adapter: await session.call("open", { screen: options.screen ?? "auto" }) };
+        const adapter = await session.call("open", { screen: options.screen ?? "auto" });
+        session.ended = (why) => {
+            if (why.recoverable) options.lost?.(why);
+        };
+        return { session, adapter };
     } catch (error) {
         session.close(Failure.from(error));
         throw error;

@@ -17,6 +17,11 @@ export class Failure extends Error {
         this.kind = kind;
     }
 
+    /** Whether another device may do what this one did not: not where memory is wanting, or the request is wrong. */
+    get recoverable() {
+        return this.kind === "DeviceLost" || this.kind === "Broken";
+    }
+
     /**
      * Whatever was thrown, as a failure.
      * @param {unknown} thrown

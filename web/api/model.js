@@ -1,6 +1,7 @@
 /** A model, on whichever worker is at work. */
 
 import { abortable } from "./abortable.js";
+import { again } from "./again.js";
 import { Failure } from "./failure.js";
 import { Run } from "./run.js";
 
@@ -41,11 +42,19 @@ export class Model {
     }
 
     /**
-     * Loads it on the worker at work, unless it is there. `Engine.load` has done so.
+     * Loads it, unless it is there. `Engine.load` has done so.
      * @param {AbortSignal} [signal] ends the worker, and so what it is reading
-     * @returns {Promise<Session>}
      */
     async load(signal) {
+        await again(() => this.session(signal));
+    }
+
+    /**
+     * The worker at work, with this model on it.
+     * @param {AbortSignal} [signal]
+     * @returns {Promise<Session>}
+     */
+    async session(signal) {
         let session = await this.#engine.session();
         const there = held.get(session);
         if (there && there.model !== this) {

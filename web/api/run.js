@@ -1,6 +1,7 @@
 /** A request under way: iterate over it for its steps, and ask it for its picture. */
 
 import { abortable } from "./abortable.js";
+import { again } from "./again.js";
 
 /** @typedef {import("./session.js").Session} Session */
 /** @typedef {import("./protocol.js").State} State */
@@ -25,9 +26,6 @@ import { abortable } from "./abortable.js";
  * @property {import("./protocol.js").TokenMap | null} tokens where the request asked and the policy routes
  * @property {string[]} warnings what the user should know, with the first step
  */
-
-/** How often a run starts over after losing its device, without having finished a step in between. */
-const ATTEMPTS = 3;
 
 export class Run {
     #model;
@@ -73,7 +71,7 @@ export class Run {
         const { signal, canvas } = this.#options;
         try {
             while (!this.#image) {
-                const step = await abortable(this.#next(), signal);
+                const step = await abortable(again(() => this.#next()), signal);
                 if (canvas && step.preview) {
                     const context = /** @type {ImageBitmapRenderingContext} */ (canvas.getContext("bitmaprenderer"));
                     [canvas.width, canvas.height] = [step.preview.width, step.preview.height];
@@ -90,23 +88,7 @@ export class Run {
 
     /** @returns {Promise<Step>} */
     async #next() {
-        for (let attempt = 1; ; attempt++) {
-            /** @type {Session | null} */
-            let session = null;
-            try {
-                session = await this.#model.load();
-                return await this.#take(session);
-            } catch (error) {
-                // Worth another try only where the device is gone, and not through want of memory.
-                const lost = session?.dead?.kind === "DeviceLost" || session?.dead?.kind === "Broken";
-                if (!lost || attempt === ATTEMPTS) throw error;
-                this.#here = null;
-            }
-        }
-    }
-
-    /** @param {Session} session @returns {Promise<Step>} */
-    async #take(session) {
+        const session = await this.#model.session();
         if (this.#here?.session !== session) {
             const request = this.#request;
             const prepared = await session.call("prepare", { request, state: this.#state });

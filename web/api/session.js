@@ -10,6 +10,8 @@ import { Failure } from "./failure.js";
 export class Session {
     /** Why it can no longer be called. @type {Failure | null} */
     dead = null;
+    /** Told when that happens. @type {((why: Failure) => void) | null} */
+    ended = null;
     #worker = new Worker(new URL("./worker.js", import.meta.url), { type: "module", name: "foveate" });
     /** @type {Map<number, Waiting>} */
     #waiting = new Map();
@@ -47,6 +49,7 @@ export class Session {
         this.#worker.terminate();
         for (const { reject } of this.#waiting.values()) reject(why);
         this.#waiting.clear();
+        this.ended?.(why);
     }
 
     /** @param {{ id: number, result?: unknown, failure?: Failure, progress?: Progress, lost?: string }} message */

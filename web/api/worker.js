@@ -147,6 +147,8 @@ addEventListener("message", ({ data: { id, name, argument } }) => {
             postMessage({ id, result }, { transfer: moved(result) });
         } catch (error) {
             const { kind, message } = Failure.from(error);
+            // What fails on a dying device fails in words of its own: its loss, told a moment later, ends this worker.
+            if (kind === "Gpu") await new Promise((resolve) => setTimeout(resolve, 200));
             postMessage({ id, failure: { kind, message } });
         }
     });

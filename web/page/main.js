@@ -1,5 +1,6 @@
 /** The page: a form, a stage, and an engine in a worker between them. */
 
+import { abortable } from "../foveate/abortable.js";
 import { any, button, element, input } from "./dom.js";
 import { size } from "./format.js";
 import * as form from "./request-form.js";
@@ -22,7 +23,9 @@ const BUNDLED = "models/scenes";
 
 /** What is being drawn. @type {AbortController | null} */
 let drawing = null;
-let linked = link.read(location.hash);
+/** Whether the model is being loaded ahead. */
+let loading = false;
+const linked = link.read(location.hash);
 let address = linked.model ?? BUNDLED;
 
 const studio = new Studio({
@@ -40,20 +43,38 @@ const studio = new Studio({
         const kept = facts.kept ? "kept in this browser" : "not kept: this browser gives the page no storage";
         any("model-facts").textContent = `${size(facts.bytes)} from ${from}, ${kept}. ` +
             (facts.routing ? "It has learned routers." : "It has no routers, so every token is computed.");
-        if (!drawing) status("Ready.", 0);
     },
-    lost: () => status(drawing ? "The GPU was lost: starting again from the last step…" : "The GPU was lost: it will be started again."),
+    lost() {
+        if (drawing && stage.taken().length > 0) status("The GPU was lost: starting again from the last step…");
+        else if (drawing || loading) status("The GPU was lost: starting again…");
+        else status("The GPU was lost. The next picture starts it again.", 0);
+    },
 });
 
 /** Loads the model ahead of the first request. */
 async function load() {
     trouble.clear();
-    status("Starting…");
+    status("Loading the engine…");
+    const wanted = address;
+    loading = true;
     try {
-        await studio.model(address);
+        await studio.model(wanted);
+        if (wanted === address && !drawing) status("Ready.", 0);
     } catch (error) {
-        failed(error, load);
+        // Where another model was chosen meanwhile, this one is no longer missed.
+        if (wanted === address) failed(error, load);
+    } finally {
+        if (wanted === address) loading = false;
     }
+}
+
+/** Takes another model. @param {string} to its address */
+function go(to) {
+    input("model").value = to;
+    if (to === address && any("trouble").hidden) return;
+    drawing?.abort();
+    address = to;
+    void load();
 }
 
 /** @param {unknown} error @param {() => void} again */
@@ -75,6 +96,8 @@ async function busy(work, again) {
     buttons(true);
     try {
         status("Getting ready…");
+        // Where the form fills the window, the picture would come unseen.
+        any("status").scrollIntoView({ block: "nearest" });
         await work(current.signal);
         title(document.hidden ? "done" : undefined);
     } catch (error) {
@@ -87,15 +110,20 @@ async function busy(work, again) {
     }
 }
 
+/** The button that started what is being drawn, where it had the focus. @type {Element | null} */
+let started = null;
+
 /** @param {boolean} working */
 function buttons(working) {
-    const generate = button("generate");
-    const held = document.activeElement === generate || document.activeElement === button("cancel");
+    const [generate, cancel, compare] = ["generate", "cancel", "compare"].map(button);
+    const focused = document.activeElement;
+    if (working) started = focused === generate || focused === compare ? focused : null;
     generate.hidden = working;
-    button("cancel").hidden = !working;
-    button("compare").disabled = working || form.policy() === "dense";
+    cancel.hidden = !working;
+    compare.disabled = working || form.policy() === "dense";
     // Focus follows the button that took the other's place.
-    if (held) button(working ? "cancel" : "generate").focus();
+    if (working && started) cancel.focus();
+    else if (!working && focused === cancel) (started === compare && !compare.disabled ? compare : generate).focus();
 }
 
 /** @param {Model} model @param {Request} request @param {AbortSignal} signal */
@@ -116,10 +144,8 @@ async function perform(model, request, signal, prefix = "") {
 }
 
 /** @param {AbortSignal} signal */
-async function ready(signal) {
-    const model = await studio.model(address);
-    signal.throwIfAborted();
-    return model;
+function ready(signal) {
+    return abortable(studio.model(address), signal);
 }
 
 function generate() {
@@ -159,14 +185,11 @@ element("request", HTMLFormElement).addEventListener("submit", (event) => {
 });
 button("cancel").addEventListener("click", () => drawing?.abort());
 button("compare").addEventListener("click", compare);
-button("load").addEventListener("click", () => {
-    drawing?.abort();
-    address = input("model").value.trim() || BUNDLED;
-    void load();
-});
+button("load").addEventListener("click", () => go(input("model").value.trim() || BUNDLED));
 addEventListener("hashchange", () => {
-    linked = link.read(location.hash);
-    form.show(linked.request);
+    const { request, model } = link.read(location.hash);
+    form.show(request);
+    go(model ?? BUNDLED);
 });
 document.addEventListener("visibilitychange", () => {
     if (!document.hidden && !drawing) title();

@@ -1,18 +1,10 @@
 /** The form: what to draw. */
 
-import { any, button, element, input, made } from "./dom.js";
+import { any, button, element, input } from "./dom.js";
 import { percent } from "./format.js";
 
 /** @typedef {import("../foveate/index.js").Request} Request */
 /** @typedef {import("../foveate/index.js").Facts} Facts */
-
-const EXAMPLES = [
-    "a red mushroom in a meadow by day",
-    "a yellow star above the sea at night",
-    "an orange cat before a brick wall",
-    "a blue cup on a checkerboard",
-    "a large blue house in the snow at night",
-];
 
 const HINTS = {
     dense: "Every token through every layer.",
@@ -116,14 +108,11 @@ ratio.addEventListener("input", () => {
 button("dice").addEventListener("click", () => {
     input("seed").value = String(crypto.getRandomValues(new Uint32Array(1))[0] % 100_000);
 });
-for (const text of EXAMPLES) {
-    const example = /** @type {HTMLButtonElement} */ (made("button", text));
-    example.type = "button";
+for (const example of any("examples").querySelectorAll("button")) {
     example.addEventListener("click", () => {
-        prompt.value = text;
+        prompt.value = example.textContent ?? "";
         prompt.focus();
     });
-    any("examples").append(example);
 }
 // Enter draws; a new line is Shift and Enter.
 prompt.addEventListener("keydown", (event) => {
@@ -132,3 +121,5 @@ prompt.addEventListener("keydown", (event) => {
     form.requestSubmit();
 });
 refresh();
+// Until now nothing heard the buttons.
+for (const waiting of form.querySelectorAll("button:disabled:not(#compare)")) /** @type {HTMLButtonElement} */ (waiting).disabled = false;

@@ -54,6 +54,7 @@ function draw() {
     const step = steps[Number(stepSlider.value) - 1];
     if (!step) return;
     any("scrub-step-value").textContent = `${step.index + 1} of ${step.of}`;
+    stepSlider.setAttribute("aria-valuetext", any("scrub-step-value").textContent);
     if (step.preview) {
         [picture.width, picture.height] = [step.preview.width, step.preview.height];
         any("frame").style.aspectRatio = `${picture.width} / ${picture.height}`;

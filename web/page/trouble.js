@@ -1,6 +1,6 @@
 /** Where the page says what went wrong, and offers to try again. */
 
-import { any, made } from "./dom.js";
+import { any, button, made } from "./dom.js";
 import { explain } from "./messages.js";
 
 const place = any("trouble");
@@ -36,6 +36,8 @@ export function note(text) {
 }
 
 export function clear() {
+    // Who tried again by keyboard does not lose the way.
+    if (place.contains(document.activeElement)) button("generate").focus();
     place.hidden = true;
     place.replaceChildren();
     delete place.dataset.kind;

@@ -41,14 +41,24 @@ export function inWorker(code) {
     return hook;
 }
 
-/** Keeps every device where a test can kill it. */
-export const RECORD_DEVICES = `
+/** In the worker: `die()` destroys the device, `dieAt("GPUQueue", "submit", 3)` does at the third such call from then on. */
+export const MORTAL = `
     const { requestDevice } = GPUAdapter.prototype;
     self.devices = [];
     GPUAdapter.prototype.requestDevice = async function (wish) {
         const device = await requestDevice.call(this, wish);
         self.devices.push(device);
         return device;
+    };
+    self.die = () => self.devices.at(-1).destroy();
+    self.dieAt = (type, method, calls) => {
+        const { prototype } = self[type];
+        const original = prototype[method];
+        prototype[method] = function (...given) {
+            const result = original.apply(this, given);
+            if (--calls === 0) self.die();
+            return result;
+        };
     };`;
 
 /**

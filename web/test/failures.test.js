@@ -78,14 +78,24 @@ for (const [kind, [sentence, code]] of Object.entries(WORKERS)) {
     });
 }
 
-test("NotFound: a model that is not there", async () => {
-    const { page, quiet } = await visit(() => false, "models/absent");
+test("NotFound: a model that is not there, and what is loaded in its place", async () => {
+    const { page, quiet } = await visit((path) => path.startsWith("/silent/"), "models/absent");
     assert.equal((await trouble(page)).kind, "NotFound");
     // Another model can be loaded in its place.
     await page.locator("#model-panel summary").click();
     await page.fill("#model", MODEL);
     await page.click("#load");
     await status(page, /^Ready/);
+    // By a link, too; and what another choice cuts short is no trouble.
+    await page.evaluate(() => (location.hash = "#model=models/absent"));
+    assert.equal((await trouble(page)).kind, "NotFound");
+    const asked = page.waitForRequest(/\/silent\//);
+    await page.evaluate(() => (location.hash = "#model=silent"));
+    await asked;
+    await page.evaluate((model) => (location.hash = `#model=${model}`), MODEL);
+    await status(page, /^Ready/);
+    await page.waitForTimeout(300);
+    assert.ok(await page.locator("#trouble").isHidden());
     await quiet(EXPECTED);
 });
 

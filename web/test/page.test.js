@@ -43,7 +43,11 @@ test("a cold visit on a small window and a slow network: paint, progress, pictur
     await status(page, /^Loading the model/);
     assert.equal(await page.evaluate(() => document.documentElement.scrollWidth > innerWidth), false, "it scrolls sideways");
 
-    // What is asked for meanwhile waits for the model.
+    // What is asked for meanwhile waits for the model, and can be taken back.
+    await page.click("#generate");
+    await page.click("#cancel");
+    await page.locator("#generate").waitFor();
+    await status(page, /^Loading the model/);
     await page.fill("#prompt", PROMPT);
     await page.fill("#seed", "5");
     await page.fill("#steps", "3");

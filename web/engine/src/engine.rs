@@ -5,6 +5,7 @@ use std::sync::Arc;
 use foveate::{Error, Gpu, Pipeline, Progress, Source, wgpu};
 use js_sys::{Function, Promise};
 use wasm_bindgen::prelude::*;
+use wasm_bindgen_futures::future_to_promise;
 
 use crate::Model;
 use crate::failure::{Thrown, failure};
@@ -17,7 +18,6 @@ use crate::tell::{self, AdapterFacts};
 pub struct Engine {
     pub(crate) gpu: Gpu,
     pub(crate) instance: wgpu::Instance,
-    lost: Promise,
 }
 
 #[wasm_bindgen]
@@ -32,8 +32,7 @@ impl Engine {
         let found = instance.request_adapter(&wish).await;
         let adapter = found.map_err(|error| failure(Error::NoAdapter(error.to_string())))?;
         let gpu = Gpu::open(&adapter, false).await.map_err(failure)?;
-        let lost = lost(gpu.device());
-        Ok(Engine { gpu, instance, lost })
+        Ok(Engine { gpu, instance })
     }
 
     /// What the adapter can do.
@@ -41,10 +40,11 @@ impl Engine {
         tell::adapter(self.gpu.caps())
     }
 
-    /// Resolves with the browser's message when the device is gone.
+    /// Resolves when the device is gone, with a message that says why.
     #[wasm_bindgen(unchecked_return_type = "Promise<string>")]
     pub fn lost(&self) -> Promise {
-        self.lost.clone()
+        let lost = self.gpu.lost();
+        future_to_promise(async move { Ok(lost.await.to_string().into()) })
     }
 
     /// Loads a model, streaming its weights to the device. `progress` is told the component, and how much of it is there
@@ -66,12 +66,4 @@ impl Engine {
         let pipeline = Pipeline::load(&self.gpu, source, options, tell).await.map_err(failure)?;
         Ok(Model { gpu: self.gpu.clone(), pipeline })
     }
-}
-
-fn lost(device: &wgpu::Device) -> Promise {
-    Promise::new(&mut |resolve, _| {
-        device.set_device_lost_callback(move |_, message| {
-            let _ = resolve.call1(&JsValue::NULL, &message.into());
-        });
-    })
 }
