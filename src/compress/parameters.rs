@@ -50,9 +50,14 @@ impl Parameters {
         self.within(key, value, value >= least, &format!("at least {least}"))
     }
 
-    /// true or false.
+    /// true or false, which 1 and 0 say as well.
     pub fn flag(&mut self, key: &str, default: bool) -> Result<bool> {
-        self.take(key, default, "true or false")
+        match self.text(key).as_deref() {
+            None => Ok(default),
+            Some("true" | "1") => Ok(true),
+            Some("false" | "0") => Ok(false),
+            Some(other) => Err(self.refuse(key, other, "it is true or false")),
+        }
     }
 
     /// Rows and columns: `2`, or `2x3`.

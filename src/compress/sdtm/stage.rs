@@ -148,7 +148,7 @@ mod tests {
             (("cache_weight", "1.5"), "cache_weight = 1.5: it is from 0 to 1"),
             (("multiple", "0"), "multiple = 0: it is at least 1"),
             (("ratio", "1"), "ratio = 1"),
-            (("deterministic", "1"), "true or false"),
+            (("deterministic", "yes"), "true or false"),
         ] {
             let error = sdtm(&[given]).unwrap_err();
             assert!(error.is_usage() && error.to_string().contains(reason), "{error}");

@@ -1,5 +1,7 @@
 //! Requests as JavaScript writes them.
 
+use std::collections::BTreeMap;
+
 use foveate::weights::Format;
 use foveate::{Error, LoadOptions, Request, Result};
 use serde::Deserialize;
@@ -23,9 +25,13 @@ export interface Request {
     size?: [number, number];
     scheduler?: string;
     /** What to compute: "auto" is what the checkpoint was made for. */
-    policy?: "auto" | "dense" | "diffcr" | "mod" | "sdtm" | "tome";
+    policy?: "auto" | "dense" | "diffcr" | "mod" | "sdtm" | "tome" | "kv";
     /** The share of tokens to save. */
     ratio?: number;
+    /** Parameters of the policy by name, as the command line's `--set` takes them. */
+    set?: Record<string, string>;
+    /** "2", or "every=2,first=1,last=1": compute the inner blocks only at every second step. */
+    stepCache?: string;
     /** Whether every step tells which tokens it computed. */
     tokens?: boolean;
 }
@@ -48,7 +54,7 @@ extern "C" {
 }
 
 #[derive(Default, Deserialize)]
-#[serde(default, deny_unknown_fields)]
+#[serde(default, deny_unknown_fields, rename_all = "camelCase")]
 struct Asked {
     prompt: String,
     negative: Option<String>,
@@ -60,6 +66,8 @@ struct Asked {
     scheduler: Option<String>,
     policy: Option<String>,
     ratio: Option<f64>,
+    set: BTreeMap<String, String>,
+    step_cache: Option<String>,
     tokens: bool,
 }
 
@@ -71,8 +79,21 @@ struct Loading {
 
 /// The library's request.
 pub fn request(asked: &JsValue) -> Result<Request> {
-    let Asked { prompt, negative, class, steps, guidance, seed, size, scheduler, policy, ratio, tokens } =
-        read("request", asked)?;
+    let Asked {
+        prompt,
+        negative,
+        class,
+        steps,
+        guidance,
+        seed,
+        size,
+        scheduler,
+        policy,
+        ratio,
+        set,
+        step_cache,
+        tokens,
+    } = read("request", asked)?;
     let compress = match policy.as_deref() {
         None | Some("auto") => Default::default(),
         Some(name) => name.parse()?,
@@ -88,6 +109,8 @@ pub fn request(asked: &JsValue) -> Result<Request> {
         scheduler,
         compress,
         ratio,
+        set: set.into_iter().collect(),
+        step_cache: step_cache.map(|text| text.parse()).transpose()?,
         traced: tokens,
         ..Default::default()
     })

@@ -1,7 +1,7 @@
 //! A request under way, step by step: the caller owns the loop, so cancelling is not asking for the next step.
 
-use foveate::Gpu;
-use foveate::pipelines::{RunState, Viewer};
+use foveate::pipelines::{LayerMerging, RunState, Viewer};
+use foveate::{Gpu, Result, Tensor};
 use wasm_bindgen::prelude::*;
 
 use crate::Screen;
@@ -53,6 +53,24 @@ pub struct TokenMap {
 impl Run {
     pub(crate) fn new(gpu: Gpu, run: foveate::Run, viewer: Option<Viewer>) -> Self {
         Self { gpu, run, viewer }
+    }
+
+    /// By layer: 1 where a token was computed, and its score. Where tokens were merged, those that gave their group its row
+    /// were computed, and there are no other scores.
+    async fn computed(&self) -> Result<Vec<(Tensor, Tensor)>> {
+        let routed = self.run.routing().await?;
+        if !routed.is_empty() {
+            return Ok(routed.into_iter().map(|layer| (layer.kept, layer.scores)).collect());
+        }
+        let mut layers = Vec::new();
+        for LayerMerging { destination, .. } in self.run.merging().await? {
+            let tokens = destination.shape.last().copied().unwrap_or(1);
+            let own =
+                destination.u32().iter().enumerate().map(|(at, &to)| f32::from(u8::from(to as usize == at % tokens)));
+            let own = Tensor::new(&destination.shape, own.collect())?;
+            layers.push((own.clone(), own));
+        }
+        Ok(layers)
     }
 }
 
@@ -107,17 +125,17 @@ impl Run {
 
     /// Which tokens the last step computed; nothing for a request that did not ask, or a policy that computes all.
     pub async fn tokens(&self) -> Thrown<Option<TokenMap>> {
-        let layers = self.run.routing().await.map_err(failure)?;
-        let Some(first) = layers.first() else { return Ok(None) };
-        let tokens = first.kept.shape.last().copied().unwrap_or(0);
+        let layers = self.computed().await.map_err(failure)?;
+        let Some((first, _)) = layers.first() else { return Ok(None) };
+        let tokens = first.shape.last().copied().unwrap_or(0);
         let [width, height] = self.run.size();
         // Patches are square, so the grid has the picture's proportions.
         let columns = (tokens as f64 * width as f64 / height as f64).sqrt().round().max(1.0) as usize;
         let sample = self.run.conditional_sample(0) * tokens..(self.run.conditional_sample(0) + 1) * tokens;
         let (mut kept, mut scores) = (Vec::new(), Vec::new());
-        for layer in &layers {
-            kept.extend(layer.kept.f32()[sample.clone()].iter().map(|&kept| kept as u8));
-            scores.extend_from_slice(&layer.scores.f32()[sample.clone()]);
+        for (of_layer, scored) in &layers {
+            kept.extend(of_layer.f32()[sample.clone()].iter().map(|&kept| kept as u8));
+            scores.extend_from_slice(&scored.f32()[sample.clone()]);
         }
         Ok(Some(TokenMap { layers: layers.len(), columns, rows: tokens / columns, kept, scores }))
     }

@@ -28,7 +28,7 @@ export interface ModelFacts {
     /** Whether it draws prompts or classes. */
     draws: "prompt" | "class";
     /** The policies it can run. */
-    policies: ("dense" | "diffcr" | "mod")[];
+    policies: ("dense" | "diffcr" | "mod" | "sdtm" | "tome" | "kv")[];
     /** Learned routing, where the checkpoint has it. */
     routing: null | {
         /** `[regions][layers]`, from the noisiest region to the cleanest: the share of tokens that each layer keeps. */
@@ -74,13 +74,15 @@ pub fn model(pipeline: &Pipeline) -> Thrown<ModelFacts> {
         Pipeline::TextToImage(_) => ("prompt", Kind::TextToImage, 4.5),
     };
     let (policies, routing) = match pipeline.routers() {
-        Err(_) => (vec!["dense"], Value::Null),
+        Err(_) => (&["dense"][..], Value::Null),
         Ok(routers) => {
             let config = &routers.config;
             let (rows, mean, most) = (config.kept.rows(), config.kept.mean(), config.most_saved());
-            (vec!["dense", "diffcr", "mod"], json!({ "keptRatio": rows, "mean": mean, "mostSaved": most }))
+            (&["dense", "diffcr", "mod"][..], json!({ "keptRatio": rows, "mean": mean, "mostSaved": most }))
         }
     };
+    // What takes no training runs on any model.
+    let policies = [policies, &["sdtm", "tome", "kv"]].concat();
     let defaults = json!({ "steps": kind.steps(), "guidance": guidance });
     object(&json!({ "draws": draws, "policies": policies, "routing": routing, "defaults": defaults }))
         .map(JsCast::unchecked_into)
