@@ -6,6 +6,7 @@
 mod activation;
 mod affine;
 mod attention;
+mod attention_columns;
 mod best_match;
 mod chunks;
 mod conv2d;
@@ -30,6 +31,7 @@ mod unpatchify;
 pub use activation::{Activation, activation};
 pub use affine::{Affine, affine};
 pub use attention::{Attention, Columns, attention};
+pub use attention_columns::attention_columns;
 pub use best_match::{Match, best_match};
 pub use conv2d::{Conv2d, conv2d};
 pub use elementwise::{add, multiply};
@@ -55,6 +57,7 @@ pub static SHADERS: &[&Shader] = &[
     &activation::SHADER,
     &affine::SHADER,
     &attention::SHADER,
+    &attention_columns::SHADER,
     &best_match::SHADER,
     &conv2d::SHADER,
     &elementwise::SHADER,
