@@ -7,6 +7,7 @@ mod activation;
 mod affine;
 mod ages;
 mod attention;
+mod attention_columns;
 mod best_match;
 mod chunks;
 mod conv2d;
@@ -38,6 +39,7 @@ pub use activation::{Activation, activation};
 pub use affine::{Affine, affine};
 pub use ages::{Ages, ages};
 pub use attention::{Attention, Columns, attention};
+pub use attention_columns::attention_columns;
 pub use best_match::{Match, best_match};
 pub use conv2d::{Conv2d, conv2d};
 pub use elementwise::{add, multiply};
@@ -70,6 +72,7 @@ pub static SHADERS: &[&Shader] = &[
     &affine::SHADER,
     &ages::SHADER,
     &attention::SHADER,
+    &attention_columns::SHADER,
     &best_match::SHADER,
     &conv2d::SHADER,
     &elementwise::SHADER,

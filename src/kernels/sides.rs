@@ -80,11 +80,13 @@ impl Op for Split {
 
     fn record(&self, graph: &Graph, caps: &Caps) -> Result<Vec<Dispatch>> {
         let [down, across] = whole_cells(self.grid, self.stride);
-        if across as u64 > caps.max_rounds {
+        // The round that finds the loop at its end counts, too.
+        let rounds = across as u64 + 1;
+        if rounds > caps.max_rounds {
             return Err(Error::Limit {
                 what: format!("{} of {across} cells across", SHADER.stem),
                 limit: "rounds of this adapter's loops",
-                needed: across as u64,
+                needed: rounds,
                 available: caps.max_rounds,
             });
         }

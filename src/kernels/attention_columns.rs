@@ -1,0 +1,321 @@
+//! How much attention each token receives, with no matrix of scores in memory: what methods rank tokens by that know a
+//! token's worth from the attention map.
+
+use super::{Attention, Columns, params, shader};
+use crate::gpu::{AdapterClass, Caps, Shader};
+use crate::graph::reference::HostValues;
+use crate::graph::{Access, Binding, Dispatch, Graph, Op, ValueId};
+use crate::{Error, Result};
+
+pub(super) static SHADER: Shader = shader!("attention_columns");
+
+params! {
+    /// Uniform of `attention_columns.wgsl`.
+    struct Params {
+        queries: u32,
+        keys: u32,
+        heads: u32,
+        head_dim: u32,
+        samples: u32,
+        q_width: u32,
+        q_offset: u32,
+        k_width: u32,
+        k_offset: u32,
+        scale: f32,
+    }
+}
+
+#[derive(Debug)]
+struct ColumnSums {
+    q: Columns,
+    k: Columns,
+    options: Attention,
+    /// `[B, H, Nq, 2]`: each query's highest score, and 1 / Σ exp(score − highest).
+    totals: ValueId,
+    /// `[B, H, Nk]`.
+    by_head: ValueId,
+    out: ValueId,
+}
+
+/// `[B, Nk]`: Σ over the queries of the weight softmax(scale · q · kᵀ + key bias) that each key has, in the mean over heads.
+/// The weights of a sample add up to Nq.
+pub fn attention_columns(graph: &mut Graph, queries: Columns, keys: Columns, options: Attention) -> Result<ValueId> {
+    let (op, q, k) = (SHADER.stem, queries, keys);
+    let Attention { heads, head_dim, key_bias, position_bias, .. } = options;
+    let [batch, queries, _] = graph.dims(op, q.value)?;
+    let [k_batch, keys, _] = graph.dims(op, k.value)?;
+    if k_batch != batch || batch * queries * keys * heads * head_dim == 0 {
+        let shapes = [q, k].map(|columns| graph.shape(columns.value));
+        let reason = format!("q and k have shapes {shapes:?}, for {heads} heads of {head_dim}");
+        return Err(Error::shape(op, reason));
+    }
+    for Columns { value, offset } in [q, k] {
+        let (value, end) = (graph.get(value), offset + heads * head_dim);
+        if value.shape[2] < end {
+            let reason = format!("{} {:?} has no columns {offset}..{end}", value.name, value.shape);
+            return Err(Error::shape(op, reason));
+        }
+    }
+    if let Some(bias) = key_bias {
+        graph.expect(op, bias, &[batch, keys])?;
+    }
+    if position_bias.is_some() {
+        return Err(Error::shape(op, "a position bias is not added here"));
+    }
+    let totals = graph.transient("attention_columns.totals", &[batch, heads, queries, 2]);
+    let by_head = graph.transient("attention_columns.by_head", &[batch, heads, keys]);
+    let out = graph.transient("attention_columns", &[batch, keys]);
+    graph.push(ColumnSums { q, k, options, totals, by_head, out });
+    Ok(out)
+}
+
+impl Op for ColumnSums {
+    fn name(&self) -> &'static str {
+        SHADER.stem
+    }
+
+    fn access(&self) -> Vec<(ValueId, Access)> {
+        let read = [self.q.value, self.k.value].into_iter().chain(self.options.key_bias);
+        let written = [self.totals, self.by_head, self.out];
+        read.map(|id| (id, Access::Read)).chain(written.map(|id| (id, Access::Write))).collect()
+    }
+
+    fn record(&self, graph: &Graph, caps: &Caps) -> Result<Vec<Dispatch>> {
+        let Attention { heads, head_dim, scale, key_bias, .. } = self.options;
+        let [samples, queries, q_width] = graph.dims(SHADER.stem, self.q.value)?;
+        let [_, keys, k_width] = graph.dims(SHADER.stem, self.k.value)?;
+        let vec4 = [q_width, self.q.offset, k_width, self.k.offset, head_dim].iter().all(|n| n.is_multiple_of(4));
+        let longest = queries.max(keys);
+        let (entries, tile, group, rounds) = match caps.class {
+            // Elsewhere its unrolled loads would take a software adapter longer to compile than to run.
+            AdapterClass::Software if vec4 => {
+                let rounds = longest.div_ceil(16) * (2 + head_dim.div_ceil(4)) + 32;
+                (["direct_totals", "direct_columns"], 16, 8, rounds)
+            }
+            _ => {
+                let rounds = longest.div_ceil(64) * (2 + 23 * head_dim.div_ceil(16)) + 16;
+                (["tiled_totals", "tiled_columns"], 64, 1, rounds)
+            }
+        };
+        if rounds as u64 > caps.max_rounds {
+            return Err(Error::Limit {
+                what: format!("{} of {queries} queries and {keys} keys of {head_dim} numbers", SHADER.stem),
+                limit: "rounds of this adapter's loops",
+                needed: rounds as u64,
+                available: caps.max_rounds,
+            });
+        }
+        let params = Params {
+            queries: queries as u32,
+            keys: keys as u32,
+            heads: heads as u32,
+            head_dim: head_dim as u32,
+            samples: samples as u32,
+            q_width: q_width as u32,
+            q_offset: self.q.offset as u32,
+            k_width: k_width as u32,
+            k_offset: self.k.offset as u32,
+            scale,
+        };
+        let flag = |on: bool| f64::from(u8::from(on));
+        let dispatch = |entry, bindings: &[Binding], workgroups: usize| Dispatch {
+            shader: &SHADER,
+            entry,
+            constants: match entry {
+                "average" => vec![],
+                _ => vec![("VEC4", flag(vec4)), ("KEY_BIAS", flag(key_bias.is_some()))],
+            },
+            params: params.bytes(),
+            bindings: bindings.to_vec(),
+            workgroups: caps.grid(workgroups as u64),
+        };
+        let tiles = |rows: usize| (samples * heads * rows.div_ceil(tile)).div_ceil(group);
+        let [q, k, totals, by_head, out] =
+            [self.q.value, self.k.value, self.totals, self.by_head, self.out].map(Binding::Value);
+        Ok(vec![
+            dispatch(entries[0], &[q, k, key_bias.into(), totals], tiles(queries)),
+            dispatch(entries[1], &[q, k, key_bias.into(), totals, by_head], tiles(keys)),
+            dispatch("average", &[by_head, out], (samples * keys).div_ceil(64)),
+        ])
+    }
+
+    fn reference(&self, graph: &Graph, host: &mut HostValues) {
+        let Attention { heads, head_dim, scale, key_bias, .. } = self.options;
+        let &[samples, queries, _] = graph.shape(self.q.value) else { return };
+        let keys = graph.shape(self.k.value)[1];
+        let head_of = |columns: Columns, row: usize, head: usize| {
+            let (_, width) = graph.get(columns.value).matrix();
+            &host.f32(columns.value)[row * width + columns.offset + head * head_dim..][..head_dim]
+        };
+        let (mut totals, mut by_head) = (Vec::new(), vec![0.0; samples * heads * keys]);
+        for (place, columns) in by_head.chunks_exact_mut(keys).enumerate() {
+            let (sample, head) = (place / heads, place % heads);
+            for query in 0..queries {
+                let q = head_of(self.q, sample * queries + query, head);
+                let score = |key: usize| {
+                    let k = head_of(self.k, sample * keys + key, head);
+                    let dot: f64 = q.iter().zip(k).map(|(&q, &k)| f64::from(q) * f64::from(k)).sum();
+                    let bias = key_bias.map_or(0.0, |id| f64::from(host.f32(id)[sample * keys + key]));
+                    (dot * f64::from(scale) + bias).max(f64::from(f32::MIN))
+                };
+                let scores: Vec<f64> = (0..keys).map(score).collect();
+                let highest = scores.iter().copied().fold(f64::MIN, f64::max);
+                let total: f64 = scores.iter().map(|score| (score - highest).exp()).sum();
+                totals.extend([highest as f32, (1.0 / total) as f32]);
+                for (column, score) in columns.iter_mut().zip(scores) {
+                    *column += (score - highest).exp() / total;
+                }
+            }
+        }
+        let mean = |sample: usize, key: usize| {
+            (0..heads).map(|head| by_head[(sample * heads + head) * keys + key]).sum::<f64>() / heads as f64
+        };
+        let out = (0..samples * keys).map(|i| mean(i / keys, i % keys) as f32).collect();
+        host.write(graph, self.totals, totals);
+        host.write(graph, self.by_head, by_head.iter().map(|&sum| sum as f32).collect());
+        host.write(graph, self.out, out);
+    }
+
+    /// Both passes multiply the queries with the keys.
+    fn flops(&self, graph: &Graph) -> u64 {
+        let Attention { heads, head_dim, .. } = self.options;
+        let [samples, queries] = [0, 1].map(|axis| graph.shape(self.q.value)[axis] as u64);
+        4 * samples * queries * graph.shape(self.k.value)[1] as u64 * (heads * head_dim) as u64
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::kernels::testing::{Case, gpu};
+
+    /// Sums of up to a few hundred weights; exp in f32 is good to a few units of 1e-7.
+    const TOLERANCE: f64 = 1e-5;
+
+    fn plain(heads: usize, head_dim: usize) -> Attention {
+        let scale = 1.0 / (head_dim as f32).sqrt();
+        Attention { heads, head_dim, scale, key_bias: None, position_bias: None }
+    }
+
+    fn whole(case: &mut Case, name: &str, shape: [usize; 3]) -> Columns {
+        Columns { value: case.input(name, &shape), offset: 0 }
+    }
+
+    #[test]
+    fn agrees_over_odd_sizes() {
+        let mut case = Case::new();
+        for (i, (batch, heads, queries, keys, dim)) in [
+            (1, 1, 1, 1, 1),
+            (1, 1, 2, 1, 64),
+            (2, 1, 1, 33, 4),
+            (1, 2, 33, 1, 3),
+            (2, 3, 31, 40, 16),
+            (1, 2, 70, 65, 72),
+            (2, 2, 16, 120, 37),
+            (1, 1, 140, 135, 100),
+            (1, 2, 9, 33, 130),
+            (1, 1, 34, 34, 512),
+        ]
+        .into_iter()
+        .enumerate()
+        {
+            let q = whole(&mut case, &format!("q{i}"), [batch, queries, heads * dim]);
+            let k = whole(&mut case, &format!("k{i}"), [batch, keys, heads * dim]);
+            let out = attention_columns(&mut case.graph, q, k, plain(heads, dim)).unwrap();
+            assert_eq!(case.graph.shape(out), [batch, keys]);
+        }
+        case.agrees_on_every_class(TOLERANCE);
+    }
+
+    #[test]
+    fn agrees_over_columns_of_one_value() {
+        let mut case = Case::new();
+        for dim in [8, 9] {
+            let value = case.input(&format!("qkv{dim}"), &[2, 77, 3 * 2 * dim]);
+            let [q, k] = [0, 1].map(|i| Columns { value, offset: i * 2 * dim });
+            let out = attention_columns(&mut case.graph, q, k, plain(2, dim)).unwrap();
+            let host = crate::graph::reference::run(&case.graph, &case.stored).unwrap();
+            for sample in host.f32(out).chunks_exact(77) {
+                assert!((sample.iter().sum::<f32>() - 77.0).abs() < 1e-3);
+            }
+        }
+        case.agrees_on_every_class(TOLERANCE);
+    }
+
+    #[test]
+    fn masks_of_every_depth_give_what_softmax_gives() {
+        for masked in [-10000.0, f32::MIN, f32::NEG_INFINITY] {
+            let mut case = Case::new();
+            for dim in [8, 9] {
+                let [q, k] = ["q", "k"].map(|name| whole(&mut case, &format!("{name}{dim}"), [3, 40, dim]));
+                // The first sample keeps its last three keys, the second its first, the third none.
+                let kept = |sample: usize, key: usize| [key >= 37, key < 1, false][sample];
+                let mask = (0..3 * 40).map(|i| if kept(i / 40, i % 40) { 0.0 } else { masked }).collect();
+                let key_bias = Some(case.input_of(&format!("mask{dim}"), &[3, 40], mask));
+                let options = Attention { key_bias, ..plain(1, dim) };
+                let out = attention_columns(&mut case.graph, q, k, options).unwrap();
+                // Beside −10000 a score keeps three decimals in f32; the lowest scores are not for the harness to square.
+                let host = crate::graph::reference::run(&case.graph, &case.stored).unwrap();
+                for class in [AdapterClass::Software, AdapterClass::Hardware] {
+                    let found = case.run(&gpu().posing_as(class));
+                    let crate::tensor::Data::F32(found) = &found[&out] else { panic!("no numbers") };
+                    for (found, expected) in found.iter().zip(host.f32(out)) {
+                        assert!((found - expected).abs() <= 2e-3 * expected.max(1.0), "{found} for {expected}");
+                    }
+                }
+            }
+        }
+    }
+
+    #[test]
+    fn scores_of_thousands_do_not_overflow() {
+        let mut case = Case::new();
+        let [q, k] = ["q", "k"].map(|name| whole(&mut case, name, [1, 33, 16]));
+        attention_columns(&mut case.graph, q, k, Attention { scale: 1000.0, ..plain(1, 16) }).unwrap();
+        // Scores near 1e4 are rounded to 1e-3, and so are the weights.
+        case.agrees_on_every_class(2e-3);
+    }
+
+    /// Mesa's software adapter, were it asked for more rounds than it has, would be wrong without a word.
+    #[test]
+    fn agrees_to_the_last_key_that_an_adapter_allows() {
+        let caps = Caps { class: AdapterClass::Software, max_rounds: 65_535, ..gpu().caps().clone() };
+        for (keys, fits) in [(52_400, true), (52_416, false)] {
+            let mut case = Case::new();
+            let few = case.random(9973);
+            let mut long = |name: &str, rows: usize| {
+                let values = few.iter().copied().cycle().take(rows * 72).collect();
+                Columns { value: case.input_of(name, &[1, rows, 72], values), offset: 0 }
+            };
+            for (q, k) in [(long("q", 1), long("k", keys)), (long("long q", keys), long("one", 3))] {
+                attention_columns(&mut case.graph, q, k, plain(1, 72)).unwrap();
+            }
+            for node in case.graph.nodes() {
+                assert_eq!(node.op.record(&case.graph, &caps).is_ok(), fits);
+            }
+            if fits {
+                case.agrees_on(&gpu().with_caps(caps.clone()), TOLERANCE);
+            }
+        }
+    }
+
+    #[test]
+    fn refuses_what_does_not_fit() {
+        let mut case = Case::new();
+        let q = whole(&mut case, "q", [4, 10, 24]);
+        let k = whole(&mut case, "k", [4, 12, 24]);
+        let two = whole(&mut case, "two", [2, 12, 24]);
+        let bias = case.input("bias", &[4, 10]);
+        for (k, options, reason) in [
+            (two, plain(2, 12), "q and k have shapes [[4, 10, 24], [2, 12, 24]], for 2 heads of 12"),
+            (k, plain(0, 12), "for 0 heads of 12"),
+            (k, plain(2, 13), "q [4, 10, 24] has no columns 0..26"),
+            (Columns { offset: 1, ..k }, plain(2, 12), "k [4, 12, 24] has no columns 1..25"),
+            (k, Attention { key_bias: Some(bias), ..plain(2, 12) }, "bias has shape [4, 10], expected [4, 12]"),
+            (k, Attention { position_bias: Some(bias), ..plain(2, 12) }, "a position bias is not added here"),
+        ] {
+            let error = attention_columns(&mut case.graph, q, k, options).unwrap_err().to_string();
+            assert!(error.contains(reason), "{error}");
+        }
+    }
+}
