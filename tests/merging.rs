@@ -257,3 +257,25 @@ fn decisions_agree_with_torch() {
     let wrong: Vec<_> = cases.iter().flat_map(|case| block_on(case.check(&tensors))).collect();
     assert!(wrong.is_empty(), "{}", wrong.join("\n"));
 }
+
+/// Attention of a protected step decides where later ones merge.
+#[test]
+fn attention_can_rank_the_detail_stage() {
+    let folder = golden("merged/sdtm_dit");
+    let outcome = |more: &[(&str, &str)]| {
+        let mut request = request(&folder, Given::Needed);
+        request.set.extend(more.iter().map(|(key, value)| ((*key).to_owned(), (*value).to_owned())));
+        run(Source::Folder(folder.join("model")), &request)
+    };
+    let destinations = |outcome: &Outcome, step: usize| -> Vec<Vec<u32>> {
+        outcome.merging[step].iter().map(|layer| layer.destination.u32().to_vec()).collect()
+    };
+    let (by_age, by_attention) = (outcome(&[]), outcome(&[("attentiveness", "attention"), ("a_d", "0")]));
+    // Steps 1 to 4 merge windows, 5 and 7 single tokens; 0, 3 and 6 are protected.
+    assert_eq!(destinations(&by_age, 4), destinations(&by_attention, 4));
+    for step in [5, 7] {
+        assert_ne!(destinations(&by_age, step), destinations(&by_attention, step), "step {step}");
+    }
+    let by_both = outcome(&[("attentiveness", "attention"), ("a_d", "1000000")]);
+    assert_ne!(destinations(&by_attention, 5), destinations(&by_both, 5), "age counts for nothing");
+}

@@ -35,6 +35,11 @@ use crate::{Error, Result};
 /// starts, part of [`crate::Run::state`].
 pub const CARRIED: &str = "carried.";
 
+/// Stored where a policy asks for it: how much attention each token receives in a layer `[B, N]`, 1 on average.
+pub fn attentiveness_name(layer: usize) -> String {
+    format!("{CARRIED}attentiveness.{layer}")
+}
+
 /// Stored by a traced run: the token whose row each token shared `[B, N]` in a layer of the last step, itself where it had its own.
 pub fn destination_name(layer: usize) -> String {
     format!("{DESTINATION}{layer}")

@@ -23,6 +23,9 @@ pub struct BlockRows {
     pub correction: Option<WriteRows>,
     /// What self-attention attends to.
     pub keys: Keys,
+    /// Whether it leaves behind how much attention each token receives, under
+    /// [`attentiveness_name`](super::attentiveness_name).
+    pub attentiveness: bool,
 }
 
 /// One sublayer's rows: read through one map, written through the other, dense in between.

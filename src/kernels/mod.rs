@@ -21,6 +21,7 @@ mod norm;
 mod patchify;
 mod pick;
 mod pool_tokens;
+mod priorities;
 mod residual;
 mod rgba;
 mod router;
@@ -52,6 +53,7 @@ pub use norm::{Modulation, Norm, NormKind, norm};
 pub use patchify::patchify;
 pub use pick::{Pick, pick};
 pub use pool_tokens::{PoolKind, Pooling, pool_tokens};
+pub use priorities::priorities;
 pub use residual::{Gate, residual};
 pub use rgba::{ROW_PIXELS, rgba};
 pub use router::{Routing, router};
@@ -85,6 +87,7 @@ pub static SHADERS: &[&Shader] = &[
     &patchify::SHADER,
     &pick::SHADER,
     &pool_tokens::SHADER,
+    &priorities::SHADER,
     &residual::SHADER,
     &rgba::SHADER,
     &router::SHADER,

@@ -5,7 +5,7 @@ use serde_json::Value;
 use super::Scope;
 use super::key_compression::{KeyCompression, KeyCompressionConfig, pooled};
 use super::layers::Linear;
-use crate::compress::{BlockInput, BlockRows, Keys};
+use crate::compress::{BlockInput, BlockRows, Keys, attentiveness_name};
 use crate::config::Fields;
 use crate::graph::{Graph, ValueId};
 use crate::kernels::{self, Activation, Columns, Pooling, ReadRows};
@@ -108,6 +108,13 @@ impl SelfAttention {
             (Some(_), _) if rows.attention.maps() => return clash("maps the rows of attention"),
             (Some(compression), Keys::All) => compression.forward(graph, qkv, grid)?,
         };
+        if rows.attentiveness {
+            if self.compression.is_some() || rows.keys != Keys::All {
+                return clash("ranks every token by the attention that it receives");
+            }
+            let received = kernels::attention_columns(graph, column(0), keys, self.config.attention(None))?;
+            graph.keep(received, attentiveness_name(layer));
+        }
         let mixed = kernels::attention(graph, column(0), keys, values, self.config.attention(None))?;
         self.to_out.forward(graph, mixed, Activation::None)
     }

@@ -10,12 +10,12 @@ mod stage;
 use super::bipartite::{bipartite, layer_seed, sources};
 use super::{
     BlockInput, BlockRows, Branch, CARRIED, Compaction, Parameters, Policy, Remembered, StepAt, Sublayer, Variant,
-    destination_name,
+    attentiveness_name, destination_name,
 };
 use crate::graph::{Element, Graph, ValueId};
 use crate::kernels::{self, Affine, Ages, Destinations, Pick, WriteRows};
 use crate::{Error, Result};
-use stage::Stage;
+use stage::{Rank, Stage};
 
 /// A window's tokens, along each side.
 const WINDOW: [usize; 2] = [2, 2];
@@ -35,8 +35,12 @@ pub struct Sdtm {
     pub cache_weight: f64,
     /// What age adds to a window's score.
     pub a_s: f64,
-    /// What age adds to a token's inattentiveness, by the paper; the program ranks by age alone, and so does this.
+    /// What age adds to the attention that a token receives, where that counts.
     pub a_d: f64,
+    /// Whether a window's destination in the detail stage is the token with the most attention and age, as in the paper, instead of
+    /// the oldest, as in the authors' program. The attention is that of the same layer in the last protected step:
+    /// this block's own would cost more than what merging its feed-forward saves.
+    pub attention: bool,
     /// Of prompt reweighting, in our reading: how much more text keys weigh than picture keys where both share a softmax. In
     /// models whose text has an attention of its own, all of those here, it changes nothing.
     pub a_p: f64,
@@ -52,7 +56,7 @@ pub struct Sdtm {
 
 impl Sdtm {
     /// The keys that `--set` knows.
-    pub const KEYS: [&str; 10] = [
+    pub const KEYS: [&str; 11] = [
         "ratio",
         "deviation",
         "switch_step",
@@ -61,6 +65,7 @@ impl Sdtm {
         "a_s",
         "a_d",
         "a_p",
+        "attentiveness",
         "deterministic",
         "multiple",
     ];
@@ -76,6 +81,7 @@ impl Sdtm {
             a_s: parameters.number("a_s", 0.05, 0.0..=1e6)?,
             a_d: parameters.number("a_d", 0.05, 0.0..=1e6)?,
             a_p: parameters.number("a_p", 2.0, 1e-6..=1e6)?,
+            attention: parameters.word("attentiveness", &["age", "attention"], 0)? == 1,
             deterministic: parameters.flag("deterministic", false)?,
             multiple: parameters.count("multiple", 16, 1)?,
             seed,
@@ -113,11 +119,19 @@ impl Sdtm {
         Ok(Some(destinations))
     }
 
-    /// The tokens most like another window's oldest join it.
-    fn detail(&self, graph: &mut Graph, at: BlockInput, joining: usize, aged: bool) -> Result<Destinations> {
+    /// The tokens most like some window's destination join it.
+    fn detail(&self, graph: &mut Graph, at: BlockInput, joining: usize, rank: Rank) -> Result<Destinations> {
         let (tokens, [batch, count, _]) = metric(graph, at)?;
         let ages = Self::ages(graph, batch, count);
-        let how = if aged || at.layer > 0 { Pick::Oldest { ages: ages.ages } } else { self.pick(at) };
+        let how = match rank {
+            // The first block of the first step that merges; those after it have ages to go by.
+            Rank::Any if at.layer == 0 => self.pick(at),
+            Rank::Any | Rank::Age => Pick::Oldest { ages: ages.ages },
+            Rank::Attention => {
+                let attention = graph.stored(attentiveness_name(at.layer), &[batch, count], Element::F32);
+                Pick::Oldest { ages: kernels::priorities(graph, attention, ages, self.a_d as f32)? }
+            }
+        };
         let position = kernels::pick(graph, batch, at.grid, WINDOW, how)?;
         let joining = joining.min(sources(at.grid, WINDOW));
         let destinations = bipartite(graph, tokens, position, at.grid, WINDOW, joining)?;
@@ -185,10 +199,11 @@ impl Policy for Sdtm {
         }
         let tokens = rows * columns;
         let branch = |sublayer| Branch { layer: at.layer, sublayer };
-        let (mut attention, mut mlp) = (Compaction::default(), Compaction::default());
+        let (mut attention, mut mlp, mut attentiveness) = (Compaction::default(), Compaction::default(), false);
         let destinations = match Stage::decode(variant) {
             Stage::Idle => None,
-            Stage::Protected { keep_attention, keep_mlp } => {
+            Stage::Protected { keep_attention, keep_mlp, watch } => {
+                attentiveness = watch;
                 for (kept, sublayer, rows) in
                     [(keep_attention, Sublayer::Attention, &mut attention), (keep_mlp, Sublayer::Mlp, &mut mlp)]
                 {
@@ -206,8 +221,8 @@ impl Policy for Sdtm {
                 }
                 destinations
             }
-            Stage::Detail { joining, recall, aged } => {
-                let destinations = self.detail(graph, at, joining, aged)?;
+            Stage::Detail { joining, recall, rank } => {
+                let destinations = self.detail(graph, at, joining, rank)?;
                 mlp = self.merged(graph, destinations, tokens - joining, recall)?(branch(Sublayer::Mlp));
                 Some(destinations)
             }
@@ -215,7 +230,7 @@ impl Policy for Sdtm {
         if let (true, Some(destinations)) = (self.traced, destinations) {
             graph.keep(destinations.of, destination_name(at.layer));
         }
-        Ok(BlockRows { attention, mlp, ..BlockRows::default() })
+        Ok(BlockRows { attention, mlp, attentiveness, ..BlockRows::default() })
     }
 }
 

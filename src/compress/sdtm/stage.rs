@@ -6,14 +6,25 @@ use crate::compress::{StepAt, Variant};
 /// What one step does.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum Stage {
-    /// Dense, keeping the branches that later steps recall.
-    Protected { keep_attention: bool, keep_mlp: bool },
+    /// Dense, keeping the branches that later steps recall. `watch`: a later one ranks by attention.
+    Protected { keep_attention: bool, keep_mlp: bool, watch: bool },
     /// So many windows merge.
     Structure { windows: usize, recall: bool },
-    /// So many tokens merge. `aged`: a step before this one merged.
-    Detail { joining: usize, recall: bool, aged: bool },
+    /// So many tokens merge, into those that are ranked by this.
+    Detail { joining: usize, recall: bool, rank: Rank },
     /// The schedule asks for nothing.
     Idle,
+}
+
+/// What makes a token of a window its destination in the detail stage.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Rank {
+    /// No step before this one merged: any will do.
+    Any,
+    /// It is the oldest.
+    Age,
+    /// It received most attention in the last protected step, or is old.
+    Attention,
 }
 
 impl Sdtm {
@@ -38,7 +49,8 @@ impl Sdtm {
         let merges = |step: usize| self.merging(step, of, tokens) > 0;
         if self.protects(index) {
             let later = |last: usize| (index + 1..of.min(last.saturating_add(1))).any(merges);
-            return Stage::Protected { keep_attention: later(self.switch_step), keep_mlp: later(of) };
+            let watch = self.attention && (self.switch_step.saturating_add(1).max(index)..of).any(merges);
+            return Stage::Protected { keep_attention: later(self.switch_step), keep_mlp: later(of), watch };
         }
         let recall = (0..index).any(|step| self.protects(step));
         match self.merging(index, of, tokens) {
@@ -49,7 +61,12 @@ impl Sdtm {
             merging => {
                 let most = tokens - tokens / (WINDOW[0] * WINDOW[1]);
                 let joining = merging.min(most) / self.multiple * self.multiple;
-                Stage::Detail { joining, recall, aged: (0..index).any(merges) }
+                let rank = match (self.attention && recall, (0..index).any(merges)) {
+                    (true, _) => Rank::Attention,
+                    (false, true) => Rank::Age,
+                    (false, false) => Rank::Any,
+                };
+                Stage::Detail { joining, recall, rank }
             }
         }
     }
@@ -60,18 +77,25 @@ impl Stage {
     pub(super) fn encode(self) -> Variant {
         match self {
             Self::Idle => vec![0],
-            Self::Protected { keep_attention, keep_mlp } => vec![1, usize::from(keep_attention), usize::from(keep_mlp)],
+            Self::Protected { keep_attention, keep_mlp, watch } => {
+                vec![1, usize::from(keep_attention), usize::from(keep_mlp), usize::from(watch)]
+            }
             Self::Structure { windows, recall } => vec![2, windows, usize::from(recall)],
-            Self::Detail { joining, recall, aged } => vec![3, joining, usize::from(recall), usize::from(aged)],
+            Self::Detail { joining, recall, rank } => vec![3, joining, usize::from(recall), rank as usize],
         }
     }
 
     /// Of a variant that [`Stage::encode`] made.
     pub(super) fn decode(variant: &Variant) -> Self {
         match variant[..] {
-            [1, attention, mlp] => Self::Protected { keep_attention: attention != 0, keep_mlp: mlp != 0 },
+            [1, attention, mlp, watch] => {
+                Self::Protected { keep_attention: attention != 0, keep_mlp: mlp != 0, watch: watch != 0 }
+            }
             [2, windows, recall] => Self::Structure { windows, recall: recall != 0 },
-            [3, joining, recall, aged] => Self::Detail { joining, recall: recall != 0, aged: aged != 0 },
+            [3, joining, recall, rank] => {
+                let ranks = [Rank::Any, Rank::Age, Rank::Attention];
+                Self::Detail { joining, recall: recall != 0, rank: ranks[rank % ranks.len()] }
+            }
             _ => Self::Idle,
         }
     }
@@ -96,20 +120,20 @@ mod tests {
     #[test]
     fn the_published_schedule() {
         let stages = stages(&sdtm(&[]).unwrap(), 50, 1024);
-        assert_eq!(stages[0], Stage::Protected { keep_attention: true, keep_mlp: true });
+        assert_eq!(stages[0], Stage::Protected { keep_attention: true, keep_mlp: true, watch: false });
         // 0.1 + 0.4·cos(π/98) of 1024 tokens are 511: ten times 16 windows of three sources.
         assert_eq!(stages[1], Stage::Structure { windows: 160, recall: true });
         assert_eq!(stages[20], Stage::Structure { windows: 128, recall: true });
-        assert_eq!(stages[21], Stage::Protected { keep_attention: false, keep_mlp: true });
-        assert_eq!(stages[22], Stage::Detail { joining: 400, recall: true, aged: true });
-        assert_eq!(stages[48], Stage::Protected { keep_attention: false, keep_mlp: true });
-        assert_eq!(stages[49], Stage::Detail { joining: 96, recall: true, aged: true }, "a tenth, in sixteens");
+        assert_eq!(stages[21], Stage::Protected { keep_attention: false, keep_mlp: true, watch: false });
+        assert_eq!(stages[22], Stage::Detail { joining: 400, recall: true, rank: Rank::Age });
+        assert_eq!(stages[48], Stage::Protected { keep_attention: false, keep_mlp: true, watch: false });
+        assert_eq!(stages[49], Stage::Detail { joining: 96, recall: true, rank: Rank::Age }, "a tenth, in sixteens");
     }
 
     #[test]
     fn nothing_is_kept_that_nobody_recalls() {
         let one = sdtm(&[("protect_every", "2"), ("switch_step", "1"), ("multiple", "1")]).unwrap();
-        let kept = |keep_attention, keep_mlp| Stage::Protected { keep_attention, keep_mlp };
+        let kept = |keep_attention, keep_mlp| Stage::Protected { keep_attention, keep_mlp, watch: false };
         let stages = stages(&one, 5, 64);
         assert_eq!([stages[0], stages[2], stages[4]], [kept(true, true), kept(false, true), kept(false, false)]);
         let never = sdtm(&[("protect_every", "0"), ("switch_step", "0"), ("multiple", "4")]).unwrap();
@@ -117,10 +141,28 @@ mod tests {
             tests::stages(&never, 3, 64),
             [
                 Stage::Structure { windows: 8, recall: false },
-                Stage::Detail { joining: 24, recall: false, aged: true },
-                Stage::Detail { joining: 4, recall: false, aged: true },
+                Stage::Detail { joining: 24, recall: false, rank: Rank::Age },
+                Stage::Detail { joining: 4, recall: false, rank: Rank::Age },
             ]
         );
+    }
+
+    #[test]
+    fn attention_is_watched_where_detail_follows() {
+        let watching = sdtm(&[("attentiveness", "attention"), ("protect_every", "3"), ("switch_step", "4")]).unwrap();
+        let stages = stages(&watching, 9, 1024);
+        let watched = stages.iter().map(|stage| matches!(stage, Stage::Protected { watch: true, .. }));
+        assert_eq!(watched.collect::<Vec<_>>(), [true, false, false, true, false, false, true, false, false]);
+        assert!(matches!(stages[5], Stage::Detail { rank: Rank::Attention, .. }));
+        let unprotected =
+            sdtm(&[("attentiveness", "attention"), ("protect_every", "0"), ("switch_step", "0")]).unwrap();
+        let rank = |step: usize| match tests::stages(&unprotected, 9, 1024)[step] {
+            Stage::Detail { rank, .. } => Some(rank),
+            _ => None,
+        };
+        assert_eq!([rank(0), rank(1)], [None, Some(Rank::Age)], "there is no attention to go by");
+        let refused = sdtm(&[("attentiveness", "love")]).unwrap_err().to_string();
+        assert!(refused.contains("attentiveness = love: it is age or attention"), "{refused}");
     }
 
     #[test]
