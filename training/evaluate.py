@@ -22,7 +22,7 @@ import diffusers
 import torch
 import transformers
 
-from .evaluation import agreement, classifier, reference, results, rows, sampling, sheet, timing
+from .evaluation import agreement, classifier, curves, reference, results, rows, sampling, sheet, timing
 from .evaluation.prompts import held_out
 from .evaluation.quality import judge
 
@@ -45,7 +45,7 @@ def measure_quality(arguments) -> None:
         pictures = sampling.pictures(row, arguments.out / name, prompts, arguments.seed * 10**6, arguments.steps, arguments.guidance)
         quality = qualities[row.name] = judge(model, pictures, wanted, real)
         judged.append({
-            "name": row.name, "key": name, "policy": row.policy, "ratio": row.ratio, "note": row.note, "saved": round(row.saved(), 4),
+            "name": row.name, "key": name, "policy": row.policy, "ratio": row.ratio, "note": row.note, "saved": round(row.saved(arguments.steps), 4),
             "pictures": len(pictures), "fd": quality.fd, "fd_error": quality.fd_error,
             "accuracy": quality.accuracy().tolist(), "error": quality.error().tolist(),
         })  # fmt: skip
@@ -92,6 +92,8 @@ def write_table(arguments) -> None:
     results.write(arguments.results, quality, times, judge_accuracy)
     drawn = [(row["name"], arguments.out / row["key"]) for row in quality["rows"] if "key" in row]
     sheet.write(arguments.results.with_suffix(".png"), drawn, held_out(SHOWN)[0])
+    if times:
+        curves.write(arguments.results.with_name(f"{arguments.results.stem}-curves.png"), quality, times)
     print(arguments.results)
 
 

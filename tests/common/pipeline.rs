@@ -70,6 +70,7 @@ pub fn request(folder: &Path, given: Given) -> Request {
         compress: json["compress"].as_str().map(|name| name.parse().unwrap()).unwrap_or_default(),
         ratio: json["ratio"].as_f64(),
         set: set(&json["set"]),
+        step_cache: json["step_cache"].as_str().map(|cache| cache.parse().unwrap()),
         traced: true,
         ..Default::default()
     }

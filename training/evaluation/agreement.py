@@ -9,7 +9,7 @@ import torch
 from safetensors.torch import load_file
 
 from .rows import Row
-from .sampling import load
+from .sampling import compressed, load
 
 
 @torch.inference_mode()
@@ -20,16 +20,16 @@ def compare(binary: Path, row: Row, prompts: list[str], first_seed: int, steps: 
     differences = []
     with tempfile.TemporaryDirectory() as folder:
         for i, prompt in enumerate(prompts):
-            ours = pipeline(
-                prompt, height=side, width=side, num_inference_steps=steps, guidance_scale=guidance, output_type="pt",
-                generator=torch.Generator("cpu").manual_seed(first_seed + i), use_resolution_binning=False, clean_caption=False,
-            ).images[0]  # fmt: skip
+            with compressed(row, pipeline.transformer, steps):
+                ours = pipeline(
+                    prompt, height=side, width=side, num_inference_steps=steps, guidance_scale=guidance, output_type="pt",
+                    generator=torch.Generator("cpu").manual_seed(first_seed + i), use_resolution_binning=False, clean_caption=False,
+                ).images[0]  # fmt: skip
             tensors = Path(folder) / "tensors.safetensors"
             command = [
                 binary, "generate", prompt, "--model", row.model, "--compress", row.policy, "--seed", first_seed + i, "--steps", steps,
-                "--guidance", guidance, "--save-tensors", tensors, "-o", Path(folder) / "picture.png",
+                "--guidance", guidance, "--save-tensors", tensors, "-o", Path(folder) / "picture.png", *row.options(),
             ]  # fmt: skip
-            command += [] if row.ratio is None else ["--ratio", row.ratio]
             result = subprocess.run([str(part) for part in command], capture_output=True, text=True)
             if result.returncode:
                 raise SystemExit(f"{row.name}: {result.stderr.strip()}")

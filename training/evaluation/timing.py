@@ -15,9 +15,7 @@ def bench(binary: Path, row: Row) -> dict:
     # What else runs takes its share of a software adapter, and not the same one of every policy.
     quiet = idle() > 0.9
     policies = "dense" if row.policy == "dense" else f"dense,{row.policy}"
-    command = [binary, "bench", "--model", row.model, "--policies", policies, "--json"]
-    if row.ratio is not None:
-        command += ["--ratio", row.ratio]
+    command = [binary, "bench", "--model", row.model, "--policies", policies, "--json", *row.options()]
     # No Vulkan driver should find a display to talk to.
     environment = {**os.environ, "XDG_RUNTIME_DIR": "/nonexistent"}
     result = subprocess.run([str(part) for part in command], capture_output=True, text=True, env=environment)
@@ -25,7 +23,7 @@ def bench(binary: Path, row: Row) -> dict:
         raise SystemExit(f"{row.name}: {result.stderr.strip() or result.stdout.strip()}")
     report = json.loads(result.stdout)
     entry = {policy["policy"]: policy for policy in report["policies"]}
-    return {"adapter": report["adapter"], "machine": machine(), "quiet": quiet, "dense": entry["dense"], "row": entry[row.policy]}
+    return {"adapter": report["adapter"], "machine": machine(), "quiet": quiet, "dense": entry["dense"], "row": entry[row.policy + (" + cache" if row.step_cache else "")]}
 
 
 def idle(seconds: float = 1.0) -> float:

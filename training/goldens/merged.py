@@ -7,6 +7,7 @@ map alone. `merged_authors` compares all of it with the methods' public programs
 import math
 from contextlib import contextmanager
 from dataclasses import dataclass, field
+from functools import cached_property
 
 import torch
 
@@ -51,21 +52,24 @@ class Decision:
     scores: torch.Tensor  # what was ranked, see README
     margins: torch.Tensor  # [B, 2]: of the selection, of the nearest destinations; relative to the largest score
 
+    @cached_property
     def rows(self) -> tuple[torch.Tensor, torch.Tensor]:
         """Which tokens each compact row holds, [B, M, N], and which compact row each token has, [B, N]."""
-        heads = [[n for n, to in enumerate(sample) if to == n] for sample in self.destination.tolist()]
-        assert len({len(sample) for sample in heads}) == 1
-        holds = torch.tensor(heads)[:, :, None] == self.destination[:, None, :]
+        batch, tokens = self.destination.shape
+        alone_or_joined = self.destination == torch.arange(tokens)
+        heads = alone_or_joined.nonzero()[:, 1].reshape(batch, -1)  # as many in every sample, or this fails
+        assert (alone_or_joined.sum(1) == heads.shape[1]).all()
+        holds = heads[:, :, None] == self.destination[:, None, :]
         return holds, holds.long().argmax(dim=1)
 
     def merge(self, x: torch.Tensor) -> torch.Tensor:
         """[B, N, C] → [B, M, C]: a row is the mean of its tokens."""
-        holds, _ = self.rows()
+        holds, _ = self.rows
         return holds.to(x.dtype) @ x / holds.sum(-1, keepdim=True)
 
     def unmerge(self, y: torch.Tensor) -> torch.Tensor:
         """[B, M, C] → [B, N, C]: all tokens of a row receive it."""
-        _, row_of = self.rows()
+        _, row_of = self.rows
         return y.gather(1, row_of[..., None].expand(-1, -1, y.shape[-1]))
 
 
@@ -95,7 +99,7 @@ def match(metric: torch.Tensor, heads: torch.Tensor, count: int) -> Decision:
     """Joins the `count` tokens that are most like their most similar one of `heads` [B, D] to it."""
     batch, tokens, _ = metric.shape
     is_head = torch.zeros(batch, tokens, dtype=torch.bool).scatter(1, heads, True)
-    sources = torch.stack([(~sample).nonzero()[:, 0] for sample in is_head])  # [B, S]
+    sources = (~is_head).nonzero()[:, 1].reshape(batch, -1)  # [B, S]
     rows = torch.arange(batch)[:, None]
     metric = unit(metric)
     similar = metric[rows, sources] @ metric[rows, heads].mT  # [B, S, D]

@@ -98,7 +98,7 @@ def oldest_cache(self, step, layer, *given):
 
 
 def head_alone(self, x):
-    holds, _ = self.rows()
+    holds, _ = self.rows
     return x.gather(1, holds.long().argmax(-1)[..., None].expand(-1, -1, x.shape[-1]))
 
 

@@ -1,0 +1,130 @@
+//! A step cache around other policies against independent PyTorch programs (`training/goldens/cached.py`), and around routing.
+#![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic, reason = "tests")]
+
+mod common;
+
+use std::path::Path;
+
+use common::pipeline::{Given, Outcome, deviations, folders, request, run};
+use common::{Tensors, golden, gpu};
+use foveate::pipelines::{LayerMerging, LoadOptions, Pipeline, Request};
+use foveate::weights::Source;
+use pollster::block_on;
+
+/// Noise prediction and latents, relative L2: a third of what the project promises (1e-4).
+const STEP_TOLERANCE: f64 = 3e-5;
+/// Final image, maximum absolute error.
+const IMAGE_TOLERANCE: f32 = 2e-3;
+
+/// Layers and steps whose tokens went elsewhere than the golden's. A block that is skipped decides nothing, there as here.
+fn elsewhere(outcome: &Outcome, expected: &Tensors) -> usize {
+    let (mut wrong, mut found) = (0, 0);
+    for (step, layers) in outcome.merging.iter().enumerate() {
+        for LayerMerging { layer, destination } in layers {
+            wrong += usize::from(destination.u32() != expected.get(&format!("merge.destination.{step}.{layer}")).u32());
+            found += 1;
+        }
+    }
+    let all = expected.0.keys().filter(|name| name.starts_with("merge.destination.")).count();
+    assert_eq!(found, all, "layers and steps that merge");
+    wrong
+}
+
+/// What is wrong with a folder's run.
+fn check(folder: &Path) -> Vec<String> {
+    let name = folder.file_name().unwrap().to_string_lossy().into_owned();
+    let expected = Tensors::read(&folder.join("expected.safetensors"));
+    let cached = request(folder, Given::Embeds);
+    let outcome = run(Source::Folder(folder.join("model")), &cached);
+    let (noise, latents, image) = deviations(&outcome, &expected);
+    let sets = elsewhere(&outcome, &expected);
+    println!("{name}: noise prediction {noise:.1e}, latents {latents:.1e}, image {image:.1e}, sets that differ {sets}");
+
+    // The twin that must fail: the same policy without the cache.
+    assert!(cached.step_cache.is_some(), "{name}: its request has no step cache");
+    let plain = Request { step_cache: None, ..cached };
+    let plain = deviations(&run(Source::Folder(folder.join("model")), &plain), &expected).0;
+    assert!(plain > STEP_TOLERANCE, "{name}: a run without the cache passes ({plain:.1e})");
+
+    let mut wrong = Vec::new();
+    for (what, off, tolerance) in [
+        ("noise prediction", noise, STEP_TOLERANCE),
+        ("latents", latents, STEP_TOLERANCE),
+        ("image", f64::from(image), f64::from(IMAGE_TOLERANCE)),
+        ("merged sets", sets as f64, 0.0),
+    ] {
+        if off > tolerance {
+            wrong.push(format!("{name}: {what} off by {off:.2e}, allowed {tolerance:.0e}"));
+        }
+    }
+    wrong
+}
+
+#[test]
+fn cached_pipelines_agree_with_torch() {
+    let folders = folders("FOVEATE_CACHED_GOLDENS", "cached");
+    let wrong: Vec<_> = folders.iter().flat_map(|folder| check(folder)).collect();
+    assert!(wrong.is_empty(), "{}", wrong.join("\n"));
+}
+
+/// A model that routes, without a cache and under one.
+fn routed() -> (Source, [Request; 2]) {
+    let folder = golden("routed/pixart_rescaled");
+    let plain = request(&folder, Given::Needed);
+    let cached = Request { step_cache: Some("every=2,first=1,last=1".parse().unwrap()), ..plain.clone() };
+    (Source::Folder(folder.join("model")), [plain, cached])
+}
+
+/// Routing under a cache: less work, another result, and none of it at a step that computes all blocks from the same latents.
+#[test]
+fn routing_composes_with_it() {
+    let (source, [plain, cached]) = routed();
+    let outcomes = [&plain, &cached].map(|request| run(source.clone(), request));
+    let [without, with] = &outcomes;
+    assert_eq!(without.noise_pred[0].f32(), with.noise_pred[0].f32(), "step 0 computes all blocks");
+    assert_eq!(without.latents[0].f32(), with.latents[0].f32(), "step 0");
+    for step in 1..with.noise_pred.len() {
+        assert_ne!(without.noise_pred[step].f32(), with.noise_pred[step].f32(), "step {step} reuses nothing");
+    }
+    // A skipped block is told of as it was when it last computed; those at the ends route at every step.
+    let scores = |step: usize, layer: usize| with.routing[step][layer].scores.f32();
+    let layers = with.routing[0].len();
+    for step in (1..with.routing.len()).step_by(2) {
+        for layer in 0..layers {
+            let inner = layer > 0 && layer + 1 < layers;
+            assert_eq!(scores(step, layer) == scores(step - 1, layer), inner, "layer {layer} of step {step}");
+        }
+    }
+    block_on(async {
+        let pipeline = Pipeline::load(gpu(), source, LoadOptions::default(), |_| {}).await.unwrap();
+        let mut flops = Vec::new();
+        for request in [&plain, &cached] {
+            let run = pipeline.prepare(request).await.unwrap();
+            flops.push((run.flops_per_step(), run.dense_flops_per_step()));
+        }
+        let [(without, dense), (with, _)] = flops[..] else { unreachable!() };
+        assert!(with < without && without < dense, "{with}, {without}, {dense} FLOPs a step");
+    });
+}
+
+/// What was kept belongs to the run: a second run starts anew, and a state taken before a step that reuses carries it.
+#[test]
+fn what_is_kept_is_reset_and_resumed() {
+    let (source, [_, cached]) = routed();
+    block_on(async {
+        let pipeline = Pipeline::load(gpu(), source, LoadOptions::default(), |_| {}).await.unwrap();
+        let whole = pipeline.prepare(&cached).await.unwrap().complete().await.unwrap();
+        let mut run = pipeline.prepare(&cached).await.unwrap();
+        for _ in 0..3 {
+            let step = run.next_step().unwrap();
+            let mut encoder = gpu().encoder();
+            step.encode(&mut encoder).unwrap();
+            gpu().submit(encoder);
+        }
+        let state = run.state().await.unwrap();
+        let mut later = pipeline.prepare(&cached).await.unwrap();
+        later.resume(&state).unwrap();
+        assert_eq!(whole.0.f32(), later.complete().await.unwrap().0.f32(), "resumed before a step that reuses");
+        assert_eq!(whole.0.f32(), run.complete().await.unwrap().0.f32(), "a second run");
+    });
+}
