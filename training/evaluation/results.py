@@ -4,6 +4,8 @@ import datetime
 import json
 from pathlib import Path
 
+from . import timing
+
 BEGIN, END = "<!-- begin of what `python -m training.evaluate table` writes -->", "<!-- end of it -->"
 
 
@@ -44,7 +46,10 @@ def conditions(quality: dict, times: dict, judge: dict) -> list[str]:
     ]
     if times:
         first = next(iter(times.values()))
-        lines.append(f"Machine: {first['machine']}, adapter {first['adapter']}.")
+        lines.append(
+            f"Machine: {first['machine']}, adapter {first['adapter']}. Speed-up: the middle one of {timing.RUNS} runs of `foveate bench`, between "
+            "the least and the greatest."
+        )
         if not all(entry.get("quiet") for entry in times.values()):
             lines.append("Times taken while the machine had other work are left out (–): `python -m training.evaluate timing --again`.")
     return lines
@@ -75,7 +80,9 @@ def time_table(rows: list[dict], times: dict[str, dict]) -> list[str]:
         entry, dense = times[row["name"]]["row"], times[row["name"]]["dense"]
         cells = [row["name"], f"{row['saved']:.0%}", f"{entry['flops'] / 1e9:.3f}", f"{1 - entry['flops'] / dense['flops']:.0%}"]
         cells.append(f"{entry['ideal_speedup']:.2f}×")
-        times_of = [f"{1e3 * entry['seconds']:.2f}", f"{entry['speedup']:.2f}×", f"{entry['realised']:.0%}"]
+        speedup, runs = f"{entry['speedup']:.2f}×", times[row["name"]].get("speedups")
+        speedup += f" ({runs[0]:.2f}–{runs[-1]:.2f})" if runs and runs[0] < runs[-1] else ""
+        times_of = [f"{1e3 * entry['seconds']:.2f}", speedup, f"{entry['realised']:.0%}"]
         share = entry.get("overhead_share")
         times_of.append("–" if share is None else f"{share:.1%}")
         cells += times_of if times[row["name"]].get("quiet") else ["–"] * 4

@@ -9,20 +9,29 @@ from pathlib import Path
 
 from .rows import Row
 
+RUNS, ROUNDS = 3, 15  # of bench, each of which tells the median of its rounds
+
 
 def bench(binary: Path, row: Row) -> dict:
+    """The run with the middle speed-up, and "speedups", all of them in order."""
+    runs = sorted((run(binary, row) for _ in range(RUNS)), key=lambda run: run["row"]["speedup"])
+    return {**runs[RUNS // 2], "quiet": all(run["quiet"] for run in runs), "speedups": [run["row"]["speedup"] for run in runs]}
+
+
+def run(binary: Path, row: Row) -> dict:
     """{"adapter", "machine", "quiet", "dense", "row"} and under a cache "uncached", the same without: the last three as bench reports them,
     per step of the transformer with guidance."""
-    # What else runs takes its share of a software adapter, and not the same one of every policy.
-    quiet = idle() > 0.9
     policies = "dense" if row.policy == "dense" else f"dense,{row.policy}"
-    command = [binary, "bench", "--model", row.model, "--policies", policies, "--json", *row.options()]
+    command = [binary, "bench", "--model", row.model, "--policies", policies, "--repeats", ROUNDS, "--json", *row.options()]
     # No Vulkan driver should find a display to talk to.
     environment = {**os.environ, "XDG_RUNTIME_DIR": "/nonexistent"}
+    before = taken_by_others()
     result = subprocess.run([str(part) for part in command], capture_output=True, text=True, env=environment)
+    after = taken_by_others()
     if result.returncode:
         raise SystemExit(f"{row.name}: {result.stderr.strip() or result.stdout.strip()}")
-    quiet = quiet and idle() > 0.9
+    # What else runs takes its share of a software adapter, and not the same one of every policy.
+    quiet = (after[0] - before[0]) / (after[1] - before[1]) < 0.1
     report = json.loads(result.stdout)
     entry = {policy["policy"]: policy for policy in report["policies"]}
     found = {"adapter": report["adapter"], "machine": machine(), "quiet": quiet, "dense": entry["dense"]}
@@ -31,20 +40,16 @@ def bench(binary: Path, row: Row) -> dict:
     return {**found, "row": entry[row.policy]}
 
 
-def idle(seconds: float = 1.0) -> float:
-    """Share of the processors' time that nobody takes; by the load of the last minute where there is no /proc."""
+def taken_by_others() -> tuple[float, float]:
+    """Seconds of all processors: those that neither this program nor what it started has taken, and all; by the load of the last minute
+    where there is no /proc."""
     stat = Path("/proc/stat")
     if not stat.exists():
-        return 1 - min(1.0, os.getloadavg()[0] / os.cpu_count())
-
-    def times():
-        user, nice, system, free, waiting, *rest = map(int, stat.read_text().split("\n", 1)[0].split()[1:9])
-        return free + waiting, user + nice + system + free + waiting + sum(rest)
-
-    before = times()
-    time.sleep(seconds)
-    after = times()
-    return (after[0] - before[0]) / max(1, after[1] - before[1])
+        all_of_them = os.cpu_count() * time.monotonic()
+        return min(1.0, os.getloadavg()[0] / os.cpu_count()) * all_of_them, all_of_them
+    user, nice, system, free, waiting, *rest = (int(ticks) / os.sysconf("SC_CLK_TCK") for ticks in stat.read_text().split("\n", 1)[0].split()[1:9])
+    busy, own = user + nice + system + sum(rest), os.times()
+    return busy - own.user - own.system - own.children_user - own.children_system, busy + free + waiting
 
 
 def machine() -> str:
