@@ -76,6 +76,11 @@ pub trait Policy: Debug {
         None
     }
 
+    /// What should be known of a run whose steps are these, though it is no error.
+    fn warning(&self, _variants: &[Variant], _tokens: usize) -> Option<String> {
+        None
+    }
+
     /// Whether it decides on the tokens as the block's self-attention sees them, normalised and modulated, and so asks for
     /// [`BlockInput::modulated`].
     fn sees_modulated(&self, _variant: &Variant) -> bool {

@@ -137,6 +137,10 @@ impl Policy for Cached {
         self.policy.saved(&own(variant), tokens)
     }
 
+    fn warning(&self, variants: &[Variant], tokens: usize) -> Option<String> {
+        self.policy.warning(&variants.iter().map(own).collect::<Vec<_>>(), tokens)
+    }
+
     fn sees_modulated(&self, variant: &Variant) -> bool {
         self.policy.sees_modulated(&own(variant))
     }

@@ -137,8 +137,9 @@ impl Run {
         let count = shape.iter().product::<usize>();
         let counts = [count, count * draws_per_sample];
         let inputs = StepInputs::new(gpu, &schedule, guidance, &mut generator, counts).await?;
+        let warning = policy.warning(&variants, tokens);
         let (gpu, ratios, policy) = (gpu.clone(), policy.kept_ratios().cloned(), policy.name());
-        let (at, warnings) = (0, Vec::new());
+        let (at, warnings) = (0, warning.into_iter().collect());
         Ok(Self {
             gpu,
             store,

@@ -186,6 +186,17 @@ impl Policy for Sdtm {
         Some(merged as f64 / tokens.max(1) as f64)
     }
 
+    fn warning(&self, variants: &[Variant], tokens: usize) -> Option<String> {
+        let merges = variants.iter().any(|variant| self.saved(variant, tokens) > Some(0.0));
+        let multiple = self.multiple;
+        let told = || {
+            format!(
+                "sdtm merges nothing: no step has {multiple} windows or tokens of {tokens} to merge (--set multiple=1)"
+            )
+        };
+        (!merges).then(told)
+    }
+
     fn sees_modulated(&self, variant: &Variant) -> bool {
         matches!(Stage::decode(variant), Stage::Structure { .. } | Stage::Detail { .. })
     }

@@ -167,9 +167,15 @@ mod tests {
 
     #[test]
     fn few_tokens_merge_none() {
-        // 0.5 of 64 tokens are 32, of which no 48 can be made.
-        let stages = stages(&sdtm(&[]).unwrap(), 2, 64);
+        let published = sdtm(&[]).unwrap();
+        // 0.1 of 64 tokens are 6, of which no 48 can be made.
+        let stages = stages(&published, 2, 64);
         assert_eq!(stages[1], Stage::Structure { windows: 0, recall: true });
+        let told = published.warning(&[published.variant(StepAt { index: 1, of: 2, timestep: 0.0, tokens: 64 })], 64);
+        assert!(told.unwrap().contains("no step has 16 windows or tokens of 64"));
+        let told =
+            published.warning(&[published.variant(StepAt { index: 1, of: 50, timestep: 0.0, tokens: 1024 })], 1024);
+        assert_eq!(told, None);
         let idle = sdtm(&[("ratio", "0.1"), ("deviation", "0.1")]).unwrap();
         assert_eq!(tests::stages(&idle, 2, 64)[1], Stage::Idle);
         let below = sdtm(&[("ratio", "0.1"), ("deviation", "0.5")]).unwrap();
