@@ -138,8 +138,12 @@ impl Generate {
         if !asks && self.prompt_ids.is_none() && self.prompt_embeds.is_none() {
             return usage("nothing to draw: give a prompt, --class N, --prompt-ids or --prompt-embeds");
         }
-        if self.compress == Some(Compress::Dense) && self.maps.is_some() {
-            return usage("--maps: the policy dense computes every token");
+        match self.compress.filter(|_| self.maps.is_some()) {
+            Some(Compress::Dense) => return usage("--maps: the policy dense computes every token"),
+            Some(policy @ (Compress::Sdtm | Compress::Tome | Compress::Kv)) => {
+                return usage(format!("--maps: the policy {policy} has no routers to map"));
+            }
+            None | Some(Compress::Auto | Compress::Diffcr | Compress::Mod) => {}
         }
         let choice = Choice {
             policy: self.compress.unwrap_or_default(),

@@ -32,11 +32,10 @@ pub type About = Vec<(&'static str, String)>;
 pub fn check(run: &Run) -> Result<()> {
     match run.kept_ratios() {
         Some(_) => Ok(()),
-        None if run.policy() == "dense" => {
-            let why = "this model has no routers, so it runs dense and every layer computes every token";
-            Err(Error::Usage(format!("--maps: {why}")))
-        }
-        None => Err(Error::Usage(format!("--maps: the policy {} has no routers to map", run.policy()))),
+        None => Err(Error::Usage(format!(
+            "--maps: this model has no routers, so it runs {} and every layer computes every token",
+            run.policy()
+        ))),
     }
 }
 
