@@ -68,7 +68,7 @@ pub struct Generate {
     /// dense, diffcr, mod, sdtm, tome or kv [default: diffcr where the checkpoint carries routers, else dense]
     #[arg(long, value_name = "POLICY")]
     pub compress: Option<Compress>,
-    /// Share of the tokens to save, such as 0.3 [default: as the checkpoint was trained]
+    /// Share of the tokens to save, such as 0.3 [default: as the checkpoint was trained; without training, as published]
     #[arg(long, value_name = "F", value_parser = ratio, allow_negative_numbers = true)]
     pub ratio: Option<f64>,
     /// A parameter of the policy (README lists them); may be repeated

@@ -162,6 +162,12 @@ impl Run {
         Ok(picture.pixels().flat_map(|pixel| [pixel.0[0], pixel.0[1], pixel.0[2], 255]).collect())
     }
 
+    /// Bytes of [`Run::state`].
+    #[wasm_bindgen(getter, js_name = stateBytes)]
+    pub fn state_bytes(&self) -> f64 {
+        self.run.state_bytes() as f64
+    }
+
     /// What a later run of the same request needs to go on from here.
     pub async fn state(&self) -> Thrown<Vec<f32>> {
         Ok(self.run.state().await.map_err(failure)?.values)
