@@ -23,7 +23,7 @@ import { again } from "./again.js";
  * @property {number} flops floating-point operations
  * @property {number} denseFlops what they would be if every token were computed
  * @property {ImageBitmap | null} preview the picture so far; none where a canvas shows it
- * @property {import("./protocol.js").TokenMap | null} tokens where the request asked and the policy routes
+ * @property {import("./protocol.js").TokenMap | null} tokens where the request asked and the policy routes or merges, in this step
  * @property {string[]} warnings what the user should know, with the first step
  */
 

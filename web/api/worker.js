@@ -132,9 +132,9 @@ async function picture(run) {
 async function tokenMap(run) {
     const map = await run.tokens();
     if (!map) return null;
-    const { layers, columns, rows, kept, scores } = map;
+    const { layers, blocks, columns, rows, kept, scores } = map;
     map.free();
-    return { layers, columns, rows, kept, scores };
+    return { layers, blocks, columns, rows, kept, scores };
 }
 
 /** What moves to the page instead of being copied. @param {any} result @returns {Transferable[]} */
