@@ -52,7 +52,7 @@ def conditions(quality: dict, times: dict, judge: dict) -> list[str]:
 
 def quality_table(rows: list[dict], against: str) -> list[str]:
     lines = [
-        f"| | tokens saved | FD-scenes ↓ | object % | colour % | place % | all three % | all three, against *{against}* |",
+        f"| | rows saved | FD-scenes ↓ | object % | colour % | place % | all three % | all three, against *{against}* |",
         "|---|---|---|---|---|---|---|---|",
     ]
     for row in rows:
@@ -66,7 +66,7 @@ def quality_table(rows: list[dict], against: str) -> list[str]:
 
 def time_table(rows: list[dict], times: dict[str, dict]) -> list[str]:
     lines = [
-        "| | rows saved | GFLOP a step | FLOPs saved | speed-up by FLOPs | ms a step | speed-up | realised | of it routing or matching |",
+        "| | rows saved | GFLOP a step | FLOPs saved | speed-up by FLOPs | ms a step | speed-up | realised | of its time routing or matching |",
         "|---|---|---|---|---|---|---|---|---|",
     ]
     for row in rows:
