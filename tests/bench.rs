@@ -42,6 +42,26 @@ fn compressed_steps_are_held_against_dense_ones() {
     }
 }
 
+/// What needs no training runs on any shape, each with its own parameters, and all of them under a step cache too.
+#[test]
+fn policies_without_training_are_measured_with_their_parameters() {
+    let shell = Shell::new();
+    let asked =
+        ["--policies", "sdtm,tome,kv", "--set", "multiple=1", "--set", "mlp=true", "--step-cache", "every=2,last=0"];
+    let told = shell.json(&[&["bench", "--shape", SHAPE, "--repeats", "1", "--batch", "1"], &asked[..]].concat());
+    let rows = told["policies"].as_array().unwrap();
+    let names = ["dense", "sdtm", "tome", "kv", "dense + cache", "sdtm + cache", "tome + cache", "kv + cache"];
+    assert_eq!(rows.iter().map(|row| &row["policy"]).collect::<Vec<_>>(), names);
+    let flops: Vec<f64> = rows.iter().map(|row| number(row, "flops")).collect();
+    for policy in 1..4 {
+        assert!(flops[policy] < flops[0], "{}", rows[policy]);
+    }
+    for policy in 0..4 {
+        assert!(flops[policy + 4] < flops[policy], "{}", rows[policy + 4]);
+    }
+    assert_eq!((rows[2]["ratio"].as_f64(), rows[3]["ratio"].as_f64()), (Some(0.5), None));
+}
+
 /// The regions of a matrix are different graphs; what they cost is the mean over the steps that take each.
 #[test]
 fn variants_weigh_as_often_as_steps_take_them() {

@@ -279,3 +279,30 @@ fn attention_can_rank_the_detail_stage() {
     let by_both = outcome(&[("attentiveness", "attention"), ("a_d", "1000000")]);
     assert_ne!(destinations(&by_attention, 5), destinations(&by_both, 5), "age counts for nothing");
 }
+
+/// Matching holds tiles, never a matrix: what a block's policy adds at 4,096 narrow tokens is far smaller than even a sixteenth
+/// of N × N.
+#[test]
+fn no_matrix_of_all_pairs_is_ever_held() {
+    let (grid, channels) = ([64, 64], 8);
+    let tokens = grid[0] * grid[1];
+    let choice = |policy, set: &[(&str, &str)]| {
+        let set = set.iter().map(|(key, value)| ((*key).to_owned(), (*value).to_owned())).collect();
+        Choice { policy, set, ..Choice::default() }
+    };
+    for (choice, index) in [
+        (choice(Compress::Sdtm, &[("protect_every", "0")]), 1),
+        (choice(Compress::Sdtm, &[("protect_every", "0"), ("switch_step", "0")]), 1),
+        (choice(Compress::Tome, &[("ratio", "0.5")]), 0),
+    ] {
+        let policy = choice.policy(&Err(String::new())).unwrap();
+        let variant = policy.variant(StepAt { index, of: 3, timestep: 500.0, tokens });
+        let mut graph = Graph::new();
+        let stream = graph.stored("x", &[1, tokens, channels], Element::F32);
+        let step = graph.stored("step", &[step_row::LEN], Element::F32);
+        let at = BlockInput { layer: 0, layers: 1, stream, modulated: Some(stream), grid, step };
+        policy.block(&mut graph, &variant, at).unwrap();
+        let largest = graph.values().iter().max_by_key(|value| value.len()).unwrap();
+        assert!(!graph.nodes().is_empty() && largest.len() < tokens * tokens / 128, "{choice:?}: {largest:?}");
+    }
+}

@@ -68,7 +68,7 @@ pub struct Generate {
     /// dense, diffcr, mod, sdtm, tome or kv [default: diffcr where the checkpoint carries routers, else dense]
     #[arg(long, value_name = "POLICY")]
     pub compress: Option<Compress>,
-    /// Share of the tokens to save, such as 0.3 [default: as the checkpoint was trained]
+    /// Share of the tokens to save, such as 0.3 [default: as the checkpoint was trained; without training, as published]
     #[arg(long, value_name = "F", value_parser = ratio, allow_negative_numbers = true)]
     pub ratio: Option<f64>,
     /// A parameter of the policy (README lists them); may be repeated
@@ -138,8 +138,12 @@ impl Generate {
         if !asks && self.prompt_ids.is_none() && self.prompt_embeds.is_none() {
             return usage("nothing to draw: give a prompt, --class N, --prompt-ids or --prompt-embeds");
         }
-        if self.compress == Some(Compress::Dense) && self.maps.is_some() {
-            return usage("--maps: the policy dense computes every token");
+        match self.compress.filter(|_| self.maps.is_some()) {
+            Some(Compress::Dense) => return usage("--maps: the policy dense computes every token"),
+            Some(policy @ (Compress::Sdtm | Compress::Tome | Compress::Kv)) => {
+                return usage(format!("--maps: the policy {policy} has no routers to map"));
+            }
+            None | Some(Compress::Auto | Compress::Diffcr | Compress::Mod) => {}
         }
         let choice = Choice {
             policy: self.compress.unwrap_or_default(),

@@ -60,9 +60,6 @@ impl Choice {
             Compress::Auto => Ok(()),
             Compress::Dense if self.ratio.is_some() => self.no_ratio(""),
             Compress::Dense | Compress::Diffcr | Compress::Mod => self.parameters(self.policy).map(drop),
-            Compress::Kv if self.ratio.is_some() => {
-                Err(Error::Usage("--ratio: the policy kv pools keys by its stride, it has no ratio".into()))
-            }
             Compress::Sdtm | Compress::Tome | Compress::Kv => self.computed(&Err(String::new())).map(drop),
         }
     }
@@ -80,6 +77,9 @@ impl Choice {
             Compress::Mod => self.uniform(self.routers(chosen, routers)?),
             Compress::Sdtm => Ok(Box::new(Sdtm::new(parameters, self.seed, self.traced)?)),
             Compress::Tome => Ok(Box::new(Tome::new(parameters, self.seed, self.traced)?)),
+            Compress::Kv if self.ratio.is_some() => {
+                Err(Error::Usage("--ratio: the policy kv pools keys by its stride, it has no ratio".into()))
+            }
             Compress::Kv => Ok(Box::new(Kv::new(parameters)?)),
         }
     }

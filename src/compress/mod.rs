@@ -76,6 +76,11 @@ pub trait Policy: Debug {
         None
     }
 
+    /// What should be known of a run whose steps are these, though it is no error.
+    fn warning(&self, _variants: &[Variant], _tokens: usize) -> Option<String> {
+        None
+    }
+
     /// Whether it decides on the tokens as the block's self-attention sees them, normalised and modulated, and so asks for
     /// [`BlockInput::modulated`].
     fn sees_modulated(&self, _variant: &Variant) -> bool {
@@ -181,12 +186,17 @@ impl StepPolicy<'_> {
             graph.group(attention.clone());
             at.modulated = Some(norm1(graph, ReadRows::All)?);
         }
-        graph.group(format!("block {} policy", at.layer));
+        graph.overhead(format!("block {} policy", at.layer));
         let rows = self.policy.block(graph, self.variant, at)?;
         if rows.keys != Keys::All && rows.attention.maps() {
             let (layer, policy) = (at.layer, self.policy.name());
             let clash = "pools keys over the token grid, which takes all tokens, and maps the rows of attention";
             return Err(Error::Usage(format!("layer {layer}: the policy {policy} {clash}")));
+        }
+        if rows.cross.merge.is_some() || (at.modulated.is_some() && rows.attention.read != ReadRows::All) {
+            let (layer, policy) = (at.layer, self.policy.name());
+            let clash = "merges rows of cross-attention, or reads rows of tokens that it saw normalised";
+            return Err(Error::shape("policy", format!("layer {layer}: the policy {policy} {clash}")));
         }
         graph.group(attention);
         let read = match at.modulated {

@@ -133,8 +133,10 @@ impl Policy for Cached {
         variant
     }
 
-    fn saved(&self, variant: &Variant, tokens: usize) -> Option<f64> {
-        self.policy.saved(&own(variant), tokens)
+    fn warning(&self, variants: &[Variant], tokens: usize) -> Option<String> {
+        // Of steps that compute all blocks: the others hardly ask the policy.
+        let whole = variants.iter().filter(|variant| variant.last() == Some(&1)).map(own);
+        self.policy.warning(&whole.collect::<Vec<_>>(), tokens)
     }
 
     fn sees_modulated(&self, variant: &Variant) -> bool {
@@ -162,8 +164,13 @@ impl FromStr for StepCache {
     fn from_str(text: &str) -> Result<Self> {
         let refuse = |why: String| Error::Usage(format!("a step cache of {text:?}: {why}"));
         let mut cache = Self { every: 0, first: 1, last: 1 };
+        let mut seen = Vec::new();
         for part in text.split(',') {
             let (key, value) = part.split_once('=').unwrap_or(("every", part));
+            if seen.contains(&key.trim()) {
+                return Err(refuse(format!("{} is said twice", key.trim())));
+            }
+            seen.push(key.trim());
             let place = match key.trim() {
                 "every" => &mut cache.every,
                 "first" => &mut cache.first,
@@ -206,6 +213,7 @@ mod tests {
             ("first=2", "nothing is reused"),
             ("x", "no whole number"),
             ("2,mid=3", "\"mid\""),
+            ("2,every=3", "every is said twice"),
         ] {
             let error = text.parse::<StepCache>().unwrap_err();
             assert!(error.is_usage() && error.to_string().contains(reason), "{error}");

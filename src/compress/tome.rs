@@ -58,8 +58,11 @@ impl Policy for Tome {
         vec![(step.tokens as f64 * self.ratio) as usize]
     }
 
-    /// Of the tokens that the merged sublayers compute on. The grid may allow fewer.
+    /// Of the tokens that the merged sublayers compute on. A grid with incomplete cells may allow more.
     fn saved(&self, variant: &Variant, tokens: usize) -> Option<f64> {
+        if !(self.attention || self.mlp) {
+            return Some(0.0);
+        }
         let [height, width] = self.stride;
         let most = tokens - tokens / (height * width);
         Some(variant[0].min(most) as f64 / tokens.max(1) as f64)

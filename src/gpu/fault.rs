@@ -19,8 +19,10 @@ struct State {
     error: Option<Error>,
     /// Why the device is gone. That it stays.
     lost: Option<String>,
-    /// Who is waiting for the device.
-    waiting: Vec<Waker>,
+    /// Who is waiting for the device, each wait under a number of its own: a task may have several.
+    waiting: Vec<(u64, Waker)>,
+    /// The number of the next wait.
+    next: u64,
 }
 
 impl Fault {
@@ -35,7 +37,7 @@ impl Fault {
         state.lost.get_or_insert(why);
         let waiting = std::mem::take(&mut state.waiting);
         drop(state);
-        waiting.into_iter().for_each(Waker::wake);
+        waiting.into_iter().for_each(|(_, waker)| waker.wake());
     }
 
     /// The loss of the device, every time; any other error once.
@@ -51,15 +53,16 @@ impl Fault {
     /// and what it says is worth nothing.
     pub(super) async fn unless_lost<T>(&self, future: impl Future<Output = T>) -> Result<T> {
         let mut future = pin!(future);
+        let own = Wait::new(self);
         poll_fn(|context| {
             let polled = future.as_mut().poll(context);
             let mut state = self.state();
-            state.waiting.retain(|waker| !waker.will_wake(context.waker()));
+            state.forget(own.number);
             match (state.loss(), polled) {
                 (Some(lost), _) => Poll::Ready(Err(lost)),
                 (None, Poll::Ready(value)) => Poll::Ready(Ok(value)),
                 (None, Poll::Pending) => {
-                    state.waiting.push(context.waker().clone());
+                    state.waiting.push((own.number, context.waker().clone()));
                     Poll::Pending
                 }
             }
@@ -80,7 +83,31 @@ impl Fault {
     }
 }
 
+/// One wait, forgotten when it ends, in whatever way.
+struct Wait<'a> {
+    fault: &'a Fault,
+    number: u64,
+}
+
+impl<'a> Wait<'a> {
+    fn new(fault: &'a Fault) -> Self {
+        let mut state = fault.state();
+        state.next += 1;
+        Self { fault, number: state.next }
+    }
+}
+
+impl Drop for Wait<'_> {
+    fn drop(&mut self) {
+        self.fault.state().forget(self.number);
+    }
+}
+
 impl State {
+    fn forget(&mut self, number: u64) {
+        self.waiting.retain(|(wait, _)| *wait != number);
+    }
+
     fn loss(&self) -> Option<Error> {
         self.lost.clone().map(Error::DeviceLost)
     }
@@ -122,6 +149,20 @@ mod tests {
             panic!("still waits")
         };
         assert_eq!(why, "gone");
+
+        // Two waits of one task: the end of one leaves the other noted, and so does dropping it.
+        let fault = Fault::default();
+        let mut first = pin!(fault.unless_lost(pending::<()>()));
+        assert!(first.as_mut().poll(&mut context).is_pending());
+        {
+            let mut dropped = pin!(fault.unless_lost(pending::<()>()));
+            assert!(dropped.as_mut().poll(&mut context).is_pending());
+            assert_eq!(fault.state().waiting.len(), 2);
+        }
+        assert!(pin!(fault.unless_lost(async {})).as_mut().poll(&mut context).is_ready());
+        assert_eq!(fault.state().waiting.len(), 1);
+        fault.lose("gone".into());
+        assert_eq!(*lock(&noted.0), 2);
 
         let fault = Fault::default();
         assert_eq!(block_on(fault.unless_lost(async { 3 })).unwrap(), 3);

@@ -64,6 +64,7 @@ pub struct Graph {
     values: Vec<Value>,
     nodes: Vec<Node>,
     group: String,
+    overhead: bool,
 }
 
 /// One op, and the group of the profile it belongs to.
@@ -73,6 +74,8 @@ pub struct Node {
     pub op: Box<dyn Op>,
     /// "block 3 attention".
     pub group: String,
+    /// Whether it serves to decide what to compute.
+    pub overhead: bool,
 }
 
 impl Value {
@@ -144,12 +147,17 @@ impl Graph {
 
     /// Appends an op.
     pub fn push(&mut self, op: impl Op + 'static) {
-        self.nodes.push(Node { op: Box::new(op), group: self.group.clone() });
+        self.nodes.push(Node { op: Box::new(op), group: self.group.clone(), overhead: self.overhead });
     }
 
     /// Ops added from here on belong to `group` of the profile.
     pub fn group(&mut self, group: impl Into<String>) {
-        self.group = group.into();
+        (self.group, self.overhead) = (group.into(), false);
+    }
+
+    /// The same of ops that serve to decide what the others compute: scores, matching, selections.
+    pub fn overhead(&mut self, group: impl Into<String>) {
+        (self.group, self.overhead) = (group.into(), true);
     }
 
     /// All values, indexed by [`ValueId`].
@@ -189,9 +197,10 @@ impl Graph {
         Err(Error::shape(op, format!("{} has shape {:?}, expected {shape:?}", value.name, value.shape)))
     }
 
-    /// Multiply-adds count as two.
+    /// Multiply-adds count as two. What serves to decide is not counted: it is overhead, which shows in time, and counted
+    /// as work it would flatter the speed that the work lets hope for.
     pub fn flops(&self) -> u64 {
-        self.nodes.iter().map(|n| n.op.flops(self)).sum()
+        self.nodes.iter().filter(|node| !node.overhead).map(|node| node.op.flops(self)).sum()
     }
 }
 

@@ -1,5 +1,5 @@
-//! The age of a token: how often in a row it was merged. SDTM (arXiv 2505.11707) would rather merge tokens that have
-//! just been computed by themselves than keep others out for ever.
+//! The age of a token: how often in a row it was merged. SDTM (arXiv 2505.11707) prefers windows that merged before, and
+//! later makes the oldest tokens destinations.
 
 use super::{params, shader};
 use crate::Result;

@@ -112,8 +112,10 @@ impl SelfAttention {
             if self.compression.is_some() || rows.keys != Keys::All {
                 return clash("ranks every token by the attention that it receives");
             }
+            graph.overhead(format!("block {layer} policy"));
             let received = kernels::attention_columns(graph, column(0), keys, self.config.attention(None))?;
             graph.keep(received, attentiveness_name(layer));
+            graph.group(format!("block {layer} attention"));
         }
         let mixed = kernels::attention(graph, column(0), keys, values, self.config.attention(None))?;
         self.to_out.forward(graph, mixed, Activation::None)

@@ -69,6 +69,8 @@ pub struct Run {
     inputs: StepInputs,
     shape: [usize; 4],
     at: usize,
+    /// The step that it began or went on with.
+    since: usize,
     /// What the caller should know, though it is no error: a truncated prompt.
     pub warnings: Vec<String>,
 }
@@ -137,8 +139,9 @@ impl Run {
         let count = shape.iter().product::<usize>();
         let counts = [count, count * draws_per_sample];
         let inputs = StepInputs::new(gpu, &schedule, guidance, &mut generator, counts).await?;
+        let warning = policy.warning(&variants, tokens);
         let (gpu, ratios, policy) = (gpu.clone(), policy.kept_ratios().cloned(), policy.name());
-        let (at, warnings) = (0, Vec::new());
+        let (at, warnings) = (0, warning.into_iter().collect());
         Ok(Self {
             gpu,
             store,
@@ -156,6 +159,7 @@ impl Run {
             inputs,
             shape,
             at,
+            since: 0,
             warnings,
         })
     }
@@ -228,13 +232,16 @@ impl Run {
         self.at
     }
 
+    /// Whether a step of this run has written the stored value of this name.
     pub(super) fn has(&self, name: &str) -> bool {
-        self.store.buffer(name).is_ok()
+        let mut taken = self.plan_of[self.since..self.at].iter();
+        taken.any(|&plan| self.stored[plan].iter().any(|stored| stored == name))
     }
 
     /// The stored values that the last step touched, none before the first.
     pub(super) fn last_stored(&self) -> &[String] {
-        self.at.checked_sub(1).map_or(&[], |last| &self.stored[self.plan_of[last]])
+        let last = self.plan_of[self.since..self.at].last();
+        last.map_or(&[], |&plan| &self.stored[plan])
     }
 
     /// Reads one of the run's tensors: [`LATENTS`], [`GUIDED`].
@@ -268,6 +275,11 @@ impl Run {
         self.viewer().await?.texture()
     }
 
+    /// Bytes of [`Run::state`]: few, but for policies that keep whole branches for later steps.
+    pub fn state_bytes(&self) -> u64 {
+        4 * self.carried.iter().map(|(_, count)| *count as u64).sum::<u64>()
+    }
+
     /// What a later run of the same request needs to go on from here, after a lost device or another day.
     pub async fn state(&self) -> Result<RunState> {
         let mut values = Vec::new();
@@ -289,7 +301,7 @@ impl Run {
             self.store.write(&self.gpu, name, bytemuck::cast_slice(own))?;
             values = rest;
         }
-        self.at = state.taken;
+        (self.at, self.since) = (state.taken, state.taken);
         Ok(())
     }
 

@@ -37,11 +37,11 @@ impl Run {
     }
 
     /// The routing of the last step, layer by layer, after it was submitted. Of runs whose request was `traced`; others
-    /// have none, nor has a run before its first step. Of a layer that a step cache skipped it is that of the step whose
+    /// have none, nor has a run before its first step, and one that was resumed has those that it computed since. Of a layer that a step cache skipped it is that of the step whose
     /// result was reused.
     pub async fn routing(&self) -> Result<Vec<LayerRouting>> {
         let mut layers = Vec::new();
-        while self.taken() > 0 && self.has(&scores_name(layers.len())) {
+        while self.has(&scores_name(layers.len())) {
             let scores = self.read(&scores_name(layers.len())).await?;
             let place = self.read(&place_name(layers.len())).await?;
             let kept = place.u32().iter().map(|&at| if at == NOTHING { 0.0 } else { 1.0 }).collect();

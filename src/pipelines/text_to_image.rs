@@ -157,7 +157,7 @@ impl TextToImage {
         let forward =
             |graph: &mut Graph, noisy, policy: StepPolicy<'_>| self.transformer.forward(graph, noisy, text, policy);
         let mut run = Run::new(start, policy.as_ref(), forward).await?;
-        run.warnings = warnings;
+        run.warnings.extend(warnings);
         Ok(run)
     }
 

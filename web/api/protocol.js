@@ -6,13 +6,16 @@
  */
 
 /**
- * Which tokens each layer of a step computed, layer by layer and row by row.
+ * Which tokens each layer of a step computed, layer by layer and row by row. Of a layer that a step cache skipped, routing is that
+ * of the step whose result was reused; merging tells of the layers that merged alone.
  * @typedef {object} TokenMap
- * @property {number} layers
+ * @property {number} layers how many it tells of
+ * @property {Uint32Array} blocks which they are, counted from 0
  * @property {number} columns
  * @property {number} rows
- * @property {Uint8Array} kept 1 where the token was computed, 0 where it went past the layer
- * @property {Float32Array} scores the routers' scores, in 0…1
+ * @property {Uint8Array} kept 1 where the token was computed, 0 where it went past the layer; of tokens that share a row, 1 is the one
+ * whose place it has
+ * @property {Float32Array} scores the routers' scores, in 0…1; where tokens merge, as `kept`
  */
 
 /**

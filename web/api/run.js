@@ -23,7 +23,7 @@ import { again } from "./again.js";
  * @property {number} flops floating-point operations
  * @property {number} denseFlops what they would be if every token were computed
  * @property {ImageBitmap | null} preview the picture so far; none where a canvas shows it
- * @property {import("./protocol.js").TokenMap | null} tokens where the request asked and the policy routes
+ * @property {import("./protocol.js").TokenMap | null} tokens where the request asked and the policy routes or merges, in this step
  * @property {string[]} warnings what the user should know, with the first step
  */
 
@@ -35,6 +35,8 @@ export class Run {
     #here = null;
     /** @type {State | null} */
     #state = null;
+    /** Steps handed out. */
+    #done = 0;
     /** @type {ImageData | null} */
     #image = null;
     /** @type {AsyncGenerator<Step, void> | null} */
@@ -99,10 +101,17 @@ export class Run {
         const { id, steps, policy, denseFlops, warnings, width, height } = this.#here.prepared;
         this.policy = policy;
         const { preview = true } = this.#options;
-        const taken = await session.call("step", { id, preview, tokens: this.#request.tokens ?? false, state: true });
-        if (!taken) throw new TypeError("the run has no step left");
+        const tokens = this.#request.tokens ?? false;
+        let taken;
+        do {
+            // A state that was kept some steps ago: those since were handed out already, and are taken once more.
+            taken?.preview?.close();
+            taken = await session.call("step", { id, preview, tokens, state: true });
+            if (!taken) throw new TypeError("the run has no step left");
+        } while (taken.index < this.#done);
         const { pixels, state, ...step } = taken;
-        this.#state = state;
+        this.#done = step.index + 1;
+        if (state) this.#state = state;
         if (pixels) this.#image = new ImageData(new Uint8ClampedArray(pixels), width, height);
         return { ...step, of: steps, denseFlops, warnings: step.index === 0 ? warnings : [] };
     }

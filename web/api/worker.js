@@ -11,6 +11,11 @@ import { ModelFiles } from "./model-files.js";
 
 /** @typedef {import("./protocol.js").Calls} Calls */
 
+/** Bytes of a run's state that are read back after every step. A policy that keeps whole branches for later steps has more ... */
+const SMALL_STATE = 1 << 20;
+/** ... which is read back so often; the steps since are taken again where it is needed. */
+const KEPT_EVERY = 8;
+
 /** @type {foveate.Engine} */
 let engine;
 /** @type {foveate.Model} */
@@ -81,11 +86,12 @@ const calls = {
         const { index, timestep, flops } = step;
         step.free();
         const ended = index + 1 === run.steps;
+        const kept = run.stateBytes <= SMALL_STATE || (index + 1) % KEPT_EVERY === 0;
         return {
             index, timestep, flops, seconds,
             preview: preview ? await picture(run) : null,
             tokens: tokens ? await tokenMap(run) : null,
-            state: state && !ended ? { taken: index + 1, values: await run.state() } : null,
+            state: state && kept && !ended ? { taken: index + 1, values: await run.state() } : null,
             pixels: ended ? await run.rgba() : null,
         };
     },
@@ -126,9 +132,9 @@ async function picture(run) {
 async function tokenMap(run) {
     const map = await run.tokens();
     if (!map) return null;
-    const { layers, columns, rows, kept, scores } = map;
+    const { layers, blocks, columns, rows, kept, scores } = map;
     map.free();
-    return { layers, columns, rows, kept, scores };
+    return { layers, blocks, columns, rows, kept, scores };
 }
 
 /** What moves to the page instead of being copied. @param {any} result @returns {Transferable[]} */

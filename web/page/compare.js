@@ -1,7 +1,7 @@
 /** Dense and compressed side by side: pictures, their difference, times and work. */
 
 import { any, canvas, context, made } from "./dom.js";
-import { median, number, percent, sum, time, work } from "./format.js";
+import { number, percent, perStep, sum, time, work } from "./format.js";
 
 /** @typedef {import("./drawing.js").Drawn} Drawn */
 
@@ -11,7 +11,7 @@ const ENLARGED = 4;
 /** @param {Drawn} dense @param {Drawn} compressed */
 export function showComparison(dense, compressed) {
     any("comparison").hidden = false;
-    any("compare-caption").textContent = compressed.policy;
+    any("compare-caption").textContent = compressed.name;
     put("compare-dense", dense.image);
     put("compare-compressed", compressed.image);
     const { picture, mean, psnr } = difference(dense.image, compressed.image);
@@ -22,13 +22,13 @@ export function showComparison(dense, compressed) {
     const faster = before.step / after.step;
     const speed = faster >= 1 ? `${number(faster)} times as fast per step` : `${number(1 / faster)} times as slow per step`;
     const apart = mean === 0 ? "the same picture to the byte" : `pictures ${number(255 * mean, 2)} of 255 levels apart on average (${number(psnr)} dB)`;
-    any("compare-verdict").textContent = `${compressed.policy}: ${percent(1 - after.flops / before.flops)} less work, ${speed}, ${apart}.`;
+    any("compare-verdict").textContent = `${compressed.name}: ${percent(1 - after.flops / before.flops)} less work, ${speed}, ${apart}.`;
 }
 
 /** @param {Drawn} drawn */
-function row({ steps, policy }) {
+function row({ steps, name: policy }) {
     const seconds = steps.map((step) => step.seconds);
-    const step = median(seconds);
+    const step = perStep(steps);
     const flops = sum(steps.map((step) => step.flops)) / steps.length;
     const line = made("tr");
     const name = made("th", policy);

@@ -6,7 +6,7 @@
 
 /**
  * What became of a request.
- * @typedef {{ steps: Step[], image: ImageData, policy: string }} Drawn
+ * @typedef {{ steps: Step[], image: ImageData, policy: string, name: string }} Drawn the policy, and what to call it with its step cache
  */
 
 /**
@@ -24,5 +24,6 @@ export async function draw(model, request, signal, told) {
         steps.push(step);
         told(step);
     }
-    return { steps, image: await run.image(), policy: run.policy };
+    const image = await run.image();
+    return { steps, image, policy: run.policy, name: request.stepCache ? `${run.policy} + cache` : run.policy };
 }

@@ -33,6 +33,16 @@ export function median(values) {
     return sorted.length % 2 ? sorted[Math.floor(half)] : (sorted[half - 1] + sorted[half]) / 2;
 }
 
+/**
+ * Seconds of a step: the median of those with as much work, on average over all. One median over a run whose steps differ would tell
+ * of one kind alone, and a mean would let the first step's compiling count.
+ * @param {{ seconds: number, flops: number }[]} steps
+ */
+export function perStep(steps) {
+    const kinds = Map.groupBy(steps, (step) => step.flops);
+    return sum([...kinds.values()].map((kind) => kind.length * median(kind.map((step) => step.seconds)))) / steps.length;
+}
+
 /** @param {number[]} values */
 export function sum(values) {
     return values.reduce((a, b) => a + b, 0);

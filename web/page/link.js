@@ -2,6 +2,7 @@
 
 /** @typedef {import("../foveate/index.js").Request} Request */
 
+const POLICIES = /** @type {const} */ (["dense", "diffcr", "mod", "sdtm", "tome"]);
 const NUMBERS = /** @type {const} */ (["class", "seed", "steps", "guidance", "ratio"]);
 
 /**
@@ -15,8 +16,9 @@ export function read(hash) {
     const request = {};
     const prompt = fields.get("prompt");
     if (prompt !== null) request.prompt = prompt;
-    const policy = fields.get("policy");
-    if (policy === "dense" || policy === "diffcr" || policy === "mod") request.policy = policy;
+    const policy = POLICIES.find((name) => name === fields.get("policy"));
+    if (policy !== undefined) request.policy = policy;
+    if (fields.get("cache") === "2") request.stepCache = "2";
     for (const name of NUMBERS) {
         const value = fields.get(name);
         if (value && Number.isFinite(Number(value))) request[name] = Number(value);
@@ -25,14 +27,16 @@ export function read(hash) {
 }
 
 /**
+ * What the form made of its fields by itself (`set`) it will make again.
  * @param {Request} request
  * @param {string | null} model
  */
-export function write({ prompt, policy, ...rest }, model) {
+export function write({ prompt, policy, stepCache, ...rest }, model) {
     const fields = new URLSearchParams();
     if (model) fields.set("model", model);
     if (prompt !== undefined) fields.set("prompt", prompt);
     if (policy !== undefined) fields.set("policy", policy);
+    if (stepCache !== undefined) fields.set("cache", stepCache);
     for (const name of NUMBERS) if (rest[name] !== undefined) fields.set(name, String(rest[name]));
     return `#${fields}`;
 }

@@ -42,7 +42,7 @@ const studio = new Studio({
         const from = facts.source === "cache" ? "this browser's storage" : "the network";
         const kept = facts.kept ? "kept in this browser" : "not kept: this browser gives the page no storage";
         any("model-facts").textContent = `${size(facts.bytes)} from ${from}, ${kept}. ` +
-            (facts.routing ? "It has learned routers." : "It has no routers, so every token is computed.");
+            (facts.routing ? "It has learned routers." : "It has no routers; SDTM and ToMe need none.");
     },
     lost() {
         if (drawing && stage.taken().length > 0) status("The GPU was lost: starting again from the last step…");
@@ -120,7 +120,7 @@ function buttons(working) {
     if (working) started = focused === generate || focused === compare ? focused : null;
     generate.hidden = working;
     cancel.hidden = !working;
-    compare.disabled = working || form.policy() === "dense";
+    compare.disabled = working || !form.compresses();
     // Focus follows the button that took the other's place.
     if (working && started) cancel.focus();
     else if (!working && focused === cancel) (started === compare && !compare.disabled ? compare : generate).focus();
@@ -128,7 +128,7 @@ function buttons(working) {
 
 /** @param {Model} model @param {Request} request @param {AbortSignal} signal */
 async function perform(model, request, signal, prefix = "") {
-    stage.reset();
+    stage.reset(request);
     status(`${prefix}Preparing…`);
     const drawn = await draw(model, request, signal, (step) => {
         stage.add(step);
@@ -165,7 +165,7 @@ function compare() {
         const model = await ready(signal);
         const request = form.request();
         remember(request);
-        const { ratio: _, ...same } = request;
+        const { ratio: _, set: _set, stepCache: _cache, ...same } = request;
         const dense = await perform(model, { ...same, policy: "dense", tokens: false }, signal, "Dense: ");
         const compressed = await perform(model, request, signal, "Compressed: ");
         showComparison(dense, compressed);

@@ -1,4 +1,4 @@
-/** Which tokens were computed, drawn over the picture: what a layer left out is dimmed. */
+/** Which tokens were computed, drawn over the picture: what a layer left out is dimmed, and what shared another's row. */
 
 import { context } from "./dom.js";
 
@@ -9,17 +9,15 @@ const DARKEST = 0.82;
 /**
  * @param {HTMLCanvasElement} on
  * @param {TokenMap} map
- * @param {number} layer counted from 1; 0 is all of them, dimmed by how many left the token out
+ * @param {number[]} layers which of the map's; a token is dimmed by how many of them left it out
  */
-export function drawVeil(on, map, layer) {
-    const { layers, columns, rows, kept } = map;
+export function drawVeil(on, { columns, rows, kept }, layers) {
     const tokens = columns * rows;
     const veil = new ImageData(columns, rows);
     for (let token = 0; token < tokens; token++) {
         let computed = 0;
-        for (let at = 0; at < layers; at++) computed += kept[at * tokens + token];
-        const share = layer > 0 ? kept[(layer - 1) * tokens + token] : computed / layers;
-        veil.data[4 * token + 3] = Math.round(255 * DARKEST * (1 - share));
+        for (const layer of layers) computed += kept[layer * tokens + token];
+        veil.data[4 * token + 3] = Math.round(255 * DARKEST * (1 - computed / layers.length));
     }
     [on.width, on.height] = [columns, rows];
     context(on).putImageData(veil, 0, 0);

@@ -95,7 +95,7 @@ test("the example of the README: steps, a canvas on the GPU, and the picture", a
             reason = thrown;
         }
         const next = await model.generate({ class: 7, steps: 2, seed: 3 }).image();
-        engine.close();
+        Object.assign(window, { engine, model }); // for the next test: a device's pipelines are dear
         const same = (a, b) => a.length === b.length && a.every((value, i) => value === b[i]);
         return { adapter: engine.adapter, policy: run.policy, steps, size: [image.width, image.height], shown: same(shown, image.data), reason, taken, next: same(next.data, image.data) };
     }, `/${TINY}`);
@@ -109,6 +109,30 @@ test("the example of the README: steps, a canvas on the GPU, and the picture", a
     assert.ok(result.shown, "the canvas shows the picture");
     assert.deepEqual([result.reason, result.taken], ["enough", 2]);
     assert.ok(result.next, "the same request draws the same bytes");
+});
+
+test("policies without training and the step cache: reuse steps work less, and what a model cannot run is refused by name", async () => {
+    const { steps, refused, policies } = await visit.page.evaluate(async () => {
+        const { engine, model } = /** @type {any} */ (window);
+        const steps = [];
+        try {
+            const asked = { class: 7, steps: 3, policy: "tome", set: { stride: "2" }, stepCache: "2", tokens: true };
+            for await (const { flops, denseFlops, tokens } of model.generate(asked, { preview: false })) {
+                steps.push({ share: flops / denseFlops, blocks: [...tokens.blocks], grid: tokens.layers * tokens.columns * tokens.rows, kept: tokens.kept.length });
+            }
+            const refused = await model.generate({ class: 7, policy: "sdtm" }).image().catch(({ kind, message }) => ({ kind, message }));
+            return { steps, refused, policies: model.facts.policies };
+        } finally {
+            engine.close();
+        }
+    });
+    assert.ok(["sdtm", "tome", "kv"].every((name) => policies.includes(name)), policies.join(" "));
+    const [first, reuses, last] = steps.map(({ share }) => share);
+    assert.ok(first < 1 && reuses < 0.75 * first && last === first, `${first} ${reuses} ${last}`);
+    assert.deepEqual(steps.map(({ blocks }) => blocks), [[0, 1, 2], [0, 2], [0, 1, 2]], "maps of the layers that merged");
+    assert.ok(steps.every(({ grid, kept }) => grid === kept));
+    assert.equal(refused.kind, "Usage");
+    assert.match(refused.message, /a grid of 5×5 tokens has an odd side/);
 });
 
 test("weights are kept, checked, and fetched again when they changed, broke, or never arrived", async () => {

@@ -82,7 +82,7 @@ test("a cold visit on a small window and a slow network: paint, progress, pictur
 });
 
 test("diffcr does less work than dense, says so, and shows where; cancelling ends within a step", async () => {
-    const { page, quiet } = visit;
+    const { page } = visit;
     await page.locator('input[name=policy][value="diffcr"]').check();
     assert.ok(await page.locator("#matrix").isVisible(), "the kept ratios are shown");
     assert.match(await page.locator("#matrix").getAttribute("aria-label") ?? "", /8 layers across/);
@@ -122,6 +122,62 @@ test("diffcr does less work than dense, says so, and shows where; cancelling end
     await page.click("#generate");
     await status(page, /^Done/);
     assert.equal(Number(await page.locator("#scrub-step").getAttribute("max")), 1);
+});
+
+test("sdtm and tome, which need no training, and the step cache: less work, maps where tokens merged, and the native program agrees", async () => {
+    const { page, quiet } = visit;
+    const choose = (/** @type {string} */ name) => page.locator(`input[name=policy][value="${name}"]`).check();
+    const saved = async () => Number(/^(\d+(?:\.\d+)?) %$/.exec(await page.textContent("#figure-saved") ?? "")?.[1]);
+    const layer = () => page.textContent("#scrub-layer-value");
+
+    // The slider says what holds until it is moved.
+    for (const [name, label, value] of [["tome", "as published", "50"], ["diffcr", "as trained", "30"], ["sdtm", "as published", "30"]]) {
+        await choose(name);
+        assert.deepEqual([await page.textContent("#ratio-value"), await page.inputValue("#ratio")], [label, value], name);
+    }
+    assert.equal(await page.evaluate(() => document.documentElement.scrollWidth > innerWidth), false, "it scrolls sideways");
+
+    // Comparing makes sense with the cache alone, too.
+    await choose("dense");
+    assert.ok(await page.locator("#compare").isDisabled());
+    await page.locator("#step-cache").check();
+    assert.ok(await page.locator("#compare").isEnabled());
+
+    await page.fill("#steps", "3");
+    await choose("sdtm");
+    await page.click("#compare");
+    await status(page, /^Done/);
+    assert.match(page.url(), /policy=sdtm&cache=2/);
+    const rows = await page.locator("#compare-rows tr th").allTextContents();
+    assert.deepEqual([...rows, await page.textContent("#compare-caption")], ["dense", "sdtm + cache", "sdtm + cache"]);
+    assert.ok(await saved() > 5, "less work than dense");
+
+    // The first step is protected, the second reuses what it computed in the inner blocks, the third merges tokens everywhere.
+    await page.locator("#scrub-layer").fill("0");
+    assert.match(await layer() ?? "", /^all: \d+ % keep a row$/);
+    assert.ok(await page.locator("#veil").isHidden(), "switched off above");
+    await page.locator("#show-tokens").check();
+    assert.ok(await page.locator("#veil").isVisible());
+    await page.locator("#scrub-layer").fill("5");
+    assert.match(await layer() ?? "", /^5 of 8: \d+ % keep a row$/);
+    await page.locator("#scrub-step").fill("2");
+    assert.deepEqual([await page.textContent("#scrub-step-value"), await layer()], ["2 of 3, inner blocks reused", "5 of 8: reused"]);
+    assert.ok(await page.locator("#veil").isHidden());
+    await page.locator("#scrub-layer").fill("8");
+    assert.match(await layer() ?? "", /^8 of 8: \d+ % keep a row$/);
+    await page.locator("#scrub-step").fill("1");
+    assert.equal(await layer(), "8 of 8: nothing merged");
+    assert.ok(await page.locator("#veil").isHidden());
+
+    // Both programs draw the same destinations from the same seed.
+    await page.locator("#step-cache").uncheck();
+    await choose("tome");
+    await page.click("#generate");
+    await status(page, /^Done/);
+    assert.ok(await saved() > 5, "less work than dense");
+    const native = drawNatively([PROMPT, "--seed", "5", "--steps", "3", "--compress", "tome"]);
+    const agreement = psnr((await pixels(page)).filter((_, i) => i % 4 !== 3), native, 3);
+    assert.ok(agreement >= 40, `${agreement.toFixed(1)} dB`);
     await quiet();
 });
 

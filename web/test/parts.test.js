@@ -14,7 +14,12 @@ test("a link says what the form says, and makes no sense of nonsense", () => {
     const request = { prompt: "Füße & “50 %” #1", seed: 7, steps: 12, guidance: 3.5, policy: /** @type {const} */ ("diffcr"), ratio: 0.25 };
     assert.deepEqual(read(write(request, "https://host/a model")), { request, model: "https://host/a model" });
     assert.deepEqual(read(write({ class: 3 }, null)), { request: { class: 3 }, model: null });
-    assert.deepEqual(read("#seed=x&policy=<b>&steps="), { request: {}, model: null });
+    assert.deepEqual(read("#seed=x&policy=<b>&steps=&cache=3"), { request: {}, model: null });
+    for (const policy of /** @type {const} */ (["dense", "mod", "sdtm", "tome"])) {
+        const cached = { policy, stepCache: "2", ratio: 0.4 };
+        assert.equal(write({ ...cached, set: { multiple: "1" }, tokens: true }, null), `#policy=${policy}&cache=2&ratio=0.4`);
+        assert.deepEqual(read(write(cached, null)).request, cached);
+    }
 });
 
 test("text in a PNG is a chunk that readers accept", async () => {

@@ -99,6 +99,22 @@ test("wherever a device dies, the package draws the same picture with another", 
     await dieAt("GPUBuffer", "mapAsync", 2);
     assert.deepEqual(await drawn(), first);
     assert.equal(await lost(), 3, "while reading back");
+
+    // SDTM keeps branches, more than is read back after every step: those since are taken again, and handed out once.
+    const merged = () => page.evaluate(async () => {
+        const run = /** @type {any} */ (globalThis).model.generate({ class: 7, steps: 4, seed: 3, size: [64, 64], policy: "sdtm" });
+        const steps = [];
+        for await (const { index, preview } of run) {
+            preview?.close();
+            steps.push(index);
+        }
+        return { steps, data: Array.from((await run.image()).data) };
+    });
+    const whole = await merged();
+    assert.deepEqual(whole.steps, [0, 1, 2, 3]);
+    await dieAt("GPUQueue", "submit", 5);
+    assert.deepEqual(await merged(), whole);
+    assert.equal(await lost(), 4, "in a run whose state was not read back");
     await page.evaluate(() => /** @type {any} */ (globalThis).engine.close());
     await quiet(EXPECTED);
 });

@@ -58,9 +58,9 @@ pub struct Bench {
 impl Bench {
     /// Refuses what no model could make sense of.
     pub fn check(&self) -> Result<()> {
-        let dense_alone = !self.policies.is_empty() && self.policies.iter().all(|p| *p == Compress::Dense);
-        if dense_alone && self.ratio.is_some() {
-            return Err(Error::Usage("--ratio: the policy dense computes every token".into()));
+        let has_ratio = |policy: &Compress| !matches!(policy, Compress::Dense | Compress::Kv);
+        if self.ratio.is_some() && !self.policies.is_empty() && !self.policies.iter().any(has_ratio) {
+            return Err(Error::Usage("--ratio: none of the policies to be measured has one".into()));
         }
         if let Some((key, _)) = self.set.iter().find(|(key, _)| !self.policies.iter().any(|policy| knows(*policy, key)))
         {

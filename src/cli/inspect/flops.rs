@@ -24,7 +24,7 @@ pub async fn count(folder: &ModelFolder, kind: Kind) -> Result<StepFacts> {
     let sample_size = backbone.sample_size();
     let size = StepSize { batch: 2, latent: [sample_size; 2], text: folder.prompt_tokens() };
     let mut flops = Vec::new();
-    for policy in [Compress::Dense, Compress::Diffcr, Compress::Mod, Compress::Sdtm, Compress::Tome] {
+    for policy in [Compress::Dense, Compress::Diffcr, Compress::Mod, Compress::Sdtm, Compress::Tome, Compress::Kv] {
         // What a checkpoint cannot run has no FLOPs: routing without routers, windows on a grid with an odd side.
         let Ok(policy) = (Choice { policy, ..Choice::default() }).policy(&backbone.routers) else { continue };
         match mean(&backbone, size, policy.as_ref(), &timesteps) {

@@ -2,8 +2,9 @@
 //!
 //! Early steps merge whole 2×2 windows of similar tokens, for attention and feed-forward; later ones merge single tokens
 //! into the oldest of their window, for the feed-forward alone. Every few steps run dense, and lend their branches to
-//! the merged tokens of the steps between. A token's age, the blocks since it last had a row of its own, keeps the same ones
-//! from being merged for ever. Where paper and the authors' program differ, this follows the program.
+//! the merged tokens of the steps between. A token's age is the blocks since it last had a row of its own: windows that
+//! merged before are preferred, and in the detail stage the oldest of a window is what others merge into. Where paper and
+//! the authors' program differ, this follows the program.
 
 mod stage;
 
@@ -184,6 +185,20 @@ impl Policy for Sdtm {
             Stage::Protected { .. } | Stage::Idle => 0,
         };
         Some(merged as f64 / tokens.max(1) as f64)
+    }
+
+    fn warning(&self, variants: &[Variant], tokens: usize) -> Option<String> {
+        let idle = |stage: Stage| matches!(stage, Stage::Idle | Stage::Protected { .. });
+        if variants.iter().any(|variant| self.saved(variant, tokens) > Some(0.0)) {
+            None
+        } else if variants.iter().all(|variant| idle(Stage::decode(variant))) {
+            Some("sdtm merges nothing: every step is protected, or its share is 0".to_owned())
+        } else {
+            let multiple = self.multiple;
+            let hint = if multiple > 1 { " (--set multiple=1)" } else { "" };
+            let why = format!("no step has {multiple} windows or tokens of {tokens} to merge{hint}");
+            Some(format!("sdtm merges nothing: {why}"))
+        }
     }
 
     fn sees_modulated(&self, variant: &Variant) -> bool {

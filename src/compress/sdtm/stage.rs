@@ -56,7 +56,8 @@ impl Sdtm {
         match self.merging(index, of, tokens) {
             0 => Stage::Idle,
             merging if index <= self.switch_step => {
-                Stage::Structure { windows: merging / (3 * self.multiple) * self.multiple, recall }
+                let windows = merging / self.multiple.saturating_mul(3) * self.multiple;
+                Stage::Structure { windows: windows.min(tokens / (WINDOW[0] * WINDOW[1])), recall }
             }
             merging => {
                 let most = tokens - tokens / (WINDOW[0] * WINDOW[1]);
@@ -166,10 +167,37 @@ mod tests {
     }
 
     #[test]
+    fn no_more_windows_merge_than_there_are() {
+        for (ratio, deviation, multiple) in [("0.6", "0.2", "16"), ("0.9", "0.9", "1"), ("0.9", "0.9", "7")] {
+            let most = sdtm(&[("ratio", ratio), ("deviation", deviation), ("multiple", multiple)]).unwrap();
+            let stages = stages(&most, 50, 1024);
+            let windows = stages.iter().filter_map(|stage| match stage {
+                Stage::Structure { windows, .. } => Some(*windows),
+                _ => None,
+            });
+            assert_eq!(windows.max(), Some(256), "{ratio} {deviation}");
+        }
+        let huge = usize::MAX.to_string();
+        assert_eq!(
+            stages(&sdtm(&[("multiple", &huge)]).unwrap(), 2, 1024)[1],
+            Stage::Structure { windows: 0, recall: true }
+        );
+    }
+
+    #[test]
     fn few_tokens_merge_none() {
-        // 0.5 of 64 tokens are 32, of which no 48 can be made.
-        let stages = stages(&sdtm(&[]).unwrap(), 2, 64);
+        let published = sdtm(&[]).unwrap();
+        // 0.1 of 64 tokens are 6, of which no 48 can be made.
+        let stages = stages(&published, 2, 64);
         assert_eq!(stages[1], Stage::Structure { windows: 0, recall: true });
+        let told = published.warning(&[published.variant(StepAt { index: 1, of: 2, timestep: 0.0, tokens: 64 })], 64);
+        assert!(told.unwrap().contains("no step has 16 windows or tokens of 64"));
+        let told =
+            published.warning(&[published.variant(StepAt { index: 0, of: 1, timestep: 0.0, tokens: 1024 })], 1024);
+        assert!(told.unwrap().contains("every step is protected, or its share is 0"));
+        let told =
+            published.warning(&[published.variant(StepAt { index: 1, of: 50, timestep: 0.0, tokens: 1024 })], 1024);
+        assert_eq!(told, None);
         let idle = sdtm(&[("ratio", "0.1"), ("deviation", "0.1")]).unwrap();
         assert_eq!(tests::stages(&idle, 2, 64)[1], Stage::Idle);
         let below = sdtm(&[("ratio", "0.1"), ("deviation", "0.5")]).unwrap();

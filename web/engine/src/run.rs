@@ -33,9 +33,12 @@ pub struct Step {
 /// Which tokens each layer of a step computed.
 #[wasm_bindgen(getter_with_clone)]
 pub struct TokenMap {
-    /// Layers that route.
+    /// Layers that route, or merge.
     #[wasm_bindgen(readonly)]
     pub layers: usize,
+    /// Which they are, counted from 0.
+    #[wasm_bindgen(readonly)]
+    pub blocks: Vec<u32>,
     /// Tokens from left to right.
     #[wasm_bindgen(readonly)]
     pub columns: usize,
@@ -55,20 +58,20 @@ impl Run {
         Self { gpu, run, viewer }
     }
 
-    /// By layer: 1 where a token was computed, and its score. Where tokens were merged, those that gave their group its row
+    /// By layer: its number, 1 where a token was computed, and its score. Where tokens were merged, those that gave their group its row
     /// were computed, and there are no other scores.
-    async fn computed(&self) -> Result<Vec<(Tensor, Tensor)>> {
+    async fn computed(&self) -> Result<Vec<(usize, Tensor, Tensor)>> {
         let routed = self.run.routing().await?;
         if !routed.is_empty() {
-            return Ok(routed.into_iter().map(|layer| (layer.kept, layer.scores)).collect());
+            return Ok(routed.into_iter().enumerate().map(|(at, layer)| (at, layer.kept, layer.scores)).collect());
         }
         let mut layers = Vec::new();
-        for LayerMerging { destination, .. } in self.run.merging().await? {
+        for LayerMerging { layer, destination } in self.run.merging().await? {
             let tokens = destination.shape.last().copied().unwrap_or(1);
             let own =
                 destination.u32().iter().enumerate().map(|(at, &to)| f32::from(u8::from(to as usize == at % tokens)));
             let own = Tensor::new(&destination.shape, own.collect())?;
-            layers.push((own.clone(), own));
+            layers.push((layer, own.clone(), own));
         }
         Ok(layers)
     }
@@ -126,18 +129,19 @@ impl Run {
     /// Which tokens the last step computed; nothing for a request that did not ask, or a policy that computes all.
     pub async fn tokens(&self) -> Thrown<Option<TokenMap>> {
         let layers = self.computed().await.map_err(failure)?;
-        let Some((first, _)) = layers.first() else { return Ok(None) };
+        let Some((_, first, _)) = layers.first() else { return Ok(None) };
         let tokens = first.shape.last().copied().unwrap_or(0);
         let [width, height] = self.run.size();
         // Patches are square, so the grid has the picture's proportions.
         let columns = (tokens as f64 * width as f64 / height as f64).sqrt().round().max(1.0) as usize;
         let sample = self.run.conditional_sample(0) * tokens..(self.run.conditional_sample(0) + 1) * tokens;
         let (mut kept, mut scores) = (Vec::new(), Vec::new());
-        for (of_layer, scored) in &layers {
+        for (_, of_layer, scored) in &layers {
             kept.extend(of_layer.f32()[sample.clone()].iter().map(|&kept| kept as u8));
             scores.extend_from_slice(&scored.f32()[sample.clone()]);
         }
-        Ok(Some(TokenMap { layers: layers.len(), columns, rows: tokens / columns, kept, scores }))
+        let blocks = layers.iter().map(|&(layer, ..)| layer as u32).collect();
+        Ok(Some(TokenMap { layers: layers.len(), blocks, columns, rows: tokens / columns, kept, scores }))
     }
 
     /// Whether there are previews: a picture too large to be decoded whole has none.
@@ -160,6 +164,12 @@ impl Run {
         }
         let picture = self.run.decode().await.and_then(|pictures| pictures.rgb(0)).map_err(failure)?;
         Ok(picture.pixels().flat_map(|pixel| [pixel.0[0], pixel.0[1], pixel.0[2], 255]).collect())
+    }
+
+    /// Bytes of [`Run::state`].
+    #[wasm_bindgen(getter, js_name = stateBytes)]
+    pub fn state_bytes(&self) -> f64 {
+        self.run.state_bytes() as f64
     }
 
     /// What a later run of the same request needs to go on from here.
