@@ -66,6 +66,6 @@ def write(path: Path, quality: dict, times: dict[str, dict]) -> None:
             draw(panels[up][across], timed, times, work, measure, quality["against"])
             panels[1][across].set_xlabel(below)
         panels[up][0].set_ylabel(label)
-    panels[0][0].legend(fontsize=8, loc="upper right")
+    figure.legend(*panels[0][0].get_legend_handles_labels(), fontsize=8, loc="outside upper center", ncols=9)
     figure.savefig(path)
     pyplot.close(figure)
