@@ -48,7 +48,7 @@ def conditions(quality: dict, times: dict, judge: dict) -> list[str]:
         first = next(iter(times.values()))
         lines.append(
             f"Machine: {first['machine']}, adapter {first['adapter']}. Speed-up: the middle one of {timing.RUNS} runs of `foveate bench`, between "
-            "the least and the greatest."
+            "the least and the greatest; where these are missing, one run."
         )
         if not all(entry.get("quiet") for entry in times.values()):
             lines.append("Times taken while the machine had other work are left out (–): `python -m training.evaluate timing --again`.")
