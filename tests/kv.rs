@@ -9,7 +9,9 @@ use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
-use common::pipeline::{Given, deviations, folders, read_folder, request, run};
+use common::pipeline::{
+    Given, IMAGE_TOLERANCE, STEP_TOLERANCE, deviations, folders, read_folder, request, run, too_far,
+};
 use common::{Tensors, golden, gpu, json};
 use foveate::Result;
 use foveate::compress::{Dense, Kv, Policy, Sampling, StepPolicy, Variant};
@@ -17,11 +19,6 @@ use foveate::graph::{Element, Graph};
 use foveate::pipelines::{Backbone, LoadOptions, ModelFolder, Request, StepSize, TextToImage};
 use foveate::weights::{Format, Source};
 use pollster::block_on;
-
-/// Noise prediction and latents, relative L2: a third of what the project promises (1e-4).
-const STEP_TOLERANCE: f64 = 3e-5;
-/// Final image, maximum absolute error.
-const IMAGE_TOLERANCE: f32 = 2e-3;
 
 const CONFIG: &str = "transformer/config.json";
 const WEIGHTS: &str = "transformer/diffusion_pytorch_model.safetensors";
@@ -72,15 +69,14 @@ fn compressed_pipelines_agree_with_torch() {
         let outcome = run(Source::Folder(folder.join("model")), &request);
         let (noise, latents, image) = deviations(&outcome, &expected);
         println!("{name}: noise prediction {noise:.1e}, latents {latents:.1e}, image {image:.1e}");
-        for (what, off, tolerance) in [
-            ("noise prediction", noise, STEP_TOLERANCE),
-            ("latents", latents, STEP_TOLERANCE),
-            ("image", f64::from(image), f64::from(IMAGE_TOLERANCE)),
-        ] {
-            if off > tolerance {
-                wrong.push(format!("{name}: {what} off by {off:.2e}, allowed {tolerance:.0e}"));
-            }
-        }
+        wrong.extend(too_far(
+            &name,
+            [
+                ("noise prediction", noise, STEP_TOLERANCE),
+                ("latents", latents, STEP_TOLERANCE),
+                ("image", f64::from(image), f64::from(IMAGE_TOLERANCE)),
+            ],
+        ));
     }
     assert!(wrong.is_empty(), "{}", wrong.join("\n"));
 }

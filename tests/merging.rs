@@ -6,42 +6,19 @@
 
 mod common;
 
-use std::collections::BTreeMap;
 use std::path::Path;
 
-use common::pipeline::{Given, Outcome, deviations, folders, request, run};
+use common::pipeline::{
+    Given, IMAGE_TOLERANCE, Outcome, STEP_TOLERANCE, deviations, elsewhere, folders, request, run, too_far,
+};
 use common::{Tensors, golden, gpu, json};
 use foveate::Tensor;
 use foveate::compress::{BlockInput, CARRIED, Choice, StepAt, destination_name};
 use foveate::graph::{Element, Graph, Memory, Plan, Store};
 use foveate::kernels::step_row;
-use foveate::pipelines::{Compress, LayerMerging, LoadOptions, Pipeline, Request};
+use foveate::pipelines::{Compress, LoadOptions, Pipeline, Request};
 use foveate::weights::Source;
 use pollster::block_on;
-
-/// Noise prediction and latents, relative L2: a third of what the project promises (1e-4).
-const STEP_TOLERANCE: f64 = 3e-5;
-/// Final image, maximum absolute error.
-const IMAGE_TOLERANCE: f32 = 2e-3;
-
-/// Layers and steps whose tokens went elsewhere than the golden's. Where rounding leaves nothing to merge, the golden's tokens stay
-/// by themselves, and nothing is traced.
-fn elsewhere(outcome: &Outcome, expected: &Tensors) -> usize {
-    let mut traced: BTreeMap<String, &[u32]> = BTreeMap::new();
-    for (step, layers) in outcome.merging.iter().enumerate() {
-        for LayerMerging { layer, destination } in layers {
-            traced.insert(format!("merge.destination.{step}.{layer}"), destination.u32());
-        }
-    }
-    assert!(!traced.is_empty(), "no layer merged");
-    let all = expected.0.iter().filter(|(name, _)| name.starts_with("merge.destination."));
-    let wrong = all.clone().filter(|(name, golden)| match traced.get(name.as_str()) {
-        Some(found) => *found != golden.u32(),
-        None => !golden.u32().chunks(golden.shape[1]).all(|tokens| tokens.iter().copied().eq(0..tokens.len() as u32)),
-    });
-    let unknown = traced.keys().filter(|name| !expected.0.contains_key(*name));
-    wrong.count() + unknown.count()
-}
 
 /// What is wrong with a folder's run.
 fn check(folder: &Path) -> Vec<String> {
@@ -50,7 +27,8 @@ fn check(folder: &Path) -> Vec<String> {
     let mut request = request(folder, Given::Embeds);
     let outcome = run(Source::Folder(folder.join("model")), &request);
     let (noise, latents, image) = deviations(&outcome, &expected);
-    let sets = elsewhere(&outcome, &expected);
+    let (sets, traced) = elsewhere(&outcome, &expected);
+    assert!(traced > 0, "{name}: no layer merged");
     println!("{name}: noise prediction {noise:.1e}, latents {latents:.1e}, image {image:.1e}, sets that differ {sets}");
 
     // The twin that must fail: the same model without merging.
@@ -58,18 +36,15 @@ fn check(folder: &Path) -> Vec<String> {
     let dense = deviations(&run(Source::Folder(folder.join("model")), &request), &expected).0;
     assert!(dense > STEP_TOLERANCE, "{name}: a dense run passes ({dense:.1e})");
 
-    let mut wrong = Vec::new();
-    for (what, off, tolerance) in [
-        ("noise prediction", noise, STEP_TOLERANCE),
-        ("latents", latents, STEP_TOLERANCE),
-        ("image", f64::from(image), f64::from(IMAGE_TOLERANCE)),
-        ("merged sets", sets as f64, 0.0),
-    ] {
-        if off > tolerance {
-            wrong.push(format!("{name}: {what} off by {off:.2e}, allowed {tolerance:.0e}"));
-        }
-    }
-    wrong
+    too_far(
+        &name,
+        [
+            ("noise prediction", noise, STEP_TOLERANCE),
+            ("latents", latents, STEP_TOLERANCE),
+            ("image", f64::from(image), f64::from(IMAGE_TOLERANCE)),
+            ("merged sets", sets as f64, 0.0),
+        ],
+    )
 }
 
 #[test]

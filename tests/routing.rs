@@ -10,17 +10,15 @@ use std::error::Error;
 use std::path::Path;
 use std::sync::Arc;
 
-use common::pipeline::{Given, Outcome, deviations, folders, read_folder, request, run};
+use common::pipeline::{
+    Given, IMAGE_TOLERANCE, Outcome, STEP_TOLERANCE, deviations, folders, read_folder, request, run, too_far,
+};
 use common::{Tensors, golden, gpu, max_error};
 use foveate::pipelines::{Compress, LayerRouting, LoadOptions, Pipeline, Request};
 use foveate::weights::Source;
 use foveate::{Gpu, GpuOptions};
 use pollster::block_on;
 
-/// Noise prediction and latents, relative L2: a third of what the project promises (1e-4).
-const STEP_TOLERANCE: f64 = 3e-5;
-/// Final image, maximum absolute error.
-const IMAGE_TOLERANCE: f32 = 2e-3;
 /// Router scores, maximum absolute error.
 const SCORE_TOLERANCE: f32 = 2e-5;
 
@@ -61,19 +59,16 @@ fn check(folder: &Path, given: Given) -> Vec<String> {
     let dense = deviations(&run(Source::Folder(folder.join("model")), &request), &expected).0;
     assert!(dense > STEP_TOLERANCE, "{name}: a dense run passes ({dense:.1e})");
 
-    let mut wrong = Vec::new();
-    for (what, off, tolerance) in [
-        ("noise prediction", noise, STEP_TOLERANCE),
-        ("latents", latents, STEP_TOLERANCE),
-        ("image", f64::from(image), f64::from(IMAGE_TOLERANCE)),
-        ("scores", f64::from(scores), f64::from(SCORE_TOLERANCE)),
-        ("kept sets", sets as f64, 0.0),
-    ] {
-        if off > tolerance {
-            wrong.push(format!("{name}: {what} off by {off:.2e}, allowed {tolerance:.0e}"));
-        }
-    }
-    wrong
+    too_far(
+        &name,
+        [
+            ("noise prediction", noise, STEP_TOLERANCE),
+            ("latents", latents, STEP_TOLERANCE),
+            ("image", f64::from(image), f64::from(IMAGE_TOLERANCE)),
+            ("scores", f64::from(scores), f64::from(SCORE_TOLERANCE)),
+            ("kept sets", sets as f64, 0.0),
+        ],
+    )
 }
 
 #[test]

@@ -5,30 +5,11 @@ mod common;
 
 use std::path::Path;
 
-use common::pipeline::{Given, Outcome, deviations, folders, request, run};
+use common::pipeline::{Given, IMAGE_TOLERANCE, STEP_TOLERANCE, deviations, elsewhere, folders, request, run, too_far};
 use common::{Tensors, golden, gpu};
-use foveate::pipelines::{LayerMerging, LoadOptions, Pipeline, Request};
+use foveate::pipelines::{LoadOptions, Pipeline, Request};
 use foveate::weights::Source;
 use pollster::block_on;
-
-/// Noise prediction and latents, relative L2: a third of what the project promises (1e-4).
-const STEP_TOLERANCE: f64 = 3e-5;
-/// Final image, maximum absolute error.
-const IMAGE_TOLERANCE: f32 = 2e-3;
-
-/// Layers and steps whose tokens went elsewhere than the golden's. A block that is skipped decides nothing, there as here.
-fn elsewhere(outcome: &Outcome, expected: &Tensors) -> usize {
-    let (mut wrong, mut found) = (0, 0);
-    for (step, layers) in outcome.merging.iter().enumerate() {
-        for LayerMerging { layer, destination } in layers {
-            wrong += usize::from(destination.u32() != expected.get(&format!("merge.destination.{step}.{layer}")).u32());
-            found += 1;
-        }
-    }
-    let all = expected.0.keys().filter(|name| name.starts_with("merge.destination.")).count();
-    assert_eq!(found, all, "layers and steps that merge");
-    wrong
-}
 
 /// What is wrong with a folder's run.
 fn check(folder: &Path) -> Vec<String> {
@@ -37,7 +18,10 @@ fn check(folder: &Path) -> Vec<String> {
     let cached = request(folder, Given::Embeds);
     let outcome = run(Source::Folder(folder.join("model")), &cached);
     let (noise, latents, image) = deviations(&outcome, &expected);
-    let sets = elsewhere(&outcome, &expected);
+    let (sets, traced) = elsewhere(&outcome, &expected);
+    // A block that is skipped decides nothing, there as here.
+    let all = expected.0.keys().filter(|name| name.starts_with("merge.destination.")).count();
+    assert_eq!(traced, all, "{name}: layers and steps that merge");
     println!("{name}: noise prediction {noise:.1e}, latents {latents:.1e}, image {image:.1e}, sets that differ {sets}");
 
     // The twin that must fail: the same policy without the cache.
@@ -46,18 +30,15 @@ fn check(folder: &Path) -> Vec<String> {
     let plain = deviations(&run(Source::Folder(folder.join("model")), &plain), &expected).0;
     assert!(plain > STEP_TOLERANCE, "{name}: a run without the cache passes ({plain:.1e})");
 
-    let mut wrong = Vec::new();
-    for (what, off, tolerance) in [
-        ("noise prediction", noise, STEP_TOLERANCE),
-        ("latents", latents, STEP_TOLERANCE),
-        ("image", f64::from(image), f64::from(IMAGE_TOLERANCE)),
-        ("merged sets", sets as f64, 0.0),
-    ] {
-        if off > tolerance {
-            wrong.push(format!("{name}: {what} off by {off:.2e}, allowed {tolerance:.0e}"));
-        }
-    }
-    wrong
+    too_far(
+        &name,
+        [
+            ("noise prediction", noise, STEP_TOLERANCE),
+            ("latents", latents, STEP_TOLERANCE),
+            ("image", f64::from(image), f64::from(IMAGE_TOLERANCE)),
+            ("merged sets", sets as f64, 0.0),
+        ],
+    )
 }
 
 #[test]

@@ -10,6 +10,11 @@ use pollster::block_on;
 
 use super::{Tensors, golden, gpu, json, max_error};
 
+/// Noise prediction and latents, relative L2: a third of what the project promises (1e-4).
+pub const STEP_TOLERANCE: f64 = 3e-5;
+/// Final image, maximum absolute error.
+pub const IMAGE_TOLERANCE: f32 = 2e-3;
+
 /// What comes out of a run.
 pub struct Outcome {
     pub noise_pred: Vec<Tensor>,
@@ -110,6 +115,30 @@ pub fn deviations(outcome: &Outcome, expected: &Tensors) -> (f64, f64, f32) {
     };
     let image = max_error(outcome.image.f32(), expected.get("image").f32());
     (worst(&outcome.noise_pred, "noise_pred"), worst(&outcome.latents, "latents"), image)
+}
+
+/// What is further off than it may be, a line each: what, how far, and how far it may.
+pub fn too_far<'a>(name: &str, found: impl IntoIterator<Item = (&'a str, f64, f64)>) -> Vec<String> {
+    let beyond = found.into_iter().filter(|(_, off, tolerance)| off > tolerance);
+    beyond.map(|(what, off, most)| format!("{name}: {what} off by {off:.2e}, allowed {most:.0e}")).collect()
+}
+
+/// Layers and steps whose tokens went elsewhere than the golden's, and how many were traced. Where rounding leaves
+/// nothing to merge, the golden's tokens stay by themselves, and nothing is traced.
+pub fn elsewhere(outcome: &Outcome, expected: &Tensors) -> (usize, usize) {
+    let mut traced: BTreeMap<String, &[u32]> = BTreeMap::new();
+    for (step, layers) in outcome.merging.iter().enumerate() {
+        for LayerMerging { layer, destination } in layers {
+            traced.insert(format!("merge.destination.{step}.{layer}"), destination.u32());
+        }
+    }
+    let all = expected.0.iter().filter(|(name, _)| name.starts_with("merge.destination."));
+    let wrong = all.filter(|(name, golden)| match traced.get(name.as_str()) {
+        Some(found) => *found != golden.u32(),
+        None => !golden.u32().chunks(golden.shape[1]).all(|tokens| tokens.iter().copied().eq(0..tokens.len() as u32)),
+    });
+    let unknown = traced.keys().filter(|name| !expected.0.contains_key(*name));
+    (wrong.count() + unknown.count(), traced.len())
 }
 
 /// The golden folders in `tests/goldens/{below}`, or in the folder that the environment's `variable` names.
