@@ -2,6 +2,8 @@
 
 use std::path::PathBuf;
 
+use crate::Refusal;
+
 /// The result of everything that can fail here.
 pub type Result<T, E = Error> = std::result::Result<T, E>;
 
@@ -12,6 +14,10 @@ pub enum Error {
     /// The request itself is wrong: an unknown option, a class for a prompt model. The command line exits with 2.
     #[error("{0}")]
     Usage(String),
+
+    /// The request cannot be met, for a reason that a program may want to know.
+    #[error(transparent)]
+    Refused(#[from] Refusal),
 
     /// A file or address could not be read or written.
     #[error("{}: {source}", path.display())]
@@ -153,7 +159,7 @@ impl Error {
 
     /// Whether the request was at fault rather than the work.
     pub fn is_usage(&self) -> bool {
-        matches!(self.root(), Self::Usage(_))
+        matches!(self.root(), Self::Usage(_) | Self::Refused(_))
     }
 }
 

@@ -1,7 +1,7 @@
 //! Bipartite soft matching (ToMe for diffusion, arXiv 2303.17604): one token of each cell is a destination, every other
 //! a source; the sources most like a destination join it.
 
-use crate::Result;
+use crate::{Grid, Result};
 use crate::graph::{Graph, ValueId};
 use crate::kernels::{self, Destinations, Match, Norm, NormKind, ReadRows};
 
@@ -11,7 +11,7 @@ pub(super) fn bipartite(
     graph: &mut Graph,
     tokens: ValueId,
     position: ValueId,
-    grid: [usize; 2],
+    grid: Grid,
     stride: [usize; 2],
     joining: usize,
 ) -> Result<Destinations> {
@@ -27,12 +27,12 @@ pub(super) fn bipartite(
         0 => None,
         joining => Some(kernels::select(graph, score, joining)?.place),
     };
-    kernels::joins(graph, sides, best, place, grid[0] * grid[1])
+    kernels::joins(graph, sides, best, place, grid.tokens())
 }
 
 /// The most sources that a grid has.
-pub(super) fn sources(grid: [usize; 2], stride: [usize; 2]) -> usize {
-    grid[0] * grid[1] - (grid[0] / stride[0]) * (grid[1] / stride[1])
+pub(super) fn sources(grid: Grid, stride: [usize; 2]) -> usize {
+    grid.tokens() - (grid.rows / stride[0]) * (grid.columns / stride[1])
 }
 
 /// Every layer draws for itself.

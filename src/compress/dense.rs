@@ -1,6 +1,6 @@
 //! No compression: every sublayer computes on every row.
 
-use super::{BlockInput, BlockRows, Policy, StepAt, Variant};
+use super::{AnyPolicy, BlockInput, BlockRows, Choice, Policy, PolicyKind, StepAt};
 use crate::Result;
 use crate::graph::Graph;
 
@@ -9,15 +9,33 @@ use crate::graph::Graph;
 pub struct Dense;
 
 impl Policy for Dense {
-    fn name(&self) -> &'static str {
+    type Step = ();
+
+    fn name(&self) -> &str {
         "dense"
     }
 
-    fn variant(&self, _step: StepAt) -> Variant {
-        Variant::new()
+    fn step(&self, _at: StepAt) {}
+
+    fn block(&self, _step: &(), _graph: &mut Graph, _at: BlockInput) -> Result<BlockRows> {
+        Ok(BlockRows::default())
+    }
+}
+
+impl PolicyKind for Dense {
+    fn name(&self) -> &str {
+        "dense"
     }
 
-    fn block(&self, _graph: &mut Graph, _variant: &Variant, _at: BlockInput) -> Result<BlockRows> {
-        Ok(BlockRows::default())
+    fn summary(&self) -> &str {
+        "every token through every layer"
+    }
+
+    fn no_ratio(&self) -> Option<&str> {
+        Some("computes every token")
+    }
+
+    fn policy(&self, _choice: Choice<'_>) -> Result<AnyPolicy> {
+        Ok(AnyPolicy::new(Dense))
     }
 }

@@ -4,7 +4,7 @@ use serde_json::{Value, json};
 
 use super::KeptRatios;
 use crate::Result;
-use crate::config::Fields;
+use crate::loading::Fields;
 
 /// Which residual branches a kept row's score scales.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]

@@ -35,6 +35,11 @@ impl KeptRatios {
         Self { rows: vec![vec![ratio; layers]], train_timesteps: 1.0 }
     }
 
+    /// The number of layers, L.
+    pub fn layers(&self) -> usize {
+        self.rows.first().map_or(0, Vec::len)
+    }
+
     /// The matrix.
     pub fn rows(&self) -> &[Vec<f64>] {
         &self.rows

@@ -1,29 +1,12 @@
 //! KV token compression of PixArt-Σ (arXiv 2403.04692) without its training: in some layers the keys and values of
 //! self-attention are pooled over squares of the token grid, while every query stays.
 
-use std::fmt;
 use std::ops::RangeInclusive;
-use std::str::FromStr;
 
-use super::{BlockInput, BlockRows, Parameters, Policy, StepAt, Variant};
+use super::{AnyPolicy, BlockInput, BlockRows, Choice, Parameter, Policy, PolicyKind, StepAt, Values};
 use crate::graph::Graph;
-use crate::kernels::PoolKind;
+use crate::kernels::{PoolKind, Pooling};
 use crate::{Error, Result};
-
-/// Which keys and values a block's self-attention attends to.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
-pub enum Keys {
-    /// Those of the rows it computes on.
-    #[default]
-    All,
-    /// One for each square of the token grid. The block must then compute on every token.
-    Pooled {
-        /// Tokens along the square's side.
-        stride: usize,
-        /// What becomes of a square.
-        kind: PoolKind,
-    },
-}
 
 /// The ways to pool that need no weights.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -45,28 +28,59 @@ pub struct Kv {
     pub layers: Option<RangeInclusive<usize>>,
 }
 
-impl Kv {
-    /// The keys that `--set` knows.
-    pub const KEYS: [&str; 3] = ["stride", "sampling", "layers"];
+static PARAMETERS: [Parameter; 3] = [
+    Parameter {
+        name: "stride",
+        default: "2",
+        values: Values::Count(1),
+        help: "the side, in tokens, of a square of keys that become one",
+    },
+    Parameter {
+        name: "sampling",
+        default: "average",
+        values: Values::Word(&["uniform", "average"]),
+        help: "what becomes of a square: the mean of its keys, or (uniform) its first",
+    },
+    Parameter {
+        name: "layers",
+        default: "",
+        values: Values::Layers,
+        help: "one layer, or FIRST-LAST; by default the second half",
+    },
+];
 
-    /// As published, squares of 2 × 2 in the second half of the layers, averaged; but for what `parameters` say.
-    pub fn new(mut parameters: Parameters) -> Result<Self> {
-        let stride = parameters.count("stride", 2, 1)?;
-        let sampling = match parameters.text("sampling") {
-            None => Sampling::Average,
-            Some(name) => name.parse().map_err(|_| parameters.refuse("sampling", &name, "it is uniform or average"))?,
-        };
-        let layers = parameters.text("layers");
-        let range = layers.map(|text| {
-            let (first, last) = text.split_once('-').unwrap_or((&text, &text));
-            match (first.parse(), last.parse()) {
-                (Ok(first), Ok(last)) if first <= last => Ok(first..=last),
-                _ => Err(parameters.refuse("layers", &text, "it is a layer, or FIRST-LAST")),
-            }
-        });
-        Ok(Self { stride, sampling, layers: range.transpose()? })
+/// [`Kv`] in requests.
+#[derive(Clone, Copy, Debug)]
+pub struct KvKind;
+
+impl PolicyKind for KvKind {
+    fn name(&self) -> &str {
+        "kv"
     }
 
+    fn summary(&self) -> &str {
+        "pooled keys and values of self-attention (arXiv 2403.04692), without their training"
+    }
+
+    fn parameters(&self) -> &'static [Parameter] {
+        &PARAMETERS
+    }
+
+    fn no_ratio(&self) -> Option<&str> {
+        Some("pools keys by its stride")
+    }
+
+    fn policy(&self, Choice { parameters, .. }: Choice<'_>) -> Result<AnyPolicy> {
+        let sampling = match parameters.word("sampling")? {
+            "uniform" => Sampling::Uniform,
+            _ => Sampling::Average,
+        };
+        let (stride, layers) = (parameters.count("stride")?, parameters.layers("layers")?);
+        Ok(AnyPolicy::new(Kv { stride, sampling, layers }))
+    }
+}
+
+impl Kv {
     /// Whether a layer's keys are pooled, of a model of so many.
     fn pools(&self, layer: usize, layers: usize) -> Result<bool> {
         let last = layers.saturating_sub(1);
@@ -82,29 +96,29 @@ impl Kv {
 }
 
 impl Policy for Kv {
-    fn name(&self) -> &'static str {
+    type Step = ();
+
+    fn name(&self) -> &str {
         "kv"
     }
 
-    fn variant(&self, _step: StepAt) -> Variant {
-        Variant::new()
-    }
+    fn step(&self, _at: StepAt) {}
 
-    fn block(&self, _graph: &mut Graph, _variant: &Variant, at: BlockInput) -> Result<BlockRows> {
+    fn block(&self, _step: &(), _graph: &mut Graph, at: BlockInput) -> Result<BlockRows> {
         if !self.pools(at.layer, at.layers)? {
             return Ok(BlockRows::default());
         }
-        let (stride, [rows, columns]) = (self.stride, at.grid);
-        if stride > rows.min(columns) {
-            let reason = format!("it leaves no key of {rows}×{columns} tokens");
+        let stride = self.stride;
+        if stride > at.grid.rows.min(at.grid.columns) {
+            let reason = format!("it leaves no key of {} tokens", at.grid);
             return Err(Error::Usage(format!("the policy kv: stride = {stride}: {reason}")));
         }
-        Ok(BlockRows { keys: Keys::Pooled { stride, kind: self.sampling.kind() }, ..BlockRows::default() })
+        Ok(BlockRows { pooling: Some(Pooling { stride, kind: self.sampling.kind() }), ..BlockRows::default() })
     }
 }
 
 impl Sampling {
-    /// As the kernel knows it.
+    /// The kernel's name for it.
     pub fn kind(self) -> PoolKind {
         match self {
             Self::Uniform => PoolKind::Uniform,
@@ -113,54 +127,49 @@ impl Sampling {
     }
 }
 
-impl fmt::Display for Sampling {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.pad(match self {
-            Self::Uniform => "uniform",
-            Self::Average => "average",
-        })
-    }
-}
-
-impl FromStr for Sampling {
-    type Err = Error;
-
-    fn from_str(name: &str) -> Result<Self> {
-        [Self::Uniform, Self::Average]
-            .into_iter()
-            .find(|sampling| sampling.to_string() == name)
-            .ok_or_else(|| Error::Usage(format!("no sampling {name:?}: there are uniform and average")))
-    }
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::compress::{Compaction, StepPolicy};
+    use crate::Grid;
+    use crate::compress::{Compaction, Compression, Policies, Streams, Sublayer, Trained};
     use crate::graph::Element;
-    use crate::kernels::ReadRows;
+    use crate::kernels::{Gate, ReadRows};
 
-    fn rows(policy: &dyn Policy, [layer, layers]: [usize; 2], grid: [usize; 2]) -> Result<BlockRows> {
+    /// The pooling of one layer, as the policy decides it and the driver of blocks accepts it.
+    fn pooling(policy: &AnyPolicy, [layer, layers]: [usize; 2], [rows, columns]: [usize; 2]) -> Result<Option<Pooling>> {
         let mut graph = Graph::new();
-        let stream = graph.stored("x", &[1, grid[0] * grid[1], 4], Element::F32);
+        let image = graph.stored("x", &[1, rows * columns, 4], Element::F32);
         let step = graph.stored("step", &[16], Element::F32);
-        let at = BlockInput { layer, layers, stream, modulated: None, grid, step };
-        let (rows, _) = StepPolicy { policy, variant: &Variant::new() }.enter(&mut graph, at, |_, _| Ok(stream))?;
-        Ok(rows)
+        let at = policy.step(StepAt { index: 0, of: 1, timestep: 0.0, tokens: rows * columns });
+        let streams = Streams { image, others: &[], grid: Grid::new(rows, columns), step };
+        let mut found = None;
+        at.blocks(&mut graph, streams, layers, |graph, block| {
+            if block.layer() != layer {
+                return Ok(());
+            }
+            let input = super::super::BlockInput { layer, layers, stream: image, modulated: None, grid: streams.grid, step };
+            found = at.block(graph, input)?.pooling;
+            let read = |_: &mut Graph, _: ReadRows| Ok(image);
+            block.sublayer(graph, Sublayer::Attention, read, |_, x, _| Ok(x), None::<Gate>)
+        })?;
+        Ok(found)
     }
 
-    fn kv(given: &[(&str, &str)]) -> Result<Kv> {
-        let given: Vec<_> = given.iter().map(|(key, value)| ((*key).to_owned(), (*value).to_owned())).collect();
-        Kv::new(Parameters::new("kv", &Kv::KEYS, &given)?)
+    fn kv(given: &[(&str, &str)]) -> Result<AnyPolicy> {
+        let mut compression = Compression::policy("kv");
+        for (key, value) in given {
+            compression = compression.with(key, value);
+        }
+        Policies::default().policy(&compression, &Trained::default(), 0, false)
     }
 
     #[test]
     fn the_second_half_by_default() {
-        let pooled = Keys::Pooled { stride: 2, kind: PoolKind::Average };
+        let pooled = Some(Pooling { stride: 2, kind: PoolKind::Average });
         for (layers, first) in [(28, 14), (3, 1), (1, 0)] {
             for layer in 0..layers {
-                let expected = if layer < first { Keys::All } else { pooled };
-                let found = rows(&kv(&[]).unwrap(), [layer, layers], [4, 6]).unwrap().keys;
+                let expected = if layer < first { None } else { pooled };
+                let found = pooling(&kv(&[]).unwrap(), [layer, layers], [4, 6]).unwrap();
                 assert_eq!(found, expected, "layer {layer} of {layers}");
             }
         }
@@ -169,16 +178,15 @@ mod tests {
     #[test]
     fn parameters_are_read() {
         let asked = kv(&[("stride", "3"), ("sampling", "uniform"), ("layers", "1-2")]).unwrap();
-        let keys = [0, 1, 2, 3].map(|layer| rows(&asked, [layer, 4], [4, 6]).unwrap().keys);
-        let pooled = Keys::Pooled { stride: 3, kind: PoolKind::Uniform };
-        assert_eq!(keys, [Keys::All, pooled, pooled, Keys::All]);
-        assert_eq!(kv(&[("layers", "3")]).unwrap().layers, Some(3..=3));
+        let keys = [0, 1, 2, 3].map(|layer| pooling(&asked, [layer, 4], [4, 6]).unwrap());
+        let pooled = Some(Pooling { stride: 3, kind: PoolKind::Uniform });
+        assert_eq!(keys, [None, pooled, pooled, None]);
     }
 
     #[test]
     fn what_cannot_be_is_refused_by_name() {
         let refused = |given: &[(&str, &str)]| {
-            let error = kv(given).and_then(|kv| rows(&kv, [1, 4], [4, 6])).unwrap_err();
+            let error = kv(given).and_then(|kv| pooling(&kv, [1, 4], [4, 6])).unwrap_err();
             assert!(error.is_usage(), "{error}");
             error.to_string()
         };
@@ -198,16 +206,16 @@ mod tests {
     struct Both(Kv);
 
     impl Policy for Both {
-        fn name(&self) -> &'static str {
+        type Step = ();
+
+        fn name(&self) -> &str {
             "mixed"
         }
 
-        fn variant(&self, step: StepAt) -> Variant {
-            self.0.variant(step)
-        }
+        fn step(&self, _at: StepAt) {}
 
-        fn block(&self, graph: &mut Graph, variant: &Variant, at: BlockInput) -> Result<BlockRows> {
-            let rows = self.0.block(graph, variant, at)?;
+        fn block(&self, step: &(), graph: &mut Graph, at: BlockInput) -> Result<BlockRows> {
+            let rows = self.0.block(step, graph, at)?;
             let index = graph.stored("kept", &[1, 2, 1], Element::U32);
             let read = ReadRows::Map { index, weight: None };
             Ok(BlockRows { attention: Compaction { read, ..rows.attention }, ..rows })
@@ -216,9 +224,8 @@ mod tests {
 
     #[test]
     fn mapped_rows_and_pooled_keys_clash() {
-        let both = Both(kv(&[]).unwrap());
-        assert!(rows(&both, [0, 2], [4, 4]).is_ok());
-        let error = rows(&both, [1, 2], [4, 4]).unwrap_err();
+        let both = AnyPolicy::new(Both(Kv { stride: 2, sampling: Sampling::Average, layers: Some(1..=1) }));
+        let error = pooling(&both, [1, 2], [4, 4]).unwrap_err();
         assert!(error.is_usage(), "{error}");
         assert_eq!(
             error.to_string(),

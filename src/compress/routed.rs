@@ -6,9 +6,14 @@
 
 use std::sync::Arc;
 
-use super::{BlockInput, BlockRows, Compaction, DiffcrConfig, KeptRatios, Policy, Scale, StepAt, Variant, kept_tokens};
+use super::trace;
+use super::{
+    AnyPolicy, BlockInput, BlockRows, Choice, Compaction, DiffcrConfig, KeptRatios, Policy, PolicyKind, Scale, StepAt, Traces,
+    Trained, kept_tokens,
+};
 use crate::graph::{Graph, ValueId, Weight};
 use crate::kernels::{self, Affine, ReadRows, WriteRows};
+use crate::loading::{Fields, Scope};
 use crate::{Error, Result};
 
 /// What a checkpoint brings for routing.
@@ -29,22 +34,15 @@ pub struct Routed {
     pub routers: Arc<Routers>,
     /// The ratios, snapped where they should be.
     pub ratios: KeptRatios,
-    /// Whether scores and places of every layer stay in the store, under [`scores_name`] and [`place_name`].
+    /// Whether every layer's scores and kept tokens stay readable after a step.
     pub traced: bool,
 }
 
-/// Stored by a traced run: a layer's scores `[B, N]` of the last step.
-pub fn scores_name(layer: usize) -> String {
-    format!("router.scores.{layer}")
-}
-
-/// Stored by a traced run: the compact row of each token `[B, N]`, or [`kernels::NOTHING`], of the last step.
-pub fn place_name(layer: usize) -> String {
-    format!("router.place.{layer}")
-}
-
 impl Policy for Routed {
-    fn name(&self) -> &'static str {
+    /// The tokens that each layer keeps.
+    type Step = Vec<usize>;
+
+    fn name(&self) -> &str {
         self.name
     }
 
@@ -52,31 +50,30 @@ impl Policy for Routed {
         Some(&self.ratios)
     }
 
-    /// The tokens that each layer keeps.
-    fn variant(&self, step: StepAt) -> Variant {
-        self.ratios.at(step.timestep).iter().map(|&ratio| kept_tokens(ratio, step.tokens)).collect()
+    fn step(&self, at: StepAt) -> Vec<usize> {
+        self.ratios.at(at.timestep).iter().map(|&ratio| kept_tokens(ratio, at.tokens)).collect()
     }
 
-    fn saved(&self, variant: &Variant, tokens: usize) -> Option<f64> {
-        let kept = variant.iter().sum::<usize>() as f64 / (variant.len() * tokens).max(1) as f64;
+    fn saved(&self, kept: &Vec<usize>, tokens: usize, _layers: usize) -> Option<f64> {
+        let kept = kept.iter().sum::<usize>() as f64 / (kept.len() * tokens).max(1) as f64;
         Some(1.0 - kept)
     }
 
-    fn block(&self, graph: &mut Graph, variant: &Variant, at: BlockInput) -> Result<BlockRows> {
-        let (Some(&kept), Some(weight)) = (variant.get(at.layer), self.routers.weights.get(at.layer)) else {
+    fn block(&self, kept: &Vec<usize>, graph: &mut Graph, at: BlockInput) -> Result<BlockRows> {
+        let (Some(&kept), Some(weight)) = (kept.get(at.layer), self.routers.weights.get(at.layer)) else {
             return Err(Error::shape(self.name, format!("there is no router for layer {}", at.layer)));
         };
         let weight = weight.in_graph(graph);
         let routing = kernels::router(graph, at.stream, weight)?;
         // Where all tokens are kept there is nothing to select, but scores still scale: a layer that was trained with
         // a router is not the dense layer.
-        let (read, index) = match kept < at.grid.iter().product() || self.traced {
+        let (read, index) = match kept < at.grid.tokens() || self.traced {
             false => (ReadRows::All, None),
             true => {
                 let selection = kernels::select(graph, routing.logits, kept)?;
                 if self.traced {
-                    graph.keep(routing.scores, scores_name(at.layer));
-                    graph.keep(selection.place, place_name(at.layer));
+                    graph.keep(routing.scores, trace::scores_name(at.layer));
+                    graph.keep(selection.place, trace::place_name(at.layer));
                 }
                 (selection.read(), Some(selection.place))
             }
@@ -97,4 +94,148 @@ impl Policy for Routed {
         let mlp = Compaction { write: scaled(routing.scores), ..plain };
         Ok(BlockRows { attention: plain, cross: plain, mlp, correction, ..BlockRows::default() })
     }
+}
+
+/// Learned routing at the ratios that the checkpoint learned.
+#[derive(Clone, Copy, Debug)]
+pub struct Diffcr;
+
+/// Learned routing at one ratio throughout.
+#[derive(Clone, Copy, Debug)]
+pub struct Mod;
+
+impl PolicyKind for Diffcr {
+    fn name(&self) -> &str {
+        "diffcr"
+    }
+
+    fn summary(&self) -> &str {
+        "learned routing: each layer computes the tokens that its router scores highest; how many was learned"
+    }
+
+    fn config(&self) -> Option<&str> {
+        Some("diffcr")
+    }
+
+    fn read(
+        &self,
+        config: Option<Fields>,
+        scope: &mut Scope<'_>,
+        layers: usize,
+        width: usize,
+        trained: &mut Trained,
+    ) -> Result<()> {
+        let name = |layer: usize| format!("transformer_blocks.{layer}.router.weight");
+        let Some(config) = config else {
+            // Routers are of no use where the config has no ratios for them.
+            trained.insert(Lacking(!scope.has(&name(0))));
+            scope.ignore(is_router);
+            return Ok(());
+        };
+        let config = DiffcrConfig::read(config, layers)?;
+        let weights = (0..layers).map(|layer| scope.vector(&name(layer), &[1, width])).collect::<Result<_>>()?;
+        trained.insert(Arc::new(Routers { config, weights }));
+        Ok(())
+    }
+
+    fn made_for(&self, trained: &Trained) -> bool {
+        Routers::of(trained).is_some()
+    }
+
+    fn lacks(&self, trained: &Trained) -> Option<String> {
+        Routers::lacking(trained)
+    }
+
+    fn traces(&self) -> Traces {
+        Traces::Kept
+    }
+
+    fn policy(&self, choice: Choice<'_>) -> Result<AnyPolicy> {
+        routed("diffcr", &choice, |config| match choice.ratio {
+            None => Ok(config.kept.snapped(&config.bins)),
+            // What the bins allow is inside the range that was trained; a hair beyond is rounding.
+            Some(ratio) if ratio > config.most_saved() + 1e-9 => {
+                let most = (1e4 * config.most_saved()).round() / 1e4;
+                Err(Error::Usage(format!("a ratio of {ratio}: this model's bins save {most} at most")))
+            }
+            Some(ratio) => Ok(config.kept.rescaled(1.0 - share(ratio)?, &config.bins)),
+        })
+    }
+}
+
+impl PolicyKind for Mod {
+    fn name(&self) -> &str {
+        "mod"
+    }
+
+    fn summary(&self) -> &str {
+        "learned routing with one ratio for all layers and steps"
+    }
+
+    fn lacks(&self, trained: &Trained) -> Option<String> {
+        Routers::lacking(trained)
+    }
+
+    fn traces(&self) -> Traces {
+        Traces::Kept
+    }
+
+    fn policy(&self, choice: Choice<'_>) -> Result<AnyPolicy> {
+        routed("mod", &choice, |config| {
+            let kept = match choice.ratio {
+                None => config.kept.snapped(&config.bins).mean(),
+                Some(ratio) => 1.0 - share(ratio)?,
+            };
+            Ok(KeptRatios::uniform(kept, config.kept.layers()))
+        })
+    }
+}
+
+/// Kept for a checkpoint without `diffcr`: whether it has no routers either.
+#[derive(Clone, Copy, Debug)]
+struct Lacking(bool);
+
+impl Routers {
+    /// Those that a model's checkpoint brings.
+    pub fn of(trained: &Trained) -> Option<&Arc<Self>> {
+        trained.get()
+    }
+
+    /// What a model lacks for routing.
+    fn lacking(trained: &Trained) -> Option<String> {
+        if Self::of(trained).is_some() {
+            return None;
+        }
+        let ratios = "its transformer/config.json has no \"diffcr\" with kept ratios";
+        Some(match trained.get() {
+            Some(Lacking(false)) => format!("{ratios}, though its checkpoint has routers"),
+            _ => format!("{ratios}, and its checkpoint no routers (transformer_blocks.0.router.weight and the like)"),
+        })
+    }
+}
+
+fn routed(
+    name: &'static str,
+    choice: &Choice<'_>,
+    ratios: impl FnOnce(&DiffcrConfig) -> Result<KeptRatios>,
+) -> Result<AnyPolicy> {
+    let Some(routers) = Routers::of(choice.trained) else {
+        return Err(Error::shape(name, "there are no routers"));
+    };
+    let (ratios, traced) = (ratios(&routers.config)?, choice.traced);
+    Ok(AnyPolicy::new(Routed { name, routers: routers.clone(), ratios, traced }))
+}
+
+/// A share of tokens to save, which must leave some.
+fn share(ratio: f64) -> Result<f64> {
+    match (0.0..1.0).contains(&ratio) {
+        true => Ok(ratio),
+        false => Err(Error::Usage(format!("a ratio of {ratio}: it is at least 0 and below 1"))),
+    }
+}
+
+/// Whether a tensor is `transformer_blocks.{i}.router.weight`.
+fn is_router(name: &str) -> bool {
+    let index = name.strip_prefix("transformer_blocks.").and_then(|rest| rest.strip_suffix(".router.weight"));
+    index.is_some_and(|index| index.parse::<usize>().is_ok())
 }

@@ -1,120 +1,128 @@
-//! What a policy makes of one block: the rows of each sublayer, as data that the blocks go through.
+//! What a policy decides about one block: the rows of each sublayer, as data.
 //!
-//! A sublayer reads rows of the stream through `read`, normalises them, averages those that `merge` groups, computes, and
-//! adds its gated branch to the stream through `write`. What it `remembers` of other steps' branches comes last.
+//! A sublayer reads rows of the stream through `read`, averages those that `merge` groups, computes, and adds its gated
+//! branch to the stream through `write`. [`Block`](super::Block) carries this out; models do not look inside.
 
-use super::{CARRIED, Keys};
+use super::CARRIED;
 use crate::Result;
 use crate::graph::{Element, Graph, ValueId};
-use crate::kernels::{self, Affine, Gate, Groups, ReadRows, WriteRows};
+use crate::kernels::{self, Affine, Gate, Groups, Pooling, ReadRows, WriteRows};
 
-/// The rows of one block's sublayers.
-#[derive(Clone, Copy, Debug, Default)]
-pub struct BlockRows {
-    /// Self-attention.
-    pub attention: Compaction,
-    /// Cross-attention. Its queries read one row each: a weighted map is refused there.
-    pub cross: Compaction,
-    /// Feed-forward.
-    pub mlp: Compaction,
-    /// Where a policy weighs the whole block by s: at the block's end the branches of both attentions, which by then
-    /// were added in full, are added once more through this, whose weight is s − 1. The stream's old rows, which were
-    /// updated in place, are thus never needed again.
-    pub correction: Option<WriteRows>,
-    /// What self-attention attends to.
-    pub keys: Keys,
-    /// Whether it leaves behind how much attention each token receives, under
-    /// [`attentiveness_name`](super::attentiveness_name).
-    pub attentiveness: bool,
-}
-
-/// One sublayer's rows: read through one map, written through the other, dense in between.
-#[derive(Clone, Copy, Debug, Default)]
-pub struct Compaction {
-    /// Which rows of the stream are normalised.
-    pub read: ReadRows,
-    /// Which of the normalised rows share a compact row, their mean.
-    pub merge: Option<Groups>,
-    /// Which compact row each row of the stream receives.
-    pub write: WriteRows,
-    /// What of the branch goes to later steps, or comes from earlier ones.
-    pub remembered: Remembered,
-}
-
-/// A branch beyond its step.
-#[derive(Clone, Copy, Debug, Default)]
-pub enum Remembered {
-    /// Nothing.
-    #[default]
-    Nothing,
-    /// The gated branch `[B, N, C]` is kept for later steps.
-    Kept(Branch),
-    /// Each row also receives `share [B, N]` of what an earlier step kept.
-    Recalled {
-        /// Whose.
-        branch: Branch,
-        /// How much of it.
-        share: ValueId,
-    },
-}
-
-/// Names the branch of one sublayer of one block.
-#[derive(Clone, Copy, Debug)]
-pub struct Branch {
-    /// The block.
-    pub layer: usize,
-    /// The sublayer.
-    pub sublayer: Sublayer,
-}
-
-/// The sublayers whose branches are remembered.
-#[derive(Clone, Copy, Debug)]
+/// The sublayers of a block whose rows a policy can choose.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Sublayer {
-    /// Self-attention.
+    /// Attention among the picture's tokens, in joint blocks also to the text's.
     Attention,
+    /// Attention of the picture's tokens to the text.
+    Cross,
     /// Feed-forward.
     Mlp,
 }
 
+/// The rows of one block's sublayers.
+#[derive(Clone, Copy, Debug, Default)]
+pub struct BlockRows {
+    /// Rows of self-attention.
+    pub attention: Compaction,
+    /// Rows of cross-attention. Merging is refused there.
+    pub cross: Compaction,
+    /// Rows of the feed-forward.
+    pub mlp: Compaction,
+    /// For a policy that scales the whole block by s: at the end of the block the branches of both attentions are added
+    /// once more through this map, whose weights are s − 1. They were first added in full, so the stream's rows from
+    /// before the block, which were overwritten, are not needed.
+    pub correction: Option<WriteRows>,
+    /// Pools the keys and values of self-attention over squares of the token grid.
+    pub pooling: Option<Pooling>,
+    /// Whether self-attention stores how much attention each token receives, under
+    /// [`attentiveness_name`](super::attentiveness_name).
+    pub attentiveness: bool,
+}
+
+/// The rows of one sublayer: read through one map, written through another, dense in between.
+#[derive(Clone, Copy, Debug, Default)]
+pub struct Compaction {
+    /// Which rows of the stream are read.
+    pub read: ReadRows,
+    /// Which of the rows that were read share a compact row, as their mean.
+    pub merge: Option<Groups>,
+    /// Which compact row each row of the stream receives.
+    pub write: WriteRows,
+    /// What of the branch is kept for later steps, or comes from earlier ones.
+    pub remembered: Remembered,
+}
+
+/// A branch that outlives its step.
+#[derive(Clone, Copy, Debug, Default)]
+pub enum Remembered {
+    /// Nothing is kept.
+    #[default]
+    Nothing,
+    /// The gated branch `[B, N, C]` is kept for later steps.
+    Kept,
+    /// Each row also receives `share [B, N]` of what an earlier step kept.
+    Recalled {
+        /// How much of it, row by row.
+        share: ValueId,
+    },
+}
+
+impl BlockRows {
+    /// The rows of one sublayer.
+    pub fn of(&self, sublayer: Sublayer) -> Compaction {
+        match sublayer {
+            Sublayer::Attention => self.attention,
+            Sublayer::Cross => self.cross,
+            Sublayer::Mlp => self.mlp,
+        }
+    }
+}
+
 impl Compaction {
-    /// Whether the sublayer computes on other rows than the stream's, row for row.
+    /// Whether the sublayer computes on anything but all rows, one by one.
     pub fn maps(&self) -> bool {
         self.read != ReadRows::All || self.merge.is_some()
     }
 
-    /// What the sublayer computes on, of the rows it read and normalised.
-    pub fn enter(&self, graph: &mut Graph, normed: ValueId) -> Result<ValueId> {
-        self.merge.map_or(Ok(normed), |groups| kernels::merge(graph, normed, groups))
+    /// The compact rows, of the rows that were read.
+    pub(super) fn enter(&self, graph: &mut Graph, read: ValueId) -> Result<ValueId> {
+        self.merge.map_or(Ok(read), |groups| kernels::merge(graph, read, groups))
     }
 
-    /// Adds the sublayer's gated `branch [B, k, C]` to the stream `x [B, N, C]`.
-    pub fn leave(&self, graph: &mut Graph, x: ValueId, branch: ValueId, gate: Option<Gate>) -> Result<()> {
+    /// Adds the gated `branch [B, k, C]` of `sublayer` of block `layer` to the stream `x [B, N, C]`.
+    pub(super) fn leave(
+        &self,
+        graph: &mut Graph,
+        x: ValueId,
+        branch: ValueId,
+        gate: Option<Gate>,
+        (layer, sublayer): (usize, Sublayer),
+    ) -> Result<()> {
         match self.remembered {
             Remembered::Nothing => kernels::residual(graph, x, branch, gate, self.write),
-            Remembered::Kept(name) => {
+            Remembered::Kept => {
                 let zero = Affine { scale: 0.0, ..Affine::default() };
                 let gated = kernels::affine(graph, x, zero)?;
                 kernels::residual(graph, gated, branch, gate, self.write)?;
-                graph.keep(gated, name.stored());
+                graph.keep(gated, branch_name(layer, sublayer));
                 kernels::residual(graph, x, gated, None, WriteRows::All)
             }
-            Remembered::Recalled { branch: name, share } => {
+            Remembered::Recalled { share } => {
                 kernels::residual(graph, x, branch, gate, self.write)?;
                 let shape = graph.shape(x).to_vec();
-                let earlier = graph.stored(name.stored(), &shape, Element::F32);
+                let earlier = graph.stored(branch_name(layer, sublayer), &shape, Element::F32);
                 kernels::residual(graph, x, earlier, None, WriteRows::Scaled { weight: share })
             }
         }
     }
 }
 
-impl Branch {
-    /// Where it is stored.
-    fn stored(self) -> String {
-        let sublayer = match self.sublayer {
-            Sublayer::Attention => "attention",
-            Sublayer::Mlp => "mlp",
-        };
-        format!("{CARRIED}{sublayer}.{}", self.layer)
-    }
+/// Where a sublayer's branch is stored between steps.
+fn branch_name(layer: usize, sublayer: Sublayer) -> String {
+    let sublayer = match sublayer {
+        Sublayer::Attention => "attention",
+        Sublayer::Cross => "cross",
+        Sublayer::Mlp => "mlp",
+    };
+    format!("{CARRIED}{sublayer}.{layer}")
 }

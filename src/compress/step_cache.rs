@@ -1,19 +1,22 @@
-//! Step caching: what the inner blocks add to the stream changes little from one step to the next, so only every n-th
-//! step computes it; the others add what was kept. Training-free, and a wrapper around any policy.
+//! Step caching: what the inner blocks add to the stream changes little from one step to the next. Only every n-th step
+//! computes it; the others add what was kept. It needs no training and wraps any policy.
 //!
-//! The kept difference spans whole blocks, as in Δ-DiT (arXiv 2406.01125), at a fixed rhythm, as in FORA (arXiv 2407.01425): which
-//! steps compute is known before the run, so a step stays one recording without readback.
+//! The kept difference spans whole blocks, as in Δ-DiT (arXiv 2406.01125), at a fixed rhythm, as in FORA (arXiv 2407.01425).
+//! Which steps compute is known before the run, so a step needs no readback.
 
 use std::fmt;
 use std::str::FromStr;
 
-use super::{BlockInput, BlockRows, CARRIED, KeptRatios, Policy, StepAt, Variant};
+use serde::{Deserialize, Serialize};
+
+use super::{AnyPolicy, BlockInput, BlockRows, CARRIED, KeptRatios, Policy, PolicyStep, StepAt};
 use crate::graph::{Element, Graph, ValueId};
 use crate::kernels::{self, Affine, WriteRows};
-use crate::{Error, Result};
+use crate::{Error, Result, Warning};
 
-/// Which blocks are kept, and how long.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+/// Which blocks are kept, and for how long. As text and in JSON: `every=2,first=1,last=1`, or the first number alone.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(try_from = "String", into = "String")]
 pub struct StepCache {
     /// Steps whose number this divides compute all blocks.
     pub every: usize,
@@ -23,19 +26,19 @@ pub struct StepCache {
     pub last: usize,
 }
 
-/// The blocks of one step that are not merely computed.
+/// Which blocks of one step are kept for later steps, or taken over from an earlier one.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Span {
-    /// None.
+    /// None: every block is computed.
     Compute,
-    /// What blocks `first..end` add to the stream is kept.
+    /// What the blocks `first..end` add to the stream is kept.
     Record {
         /// The first of them.
         first: usize,
         /// The one after the last.
         end: usize,
     },
-    /// What they added is added again instead.
+    /// What they added earlier is added again; they are not computed.
     Reuse {
         /// The first of them.
         first: usize,
@@ -47,10 +50,65 @@ pub enum Span {
 /// A policy under a step cache.
 #[derive(Debug)]
 pub struct Cached {
-    /// What decides on the blocks that are computed.
-    pub policy: Box<dyn Policy>,
-    /// Which are.
+    /// Decides on the blocks that are computed.
+    pub policy: AnyPolicy,
+    /// Which blocks are computed.
     pub cache: StepCache,
+}
+
+/// What the inner policy makes of a step, and whether the step computes all blocks.
+#[derive(Debug, PartialEq)]
+pub struct CachedStep {
+    inner: PolicyStep,
+    computes: bool,
+}
+
+impl Policy for Cached {
+    type Step = CachedStep;
+
+    fn name(&self) -> &str {
+        self.policy.name()
+    }
+
+    fn label(&self) -> String {
+        format!("{} + cache", self.policy.label())
+    }
+
+    fn kept_ratios(&self) -> Option<&KeptRatios> {
+        self.policy.kept_ratios()
+    }
+
+    fn step(&self, at: StepAt) -> CachedStep {
+        CachedStep { inner: self.policy.step(at), computes: at.index.is_multiple_of(self.cache.every) }
+    }
+
+    /// Of the steps that compute all blocks: the others hardly ask the policy.
+    fn warning(&self, steps: &[&CachedStep], tokens: usize) -> Option<Warning> {
+        let whole = steps.iter().filter(|step| step.computes).map(|step| step.inner.clone());
+        self.policy.warning(&whole.collect::<Vec<_>>(), tokens)
+    }
+
+    /// A block that is not computed saves all of its tokens.
+    fn saved(&self, step: &CachedStep, tokens: usize, layers: usize) -> Option<f64> {
+        let inner = step.inner.saved(tokens, layers);
+        if step.computes {
+            return inner;
+        }
+        let computed = (self.cache.first + self.cache.last).min(layers) as f64 / layers.max(1) as f64;
+        Some(1.0 - computed * (1.0 - inner.unwrap_or(0.0)))
+    }
+
+    fn sees_modulated(&self, step: &CachedStep) -> bool {
+        step.inner.sees_modulated()
+    }
+
+    fn block(&self, step: &CachedStep, graph: &mut Graph, at: BlockInput) -> Result<BlockRows> {
+        step.inner.block(graph, at)
+    }
+
+    fn span(&self, step: &CachedStep, layers: usize) -> Result<Span> {
+        self.cache.span(layers, step.computes)
+    }
 }
 
 impl StepCache {
@@ -67,94 +125,64 @@ impl StepCache {
 }
 
 impl Span {
-    /// Before block `layer`: whether it is to be computed.
-    pub(super) fn begins(self, graph: &mut Graph, x: ValueId, layer: usize) -> Result<bool> {
-        match self {
-            Self::Compute => Ok(true),
-            Self::Record { first, .. } => {
-                if layer == first {
-                    graph.group("step cache");
-                    let minus = kernels::affine(graph, x, Affine { scale: -1.0, ..Affine::default() })?;
-                    graph.keep(minus, difference());
-                }
-                Ok(true)
-            }
-            Self::Reuse { first, end } => {
-                if layer == first {
-                    graph.group("step cache");
-                    let difference = stored(graph, x);
+    /// Before block `layer`, with the streams that the blocks update: whether the block is to be computed.
+    pub(super) fn begins(self, graph: &mut Graph, streams: &[ValueId], layer: usize) -> Result<bool> {
+        let (first, end) = match self {
+            Self::Compute => return Ok(true),
+            Self::Record { first, end } | Self::Reuse { first, end } => (first, end),
+        };
+        let reuses = matches!(self, Self::Reuse { .. });
+        if layer == first {
+            graph.group("step cache");
+            for (index, &x) in streams.iter().enumerate() {
+                if reuses {
+                    let difference = difference(graph, x, index);
                     kernels::residual(graph, x, difference, None, WriteRows::All)?;
+                } else {
+                    let minus = kernels::affine(graph, x, Affine { scale: -1.0, ..Affine::default() })?;
+                    graph.keep(minus, difference_name(index));
                 }
-                Ok(!(first..end).contains(&layer))
             }
         }
+        Ok(!(reuses && (first..end).contains(&layer)))
     }
 
     /// After it.
-    pub(super) fn ends(self, graph: &mut Graph, x: ValueId, layer: usize) -> Result<()> {
-        match self {
-            Self::Record { end, .. } if layer + 1 == end => {
-                graph.group("step cache");
-                let difference = stored(graph, x);
-                kernels::residual(graph, difference, x, None, WriteRows::All)
+    pub(super) fn ends(self, graph: &mut Graph, streams: &[ValueId], layer: usize) -> Result<()> {
+        let Self::Record { end, .. } = self else { return Ok(()) };
+        if layer + 1 == end {
+            graph.group("step cache");
+            for (index, &x) in streams.iter().enumerate() {
+                let difference = difference(graph, x, index);
+                kernels::residual(graph, difference, x, None, WriteRows::All)?;
             }
-            _ => Ok(()),
         }
+        Ok(())
     }
 }
 
-/// The stream `[B, N, C]` after the kept blocks less the stream before them.
-fn difference() -> String {
-    format!("{CARRIED}difference")
+/// Stored: a stream after the kept blocks less the stream before them, `[B, N, C]`.
+fn difference_name(stream: usize) -> String {
+    format!("{CARRIED}difference.{stream}")
 }
 
-fn stored(graph: &mut Graph, x: ValueId) -> ValueId {
+fn difference(graph: &mut Graph, x: ValueId, stream: usize) -> ValueId {
     let shape = graph.shape(x).to_vec();
-    graph.stored(difference(), &shape, Element::F32)
+    graph.stored(difference_name(stream), &shape, Element::F32)
 }
 
-/// The policy's own variant, and whether the step computes all blocks.
-impl Policy for Cached {
-    fn name(&self) -> &'static str {
-        self.policy.name()
-    }
+impl TryFrom<String> for StepCache {
+    type Error = Error;
 
-    fn label(&self) -> String {
-        format!("{} + cache", self.policy.label())
-    }
-
-    fn kept_ratios(&self) -> Option<&KeptRatios> {
-        self.policy.kept_ratios()
-    }
-
-    fn variant(&self, step: StepAt) -> Variant {
-        let mut variant = self.policy.variant(step);
-        variant.push(usize::from(step.index.is_multiple_of(self.cache.every)));
-        variant
-    }
-
-    fn warning(&self, variants: &[Variant], tokens: usize) -> Option<String> {
-        // Of steps that compute all blocks: the others hardly ask the policy.
-        let whole = variants.iter().filter(|variant| variant.last() == Some(&1)).map(own);
-        self.policy.warning(&whole.collect::<Vec<_>>(), tokens)
-    }
-
-    fn sees_modulated(&self, variant: &Variant) -> bool {
-        self.policy.sees_modulated(&own(variant))
-    }
-
-    fn block(&self, graph: &mut Graph, variant: &Variant, at: BlockInput) -> Result<BlockRows> {
-        self.policy.block(graph, &own(variant), at)
-    }
-
-    fn span(&self, variant: &Variant, layers: usize) -> Result<Span> {
-        self.cache.span(layers, variant.last() == Some(&1))
+    fn try_from(text: String) -> Result<Self> {
+        text.parse()
     }
 }
 
-/// What the wrapped policy made of the step.
-fn own(variant: &Variant) -> Variant {
-    variant[..variant.len().saturating_sub(1)].to_vec()
+impl From<StepCache> for String {
+    fn from(cache: StepCache) -> Self {
+        cache.to_string()
+    }
 }
 
 /// `every=2,first=1,last=1`, or the first number alone.
@@ -197,8 +225,8 @@ mod tests {
     use std::collections::HashMap;
 
     use super::*;
-    use crate::Tensor;
-    use crate::compress::{Dense, StepPolicy};
+    use crate::{Grid, Tensor};
+    use crate::compress::{Dense, Streams};
     use crate::graph::reference;
 
     #[test]
@@ -221,28 +249,30 @@ mod tests {
     }
 
     /// Four blocks, block i adding values[i]; what the stream is after a step.
-    fn step(policy: &dyn Policy, index: usize, stored: &mut HashMap<String, Tensor>, values: [f32; 4]) -> f32 {
-        let variant = policy.variant(StepAt { index, of: 4, timestep: 0.0, tokens: 1 });
+    fn step(policy: &AnyPolicy, index: usize, stored: &mut HashMap<String, Tensor>, values: [f32; 4]) -> f32 {
+        let step = policy.step(StepAt { index, of: 4, timestep: 0.0, tokens: 1 });
         let mut graph = Graph::new();
         let x = graph.stored("x", &[1, 1, 1], Element::F32);
-        let add = |graph: &mut Graph, layer: usize| {
-            let value = graph.stored(format!("value {layer}"), &[1, 1, 1], Element::F32);
+        let row = graph.stored("step", &[16], Element::F32);
+        let streams = Streams { image: x, others: &[], grid: Grid::new(1, 1), step: row };
+        let blocks = step.blocks(&mut graph, streams, 4, |graph, block| {
+            let value = graph.stored(format!("value {}", block.layer()), &[1, 1, 1], Element::F32);
             kernels::residual(graph, x, value, None, WriteRows::All)
-        };
-        StepPolicy { policy, variant: &variant }.blocks(&mut graph, x, 4, add).unwrap();
+        });
+        blocks.unwrap();
         let one = |value: f32| Tensor::new(&[1, 1, 1], vec![value]).unwrap();
         stored.insert("x".into(), one(100.0));
         stored.extend(values.iter().enumerate().map(|(layer, &value)| (format!("value {layer}"), one(value))));
         let host = reference::run(&graph, stored).unwrap();
-        if let Some(kept) = graph.values().iter().position(|value| value.name == difference()) {
-            stored.insert(difference(), one(host.f32(ValueId(kept as u32))[0]));
+        if let Some(kept) = graph.values().iter().position(|value| value.name == difference_name(0)) {
+            stored.insert(difference_name(0), one(host.f32(ValueId(kept as u32))[0]));
         }
         host.f32(x)[0]
     }
 
     #[test]
     fn inner_blocks_are_added_again() {
-        let policy = Cached { policy: Box::new(Dense), cache: "2".parse().unwrap() };
+        let policy = AnyPolicy::new(Cached { policy: AnyPolicy::new(Dense), cache: "2".parse().unwrap() });
         let mut stored = HashMap::new();
         assert_eq!(step(&policy, 0, &mut stored, [1.0, 2.0, 3.0, 4.0]), 110.0);
         assert_eq!(step(&policy, 1, &mut stored, [10.0, 0.0, 0.0, 40.0]), 155.0, "2 + 3 of the step before");
@@ -252,9 +282,9 @@ mod tests {
 
     #[test]
     fn a_cache_without_blocks_is_refused() {
-        let policy = Cached { policy: Box::new(Dense), cache: "every=2,first=3,last=1".parse().unwrap() };
-        let error = policy.span(&vec![1], 4).unwrap_err();
+        let cache: StepCache = "every=2,first=3,last=1".parse().unwrap();
+        let error = cache.span(4, true).unwrap_err();
         assert!(error.is_usage() && error.to_string().contains("none of this model's 4 blocks"), "{error}");
-        assert_eq!(policy.span(&vec![1], 5).unwrap(), Span::Record { first: 3, end: 4 });
+        assert_eq!(cache.span(5, true).unwrap(), Span::Record { first: 3, end: 4 });
     }
 }

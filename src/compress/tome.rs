@@ -2,7 +2,10 @@
 //! the result of its group. Training-free; decided anew in every block and step.
 
 use super::bipartite::{bipartite, layer_seed, sources};
-use super::{BlockInput, BlockRows, Compaction, Parameters, Policy, StepAt, Variant, destination_name};
+use super::trace::destination_name;
+use super::{
+    AnyPolicy, BlockInput, BlockRows, Choice, Compaction, Parameter, Policy, PolicyKind, StepAt, Traces, Values,
+};
 use crate::graph::Graph;
 use crate::kernels::{self, Pick, WriteRows};
 use crate::{Error, Result};
@@ -22,63 +25,97 @@ pub struct Tome {
     pub deterministic: bool,
     /// Seed of the draw.
     pub seed: u64,
-    /// Whether every layer's destinations stay in the store.
+    /// Whether every layer's destinations stay readable after a step.
     pub traced: bool,
 }
 
-impl Tome {
-    /// The keys that `--set` knows.
-    pub const KEYS: [&str; 5] = ["ratio", "stride", "attn", "mlp", "deterministic"];
+static PARAMETERS: [Parameter; 5] = [
+    Parameter { name: "ratio", default: "0.5", values: Values::Share, help: "the share of the tokens to merge away" },
+    Parameter {
+        name: "stride",
+        default: "2",
+        values: Values::Stride,
+        help: "the side of a cell in tokens, or ROWSxCOLUMNS; each cell has one destination",
+    },
+    Parameter { name: "attn", default: "true", values: Values::Flag, help: "merge for self-attention" },
+    Parameter { name: "mlp", default: "false", values: Values::Flag, help: "merge for the feed-forward" },
+    Parameter {
+        name: "deterministic",
+        default: "false",
+        values: Values::Flag,
+        help: "a cell's destination is its first token, instead of one drawn by the seed",
+    },
+];
 
-    /// The published defaults, but for what `parameters` say.
-    pub fn new(mut parameters: Parameters, seed: u64, traced: bool) -> Result<Self> {
-        let tome = Self {
-            ratio: parameters.share("ratio", 0.5)?,
-            stride: parameters.stride("stride", [2, 2])?,
-            attention: parameters.flag("attn", true)?,
-            mlp: parameters.flag("mlp", false)?,
-            deterministic: parameters.flag("deterministic", false)?,
+/// [`Tome`] in requests.
+#[derive(Clone, Copy, Debug)]
+pub struct TomeKind;
+
+impl PolicyKind for TomeKind {
+    fn name(&self) -> &str {
+        "tome"
+    }
+
+    fn summary(&self) -> &str {
+        "token merging: in every block the most similar tokens share a row (arXiv 2303.17604)"
+    }
+
+    fn parameters(&self) -> &'static [Parameter] {
+        &PARAMETERS
+    }
+
+    fn traces(&self) -> Traces {
+        Traces::Merged
+    }
+
+    fn policy(&self, Choice { parameters, seed, traced, .. }: Choice<'_>) -> Result<AnyPolicy> {
+        let tome = Tome {
+            ratio: parameters.share("ratio")?,
+            stride: parameters.stride("stride")?,
+            attention: parameters.flag("attn")?,
+            mlp: parameters.flag("mlp")?,
+            deterministic: parameters.flag("deterministic")?,
             seed,
             traced,
         };
         if tome.stride == [1, 1] {
             return Err(Error::Usage("tome: stride = 1: every token would be a destination, and none a source".into()));
         }
-        Ok(tome)
+        Ok(AnyPolicy::new(tome))
     }
 }
 
 impl Policy for Tome {
-    fn name(&self) -> &'static str {
+    /// The tokens that may join others, before the grid limits them.
+    type Step = usize;
+
+    fn name(&self) -> &str {
         "tome"
     }
 
-    /// The tokens that may join, before the grid limits them.
-    fn variant(&self, step: StepAt) -> Variant {
-        vec![(step.tokens as f64 * self.ratio) as usize]
+    fn step(&self, at: StepAt) -> usize {
+        (at.tokens as f64 * self.ratio) as usize
     }
 
     /// Of the tokens that the merged sublayers compute on. A grid with incomplete cells may allow more.
-    fn saved(&self, variant: &Variant, tokens: usize) -> Option<f64> {
+    fn saved(&self, joining: &usize, tokens: usize, _layers: usize) -> Option<f64> {
         if !(self.attention || self.mlp) {
             return Some(0.0);
         }
         let [height, width] = self.stride;
         let most = tokens - tokens / (height * width);
-        Some(variant[0].min(most) as f64 / tokens.max(1) as f64)
+        Some((*joining).min(most) as f64 / tokens.max(1) as f64)
     }
 
-    fn block(&self, graph: &mut Graph, variant: &Variant, at: BlockInput) -> Result<BlockRows> {
-        let tokens = at.grid[0] * at.grid[1];
-        let joining = variant[0].min(sources(at.grid, self.stride));
+    fn block(&self, joining: &usize, graph: &mut Graph, at: BlockInput) -> Result<BlockRows> {
+        let tokens = at.grid.tokens();
+        let joining = (*joining).min(sources(at.grid, self.stride));
         if joining == 0 || !(self.attention || self.mlp) {
             return Ok(BlockRows::default());
         }
-        if at.grid[0] < self.stride[0] || at.grid[1] < self.stride[1] {
-            let ([h, w], [rows, columns]) = (self.stride, at.grid);
-            return Err(Error::Usage(format!(
-                "tome: a cell of {h}×{w} tokens does not fit the grid of {rows}×{columns}"
-            )));
+        if at.grid.rows < self.stride[0] || at.grid.columns < self.stride[1] {
+            let ([h, w], grid) = (self.stride, at.grid);
+            return Err(Error::Usage(format!("tome: a cell of {h}×{w} tokens does not fit the grid of {grid}")));
         }
         let batch = graph.shape(at.stream)[0];
         let how = match self.deterministic {

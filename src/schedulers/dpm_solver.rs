@@ -18,7 +18,7 @@ use super::{
 };
 use crate::{Error, Result};
 
-pub(super) const CLASS: &str = "DPMSolverMultistepScheduler";
+pub const CLASS: &str = "DPMSolverMultistepScheduler";
 
 const PREDICTIONS: [(&str, Prediction); 4] = [
     ("epsilon", Prediction::Noise),

@@ -23,9 +23,10 @@ use std::fmt::Debug;
 
 use serde_json::Value;
 
+pub use self::dpm_solver::CLASS as DPM_SOLVER;
 pub use self::json::parse;
 use self::{ddim::Ddim, ddpm::Ddpm, dpm_solver::DpmSolver, euler::Euler, flow_match::FlowMatch};
-use crate::{Error, Result};
+use crate::{Error, Refusal, Result};
 
 /// One step: what the model is asked, and how sample x and (guided) model output g make the next sample x'.
 ///
@@ -69,7 +70,7 @@ pub struct Step {
 
 impl Step {
     /// A step at `timestep` that shows the model x as it is, and whose remaining coefficients are zero.
-    fn at(timestep: f32) -> Self {
+    pub fn at(timestep: f32) -> Self {
         Self { timestep, input_scale: 1.0, clip: f32::MAX, ..bytemuck::Zeroable::zeroed() }
     }
 
@@ -158,38 +159,85 @@ pub trait Scheduler: Debug + Send + Sync {
     fn train_timesteps(&self) -> usize;
 }
 
-/// Reads a scheduler of one class from a config, of this class or another.
-type Read = fn(&str, &Value) -> Result<Box<dyn Scheduler>>;
+/// A class of schedulers: what it is called, and how it is read.
+#[derive(Clone, Copy, Debug)]
+pub struct SchedulerKind {
+    /// Its names in requests.
+    pub names: &'static [&'static str],
+    /// Its class in diffusers.
+    pub class: &'static str,
+    /// Reads a scheduler of this class from the JSON that a file of this name holds: a config of this class or another.
+    /// Fields of the same name are carried over, the rest are the class's defaults.
+    pub read: fn(&str, &Value) -> Result<Box<dyn Scheduler>>,
+}
 
-/// Names for the command line, the class in diffusers, and how it is read.
-const SCHEDULERS: [(&[&str], &str, Read); 5] = [
-    (&["ddim"], ddim::CLASS, |file, json| Ok(Box::new(Ddim::read(file, json)?))),
-    (&["ddpm"], ddpm::CLASS, |file, json| Ok(Box::new(Ddpm::read(file, json)?))),
-    (&["dpm-solver++", "dpm"], dpm_solver::CLASS, |file, json| Ok(Box::new(DpmSolver::read(file, json)?))),
-    (&["euler"], euler::CLASS, |file, json| Ok(Box::new(Euler::read(file, json)?))),
-    (&["flow-match"], flow_match::CLASS, |file, json| Ok(Box::new(FlowMatch::read(file, json)?))),
+const BUILT_IN: [SchedulerKind; 5] = [
+    SchedulerKind { names: &["ddim"], class: ddim::CLASS, read: |file, json| Ok(Box::new(Ddim::read(file, json)?)) },
+    SchedulerKind { names: &["ddpm"], class: ddpm::CLASS, read: |file, json| Ok(Box::new(Ddpm::read(file, json)?)) },
+    SchedulerKind {
+        names: &["dpm-solver++", "dpm"],
+        class: dpm_solver::CLASS,
+        read: |file, json| Ok(Box::new(DpmSolver::read(file, json)?)),
+    },
+    SchedulerKind { names: &["euler"], class: euler::CLASS, read: |file, json| Ok(Box::new(Euler::read(file, json)?)) },
+    SchedulerKind {
+        names: &["flow-match"],
+        class: flow_match::CLASS,
+        read: |file, json| Ok(Box::new(FlowMatch::read(file, json)?)),
+    },
 ];
 
-/// The scheduler that `json`, the content of `file`, describes by its `_class_name`.
-pub fn from_config(file: &str, json: &Value) -> Result<Box<dyn Scheduler>> {
-    let class = json.get("_class_name").unwrap_or(&Value::Null);
-    match SCHEDULERS.iter().find(|(_, known, _)| class == known) {
-        Some((_, _, read)) => read(file, json),
-        None => {
-            let known = SCHEDULERS.map(|(_, class, _)| class).join(", ");
-            Err(Error::config(file, format!("_class_name = {class}: the schedulers here are {known}")))
-        }
+/// The classes of schedulers. A host can add its own.
+#[derive(Clone, Debug)]
+pub struct Schedulers(Vec<SchedulerKind>);
+
+impl Default for Schedulers {
+    /// Those of this crate.
+    fn default() -> Self {
+        Self(BUILT_IN.to_vec())
     }
 }
 
-/// The scheduler called `name` over the config `json` of another, as `X.from_config(pipe.scheduler.config)` of
-/// diffusers: fields of the same name are carried over, the rest are X's defaults.
-pub fn named(name: &str, file: &str, json: &Value) -> Result<Box<dyn Scheduler>> {
-    match SCHEDULERS.iter().find(|(names, class, _)| names.contains(&name) || *class == name) {
-        Some((_, _, read)) => read(file, json),
-        None => {
-            let known: Vec<_> = SCHEDULERS.iter().flat_map(|(names, ..)| names.iter().copied()).collect();
-            Err(Error::Usage(format!("no scheduler {name}: there are {}", known.join(", "))))
+impl Schedulers {
+    /// Adds a class. It takes over names that others have, too.
+    pub fn add(&mut self, kind: SchedulerKind) {
+        self.0.insert(0, kind);
+    }
+
+    /// The names in requests.
+    pub fn names(&self) -> Vec<&'static str> {
+        self.0.iter().flat_map(|kind| kind.names).copied().collect()
+    }
+
+    /// The scheduler in `bytes`, the content of `file`: of the class that it names, or of the one that is called `name`.
+    pub fn read(&self, file: &str, bytes: &[u8], name: Option<&str>) -> Result<Box<dyn Scheduler>> {
+        let json = parse(file, bytes)?;
+        match name {
+            None => self.from_config(file, &json),
+            Some(name) => self.named(name, file, &json),
+        }
+    }
+
+    /// The scheduler that `json`, the content of `file`, describes by its `_class_name`.
+    pub fn from_config(&self, file: &str, json: &Value) -> Result<Box<dyn Scheduler>> {
+        let class = json.get("_class_name").unwrap_or(&Value::Null);
+        match self.0.iter().find(|kind| class == kind.class) {
+            Some(kind) => (kind.read)(file, json),
+            None => {
+                let known = self.0.iter().map(|kind| kind.class).collect::<Vec<_>>().join(", ");
+                Err(Error::config(file, format!("_class_name = {class}: the schedulers here are {known}")))
+            }
+        }
+    }
+
+    /// The scheduler called `name` over the config `json` of another, as `X.from_config(pipe.scheduler.config)` of diffusers.
+    pub fn named(&self, name: &str, file: &str, json: &Value) -> Result<Box<dyn Scheduler>> {
+        match self.0.iter().find(|kind| kind.names.contains(&name) || kind.class == name) {
+            Some(kind) => (kind.read)(file, json),
+            None => {
+                let known = self.names().into_iter().map(str::to_owned).collect();
+                Err(Refusal::UnknownScheduler { name: name.into(), known }.into())
+            }
         }
     }
 }
@@ -237,12 +285,13 @@ mod tests {
 
     #[test]
     fn every_name_reads_every_config() {
-        for (_, class, _) in SCHEDULERS {
+        let all = Schedulers::default();
+        for SchedulerKind { class, .. } in BUILT_IN {
             let json = json!({"_class_name": class, "_diffusers_version": "0.42.1"});
-            assert_eq!(from_config("c.json", &json).unwrap().class(), class);
-            for (names, other, _) in SCHEDULERS {
+            assert_eq!(all.from_config("c.json", &json).unwrap().class(), class);
+            for SchedulerKind { names, class: other, .. } in BUILT_IN {
                 for name in names {
-                    let scheduler = named(name, "c.json", &json).unwrap();
+                    let scheduler = all.named(name, "c.json", &json).unwrap();
                     assert_eq!((scheduler.class(), scheduler.train_timesteps()), (other, 1000));
                 }
             }
@@ -251,14 +300,15 @@ mod tests {
 
     #[test]
     fn the_unknown_is_refused_by_name() {
-        let refusal = |json| from_config("c.json", &json).unwrap_err().to_string();
+        let all = Schedulers::default();
+        let refusal = |json| all.from_config("c.json", &json).unwrap_err().to_string();
         assert!(
             refusal(json!({"_class_name": "PNDMScheduler"})).starts_with("c.json: _class_name = \"PNDMScheduler\"")
         );
         assert!(refusal(json!({})).starts_with("c.json: _class_name = null"));
         assert!(refusal(json!([])).starts_with("c.json: _class_name = null"));
-        assert!(named("heun", "c.json", &json!({})).unwrap_err().is_usage());
-        for (_, class, _) in SCHEDULERS {
+        assert!(all.named("heun", "c.json", &json!({})).unwrap_err().is_usage());
+        for SchedulerKind { class, .. } in BUILT_IN {
             let message = refusal(json!({"_class_name": class, "surprise": 1}));
             assert_eq!(message, format!("c.json: surprise = 1: {class} has no such field"));
         }
@@ -266,8 +316,8 @@ mod tests {
 
     #[test]
     fn no_steps_are_a_usage_error() {
-        for (names, ..) in SCHEDULERS {
-            let scheduler = named(names[0], "c.json", &json!({})).unwrap();
+        for SchedulerKind { names, .. } in BUILT_IN {
+            let scheduler = Schedulers::default().named(names[0], "c.json", &json!({})).unwrap();
             assert!(scheduler.schedule(0).unwrap_err().is_usage());
         }
     }

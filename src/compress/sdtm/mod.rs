@@ -6,17 +6,19 @@
 //! merged before are preferred, and in the detail stage the oldest of a window is what others merge into. Where paper and
 //! the authors' program differ, this follows the program.
 
+mod parameters;
 mod stage;
 
 use super::bipartite::{bipartite, layer_seed, sources};
+use super::trace::destination_name;
 use super::{
-    BlockInput, BlockRows, Branch, CARRIED, Compaction, Parameters, Policy, Remembered, StepAt, Sublayer, Variant,
-    attentiveness_name, destination_name,
+    BlockInput, BlockRows, CARRIED, Compaction, Policy, Remembered, StepAt, attentiveness_name,
 };
 use crate::graph::{Element, Graph, ValueId};
 use crate::kernels::{self, Affine, Ages, Destinations, Pick, WriteRows};
-use crate::{Error, Result};
-use stage::{Rank, Stage};
+use crate::{Error, Grid, Result, Warning};
+pub use parameters::SdtmKind;
+pub use stage::{Rank, Stage};
 
 /// A window's tokens, along each side.
 const WINDOW: [usize; 2] = [2, 2];
@@ -42,55 +44,17 @@ pub struct Sdtm {
     /// the oldest, as in the authors' program. The attention is that of the same layer in the last protected step:
     /// this block's own would cost more than what merging its feed-forward saves.
     pub attention: bool,
-    /// Of prompt reweighting, in our reading: how much more text keys weigh than picture keys where both share a softmax. In
-    /// models whose text has an attention of its own, all of those here, it changes nothing.
-    pub a_p: f64,
     /// Whether a window's destination is its first token, instead of one drawn.
     pub deterministic: bool,
     /// Windows, and single tokens, merge in multiples of this.
     pub multiple: usize,
     /// Seed of the draw.
     pub seed: u64,
-    /// Whether every layer's destinations stay in the store.
+    /// Whether every layer's destinations stay readable after a step.
     pub traced: bool,
 }
 
 impl Sdtm {
-    /// The keys that `--set` knows.
-    pub const KEYS: [&str; 11] = [
-        "ratio",
-        "deviation",
-        "switch_step",
-        "protect_every",
-        "cache_weight",
-        "a_s",
-        "a_d",
-        "a_p",
-        "attentiveness",
-        "deterministic",
-        "multiple",
-    ];
-
-    /// The published defaults, but for what `parameters` say.
-    pub fn new(mut parameters: Parameters, seed: u64, traced: bool) -> Result<Self> {
-        let sdtm = Self {
-            ratio: parameters.share("ratio", 0.3)?,
-            deviation: parameters.share("deviation", 0.2)?,
-            switch_step: parameters.count("switch_step", 20, 0)?,
-            protect_every: parameters.count("protect_every", 3, 0)?,
-            cache_weight: parameters.number("cache_weight", 0.1, 0.0..=1.0)?,
-            a_s: parameters.number("a_s", 0.05, 0.0..=1e6)?,
-            a_d: parameters.number("a_d", 0.05, 0.0..=1e6)?,
-            a_p: parameters.number("a_p", 2.0, 1e-6..=1e6)?,
-            attention: parameters.word("attentiveness", &["age", "attention"], 0)? == 1,
-            deterministic: parameters.flag("deterministic", false)?,
-            multiple: parameters.count("multiple", 16, 1)?,
-            seed,
-            traced,
-        };
-        Ok(sdtm)
-    }
-
     /// Each token's age `[B, N]` and their sum `[B]`, shared by all layers.
     fn ages(graph: &mut Graph, batch: usize, tokens: usize) -> Ages {
         let mut stored = |name: &str, shape: &[usize]| graph.stored(format!("{CARRIED}{name}"), shape, Element::F32);
@@ -147,7 +111,7 @@ impl Sdtm {
         destinations: Destinations,
         kept: usize,
         recall: bool,
-    ) -> Result<impl Fn(Branch) -> Compaction> {
+    ) -> Result<Compaction> {
         let groups = kernels::groups(graph, destinations.of, kept)?;
         // Of its own branch a merged token takes the cache's weight, any other all.
         let lent = 1.0 - self.cache_weight as f32;
@@ -160,92 +124,77 @@ impl Sdtm {
                 (Some(own), Some(kernels::affine(graph, destinations.merged, share)?))
             }
         };
-        Ok(move |branch| Compaction {
+        Ok(Compaction {
             merge: Some(groups),
             write: WriteRows::Map { index: groups.place, weight },
-            remembered: share.map_or(Remembered::Nothing, |share| Remembered::Recalled { branch, share }),
+            remembered: share.map_or(Remembered::Nothing, |share| Remembered::Recalled { share }),
             ..Compaction::default()
         })
     }
 }
 
 impl Policy for Sdtm {
-    fn name(&self) -> &'static str {
+    type Step = Stage;
+
+    fn name(&self) -> &str {
         "sdtm"
     }
 
-    fn variant(&self, step: StepAt) -> Variant {
-        self.stage(step).encode()
+    fn step(&self, at: StepAt) -> Stage {
+        self.stage(at)
     }
 
-    fn saved(&self, variant: &Variant, tokens: usize) -> Option<f64> {
-        let merged = match Stage::decode(variant) {
-            Stage::Structure { windows, .. } => 3 * windows,
-            Stage::Detail { joining, .. } => joining,
-            Stage::Protected { .. } | Stage::Idle => 0,
-        };
-        Some(merged as f64 / tokens.max(1) as f64)
+    fn saved(&self, stage: &Stage, tokens: usize, _layers: usize) -> Option<f64> {
+        Some(stage.merged() as f64 / tokens.max(1) as f64)
     }
 
-    fn warning(&self, variants: &[Variant], tokens: usize) -> Option<String> {
-        let idle = |stage: Stage| matches!(stage, Stage::Idle | Stage::Protected { .. });
-        if variants.iter().any(|variant| self.saved(variant, tokens) > Some(0.0)) {
-            None
-        } else if variants.iter().all(|variant| idle(Stage::decode(variant))) {
-            Some("sdtm merges nothing: every step is protected, or its share is 0".to_owned())
-        } else {
-            let multiple = self.multiple;
-            let hint = if multiple > 1 { " (--set multiple=1)" } else { "" };
-            let why = format!("no step has {multiple} windows or tokens of {tokens} to merge{hint}");
-            Some(format!("sdtm merges nothing: {why}"))
+    fn warning(&self, stages: &[&Stage], tokens: usize) -> Option<Warning> {
+        if stages.iter().any(|stage| stage.merged() > 0) {
+            return None;
         }
+        // Stages that would merge, had the rounding left them anything.
+        let rounded = stages.iter().any(|stage| matches!(stage, Stage::Structure { .. } | Stage::Detail { .. }));
+        Some(Warning::NothingMerges { tokens, multiple: rounded.then_some(self.multiple) })
     }
 
-    fn sees_modulated(&self, variant: &Variant) -> bool {
-        matches!(Stage::decode(variant), Stage::Structure { .. } | Stage::Detail { .. })
+    fn sees_modulated(&self, stage: &Stage) -> bool {
+        matches!(stage, Stage::Structure { .. } | Stage::Detail { .. })
     }
 
-    fn block(&self, graph: &mut Graph, variant: &Variant, at: BlockInput) -> Result<BlockRows> {
-        let [rows, columns] = at.grid;
+    fn block(&self, stage: &Stage, graph: &mut Graph, at: BlockInput) -> Result<BlockRows> {
+        let Grid { rows, columns } = at.grid;
         if rows % 2 != 0 || columns % 2 != 0 {
-            return Err(Error::Usage(format!(
-                "sdtm merges 2×2 windows: a grid of {rows}×{columns} tokens has an odd side"
-            )));
+            let reason = format!("sdtm merges 2×2 windows: a grid of {} tokens has an odd side", at.grid);
+            return Err(Error::Usage(reason));
         }
-        let tokens = rows * columns;
-        let branch = |sublayer| Branch { layer: at.layer, sublayer };
-        let (mut attention, mut mlp, mut attentiveness) = (Compaction::default(), Compaction::default(), false);
-        let destinations = match Stage::decode(variant) {
+        let (tokens, mut decided) = (at.grid.tokens(), BlockRows::default());
+        let destinations = match *stage {
             Stage::Idle => None,
             Stage::Protected { keep_attention, keep_mlp, watch } => {
-                attentiveness = watch;
-                for (kept, sublayer, rows) in
-                    [(keep_attention, Sublayer::Attention, &mut attention), (keep_mlp, Sublayer::Mlp, &mut mlp)]
-                {
-                    if kept {
-                        rows.remembered = Remembered::Kept(branch(sublayer));
-                    }
-                }
+                let kept = |keep: bool| if keep { Remembered::Kept } else { Remembered::Nothing };
+                decided.attention.remembered = kept(keep_attention);
+                decided.mlp.remembered = kept(keep_mlp);
+                decided.attentiveness = watch;
                 None
             }
             Stage::Structure { windows, recall } => {
                 let destinations = self.structure(graph, at, windows)?;
                 if let Some(destinations) = destinations {
                     let merged = self.merged(graph, destinations, tokens - 3 * windows, recall)?;
-                    (attention, mlp) = (merged(branch(Sublayer::Attention)), merged(branch(Sublayer::Mlp)));
+                    (decided.attention, decided.mlp) = (merged, merged);
                 }
                 destinations
             }
             Stage::Detail { joining, recall, rank } => {
                 let destinations = self.detail(graph, at, joining, rank)?;
-                mlp = self.merged(graph, destinations, tokens - joining, recall)?(branch(Sublayer::Mlp));
+                decided.mlp = self.merged(graph, destinations, tokens - joining, recall)?;
                 Some(destinations)
             }
         };
         if let (true, Some(destinations)) = (self.traced, destinations) {
             graph.keep(destinations.of, destination_name(at.layer));
         }
-        Ok(BlockRows { attention, mlp, attentiveness, ..BlockRows::default() })
+        Ok(decided)
     }
 }
 

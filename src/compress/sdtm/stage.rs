@@ -1,24 +1,43 @@
 //! SDTM's schedule: what each step does, and how much of it.
 
 use super::{Sdtm, WINDOW};
-use crate::compress::{StepAt, Variant};
+use crate::compress::StepAt;
 
 /// What one step does.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(super) enum Stage {
-    /// Dense, keeping the branches that later steps recall. `watch`: a later one ranks by attention.
-    Protected { keep_attention: bool, keep_mlp: bool, watch: bool },
-    /// So many windows merge.
-    Structure { windows: usize, recall: bool },
-    /// So many tokens merge, into those that are ranked by this.
-    Detail { joining: usize, recall: bool, rank: Rank },
+pub enum Stage {
+    /// Dense, keeping the branches that later steps recall.
+    Protected {
+        /// Keeps those of attention.
+        keep_attention: bool,
+        /// Keeps those of the feed-forward.
+        keep_mlp: bool,
+        /// Measures the attention that each token receives: a later step ranks by it.
+        watch: bool,
+    },
+    /// Windows merge.
+    Structure {
+        /// How many.
+        windows: usize,
+        /// Whether merged tokens recall a protected step's branches.
+        recall: bool,
+    },
+    /// Single tokens merge.
+    Detail {
+        /// How many.
+        joining: usize,
+        /// Whether merged tokens recall a protected step's branches.
+        recall: bool,
+        /// What tokens merge into.
+        rank: Rank,
+    },
     /// The schedule asks for nothing.
     Idle,
 }
 
 /// What makes a token of a window its destination in the detail stage.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(super) enum Rank {
+pub enum Rank {
     /// No step before this one merged: any will do.
     Any,
     /// It is the oldest.
@@ -74,30 +93,12 @@ impl Sdtm {
 }
 
 impl Stage {
-    /// As a variant.
-    pub(super) fn encode(self) -> Variant {
-        match self {
-            Self::Idle => vec![0],
-            Self::Protected { keep_attention, keep_mlp, watch } => {
-                vec![1, usize::from(keep_attention), usize::from(keep_mlp), usize::from(watch)]
-            }
-            Self::Structure { windows, recall } => vec![2, windows, usize::from(recall)],
-            Self::Detail { joining, recall, rank } => vec![3, joining, usize::from(recall), rank as usize],
-        }
-    }
-
-    /// Of a variant that [`Stage::encode`] made.
-    pub(super) fn decode(variant: &Variant) -> Self {
-        match variant[..] {
-            [1, attention, mlp, watch] => {
-                Self::Protected { keep_attention: attention != 0, keep_mlp: mlp != 0, watch: watch != 0 }
-            }
-            [2, windows, recall] => Self::Structure { windows, recall: recall != 0 },
-            [3, joining, recall, rank] => {
-                let ranks = [Rank::Any, Rank::Age, Rank::Attention];
-                Self::Detail { joining, recall: recall != 0, rank: ranks[rank % ranks.len()] }
-            }
-            _ => Self::Idle,
+    /// Tokens that it merges away.
+    pub(super) fn merged(&self) -> usize {
+        match *self {
+            Self::Structure { windows, .. } => 3 * windows,
+            Self::Detail { joining, .. } => joining,
+            Self::Protected { .. } | Self::Idle => 0,
         }
     }
 }
@@ -106,16 +107,16 @@ impl Stage {
 mod tests {
     use super::*;
     use crate::Result;
-    use crate::compress::{Parameters, Policy};
+    use crate::compress::{Choice, Parameters, Policy, PolicyKind, SdtmKind, Trained};
 
     fn sdtm(given: &[(&str, &str)]) -> Result<Sdtm> {
-        let given: Vec<_> = given.iter().map(|(key, value)| ((*key).to_owned(), (*value).to_owned())).collect();
-        Sdtm::new(Parameters::new("sdtm", &Sdtm::KEYS, &given)?, 0, false)
+        let given = given.iter().map(|(key, value)| ((*key).to_owned(), (*value).to_owned())).collect();
+        let parameters = Parameters::new("sdtm", SdtmKind.parameters(), given)?;
+        Sdtm::new(Choice { parameters, ratio: None, trained: &Trained::default(), seed: 0, traced: false })
     }
 
     fn stages(sdtm: &Sdtm, of: usize, tokens: usize) -> Vec<Stage> {
-        let at = |index| StepAt { index, of, timestep: 0.0, tokens };
-        (0..of).map(|index| Stage::decode(&sdtm.variant(at(index)))).collect()
+        (0..of).map(|index| sdtm.step(StepAt { index, of, timestep: 0.0, tokens })).collect()
     }
 
     #[test]
@@ -190,14 +191,13 @@ mod tests {
         // 0.1 of 64 tokens are 6, of which no 48 can be made.
         let stages = stages(&published, 2, 64);
         assert_eq!(stages[1], Stage::Structure { windows: 0, recall: true });
-        let told = published.warning(&[published.variant(StepAt { index: 1, of: 2, timestep: 0.0, tokens: 64 })], 64);
-        assert!(told.unwrap().contains("no step has 16 windows or tokens of 64"));
-        let told =
-            published.warning(&[published.variant(StepAt { index: 0, of: 1, timestep: 0.0, tokens: 1024 })], 1024);
-        assert!(told.unwrap().contains("every step is protected, or its share is 0"));
-        let told =
-            published.warning(&[published.variant(StepAt { index: 1, of: 50, timestep: 0.0, tokens: 1024 })], 1024);
-        assert_eq!(told, None);
+        let warned = |index, of, tokens| {
+            let step = published.step(StepAt { index, of, timestep: 0.0, tokens });
+            published.warning(&[&step], tokens).map(|warning| warning.to_string())
+        };
+        assert!(warned(1, 2, 64).unwrap().contains("no step has 16 windows or tokens of 64"));
+        assert!(warned(0, 1, 1024).unwrap().contains("every step is protected, or its share is 0"));
+        assert_eq!(warned(1, 50, 1024), None);
         let idle = sdtm(&[("ratio", "0.1"), ("deviation", "0.1")]).unwrap();
         assert_eq!(tests::stages(&idle, 2, 64)[1], Stage::Idle);
         let below = sdtm(&[("ratio", "0.1"), ("deviation", "0.5")]).unwrap();
@@ -207,8 +207,8 @@ mod tests {
     #[test]
     fn what_a_step_saves() {
         let sdtm = sdtm(&[]).unwrap();
-        assert_eq!(sdtm.saved(&Stage::Structure { windows: 16, recall: true }.encode(), 96), Some(0.5));
-        assert_eq!(sdtm.saved(&Stage::Idle.encode(), 96), Some(0.0));
+        assert_eq!(sdtm.saved(&Stage::Structure { windows: 16, recall: true }, 96, 8), Some(0.5));
+        assert_eq!(sdtm.saved(&Stage::Idle, 96, 8), Some(0.0));
     }
 
     #[test]

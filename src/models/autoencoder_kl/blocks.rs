@@ -3,8 +3,8 @@
 use crate::Result;
 use crate::graph::{Graph, ValueId, Weight};
 use crate::kernels::{self, Activation, Attention, Conv2d, WriteRows};
-use crate::models::Scope;
-use crate::models::layers::{Linear, attend_packed};
+use crate::loading::Scope;
+use crate::models::parts::{Linear, attend_packed};
 
 /// Added to every variance.
 const EPS: f32 = 1e-6;

@@ -1,7 +1,7 @@
 //! `vae/config.json`.
 
 use crate::Result;
-use crate::config::Fields;
+use crate::loading::Fields;
 
 /// The fields that shape the autoencoder.
 #[derive(Clone, Debug)]

@@ -4,7 +4,7 @@ use super::Config;
 use super::blocks::{Conv, GroupNorm, Level, MidBlock};
 use crate::Result;
 use crate::graph::{Graph, ValueId};
-use crate::models::Scope;
+use crate::loading::Scope;
 
 /// From the lowest resolution to the highest.
 #[derive(Clone, Debug)]

@@ -13,9 +13,11 @@ use decoder::Decoder;
 use encoder::Encoder;
 use tiling::Tiles;
 
-use super::Scope;
-use crate::gpu::{Caps, Gpu};
-use crate::graph::{Element, Graph, Memory, Plan, Store, Value, ValueId};
+use super::Decoder as LatentDecoder;
+use crate::loading::Scope;
+use crate::shared::Work;
+use crate::device::{Device, Memory, Plan, Store};
+use crate::graph::{Caps, Element, Graph, Value, ValueId};
 use crate::kernels::{self, Affine};
 use crate::{Error, Result, Tensor};
 
@@ -57,13 +59,7 @@ impl AutoencoderKl {
         name.starts_with("encoder.") || name.starts_with("quant_conv.")
     }
 
-    /// `latents [B, L, h, w]` as diffusion leaves them to pictures `[B, 3, H, W]` in 0…1.
-    pub fn decode(&self, graph: &mut Graph, latents: ValueId) -> Result<ValueId> {
-        let pictures = self.sample(graph, latents)?;
-        kernels::affine(graph, pictures, Affine { scale: 0.5, shift: 0.5, low: 0.0, high: 1.0 })
-    }
-
-    /// The same in about −1…1, before anything is cut off.
+    /// `latents [B, L, h, w]` as diffusion leaves them to pictures in about −1…1, before anything is cut off.
     fn sample(&self, graph: &mut Graph, latents: ValueId) -> Result<ValueId> {
         let scale = self.config.scaling_factor.recip();
         let latents = kernels::affine(graph, latents, Affine { scale, ..Affine::default() })?;
@@ -85,14 +81,14 @@ impl AutoencoderKl {
 
     /// Pictures `[B, 3, H, W]` in 0…1 of `latents [B, L, h, w]`: one after the other, in tiles where `gpu` cannot hold
     /// one whole.
-    pub async fn decode_latents(&self, gpu: &Gpu, store: &Store, latents: &Tensor) -> Result<Tensor> {
+    pub async fn decode_latents(&self, device: &Device, store: &Store, latents: &Tensor) -> Result<Tensor> {
         let build = |graph: &mut Graph, latents| self.sample(graph, latents);
-        let side = largest_tile(gpu.caps(), latents, 1, &build)?;
+        let side = largest_tile(device.caps(), latents, 1, &build)?;
         self.decode_in_tiles(gpu, store, latents, side).await
     }
 
     /// The same in tiles of `side` latent pixels, a multiple of 4.
-    pub async fn decode_in_tiles(&self, gpu: &Gpu, store: &Store, latents: &Tensor, side: usize) -> Result<Tensor> {
+    pub async fn decode_in_tiles(&self, device: &Device, store: &Store, latents: &Tensor, side: usize) -> Result<Tensor> {
         let build = |graph: &mut Graph, latents| self.sample(graph, latents);
         let tiles = Tiles { side, input: 1, output: self.config.scale_factor() };
         let sampled = in_tiles(gpu, store, latents, tiles, &build).await?;
@@ -101,14 +97,14 @@ impl AutoencoderKl {
     }
 
     /// What the encoder says of a picture `[1, 3, H, W]` in 0…1, in tiles where `gpu` cannot hold it whole.
-    pub async fn encode_picture(&self, gpu: &Gpu, store: &Store, picture: &Tensor) -> Result<Posterior> {
+    pub async fn encode_picture(&self, device: &Device, store: &Store, picture: &Tensor) -> Result<Posterior> {
         let build = |graph: &mut Graph, picture| self.encode(graph, picture);
-        let side = largest_tile(gpu.caps(), picture, self.config.scale_factor(), &build)?;
+        let side = largest_tile(device.caps(), picture, self.config.scale_factor(), &build)?;
         self.encode_in_tiles(gpu, store, picture, side).await
     }
 
     /// The same in tiles of `side` latent pixels, a multiple of 4.
-    pub async fn encode_in_tiles(&self, gpu: &Gpu, store: &Store, picture: &Tensor, side: usize) -> Result<Posterior> {
+    pub async fn encode_in_tiles(&self, device: &Device, store: &Store, picture: &Tensor, side: usize) -> Result<Posterior> {
         let build = |graph: &mut Graph, picture| self.encode(graph, picture);
         let tiles = Tiles { side, input: self.config.scale_factor(), output: 1 };
         let moments = in_tiles(gpu, store, picture, tiles, &build).await?;
@@ -117,6 +113,21 @@ impl AutoencoderKl {
         let logvar = logvar.iter().map(|v| v.clamp(-30.0, 20.0)).collect();
         let shape = [1, channels / 2, height, width];
         Ok(Posterior { mean: Tensor::new(&shape, mean.to_vec())?, logvar: Tensor::new(&shape, logvar)? })
+    }
+}
+
+impl LatentDecoder for AutoencoderKl {
+    fn factor(&self) -> usize {
+        self.config.scale_factor()
+    }
+
+    fn decode(&self, graph: &mut Graph, latents: ValueId) -> Result<ValueId> {
+        let pictures = self.sample(graph, latents)?;
+        kernels::affine(graph, pictures, Affine { scale: 0.5, shift: 0.5, low: 0.0, high: 1.0 })
+    }
+
+    fn pictures<'a>(&'a self, device: &'a Device, store: &'a Store, latents: &'a Tensor) -> Work<'a, Tensor> {
+        Box::pin(self.decode_latents(device, store, latents))
     }
 }
 
@@ -160,7 +171,7 @@ fn largest_tile(caps: &Caps, images: &Tensor, input: usize, build: Build<'_>) ->
 }
 
 /// Runs what `build` makes on each of `images`, tile by tile.
-async fn in_tiles(gpu: &Gpu, store: &Store, images: &Tensor, tiles: Tiles, build: Build<'_>) -> Result<Tensor> {
+async fn in_tiles(device: &Device, store: &Store, images: &Tensor, tiles: Tiles, build: Build<'_>) -> Result<Tensor> {
     let [count, channels, height, width] = extent(images)?;
     // Tiles at the edges differ in size: one plan for each size.
     let mut plans: HashMap<Vec<usize>, (Plan, Store)> = HashMap::new();
@@ -187,7 +198,7 @@ async fn in_tiles(gpu: &Gpu, store: &Store, images: &Tensor, tiles: Tiles, build
 }
 
 /// A plan for images of `shape`, and a store in which it finds [`INPUT`] and leaves [`OUTPUT`].
-async fn compile(gpu: &Gpu, store: &Store, shape: &[usize], build: Build<'_>) -> Result<(Plan, Store)> {
+async fn compile(device: &Device, store: &Store, shape: &[usize], build: Build<'_>) -> Result<(Plan, Store)> {
     let mut graph = Graph::new();
     let input = graph.stored(INPUT, shape, Element::F32);
     let output = build(&mut graph, input)?;
@@ -201,7 +212,7 @@ async fn compile(gpu: &Gpu, store: &Store, shape: &[usize], build: Build<'_>) ->
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::config::Fields;
+    use crate::loading::Fields;
     use crate::kernels::testing::gpu;
     use crate::models::Loader;
     use crate::weights::{Checkpoint, Source};

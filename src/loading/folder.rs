@@ -1,0 +1,69 @@
+//! A model folder in the diffusers layout: which pipeline it holds, and its parts.
+
+use serde_json::{Map, Value};
+
+use super::{Fields, Loader, Scope};
+use crate::weights::{Checkpoint, Format, Source};
+use crate::{Context, Error, Result};
+
+/// An opened folder. Only `model_index.json` has been read.
+#[derive(Clone, Debug)]
+pub struct ModelFolder {
+    /// Where its files are.
+    pub source: Source,
+    /// The pipeline class that `model_index.json` names.
+    pub pipeline: String,
+    index: Map<String, Value>,
+}
+
+impl ModelFolder {
+    /// Reads `model_index.json`.
+    pub async fn open(source: Source) -> Result<Self> {
+        let file = "model_index.json";
+        let bytes = source.read(file).await.context(|| format!("opening the model {}", source.display("")))?;
+        let index = match serde_json::from_slice(&bytes) {
+            Ok(Value::Object(index)) => index,
+            Ok(_) => return Err(Error::config(source.display(file), "is not a JSON object")),
+            Err(error) => return Err(Error::config(source.display(file), format!("is not JSON: {error}"))),
+        };
+        match index.get("_class_name").and_then(Value::as_str) {
+            Some(class) => Ok(Self { pipeline: class.to_owned(), source, index }),
+            None => Err(Error::config(source.display(file), "_class_name is missing")),
+        }
+    }
+
+    /// Whether the folder has this component.
+    pub async fn has(&self, component: &str) -> Result<bool> {
+        let listed = self.index.get(component).and_then(Value::as_array);
+        let null = listed.is_some_and(|pair| pair.iter().all(Value::is_null));
+        if listed.is_none() || null {
+            return Ok(false);
+        }
+        let probe = if component == "tokenizer" { "tokenizer_config.json" } else { "config.json" };
+        self.source.exists(&format!("{component}/{probe}")).await
+    }
+
+    /// A component's config.
+    pub async fn config(&self, component: &str) -> Result<Fields> {
+        Fields::read(&self.source, &format!("{component}/config.json")).await
+    }
+
+    /// Builds a component's model from the names and shapes in its checkpoint. No tensor is loaded yet. Tensors that
+    /// satisfy `unused` may be there without being asked for.
+    pub async fn build<M>(
+        &self,
+        component: &str,
+        dtype: Option<Format>,
+        unused: impl Fn(&str) -> bool,
+        model: impl FnOnce(&mut Scope<'_>) -> Result<M>,
+    ) -> Result<(M, Loader)> {
+        let stem = if component.starts_with("text_encoder") { "model" } else { "diffusion_pytorch_model" };
+        let doing = || format!("loading the {component}");
+        let checkpoint = Checkpoint::open(&self.source, component, stem).await.context(doing)?;
+        let mut loader = Loader::new(component, checkpoint, dtype);
+        loader.ignore(unused);
+        let model = model(&mut loader.root()).context(doing)?;
+        loader.finish().context(doing)?;
+        Ok((model, loader))
+    }
+}

@@ -1,0 +1,78 @@
+//! What no step of a request changes: conditioning, positions, text keys and values. Put together once, before the first
+//! step.
+
+use std::collections::BTreeMap;
+
+use crate::graph::{Element, Graph, Home, ValueId};
+use crate::tensor::Data;
+use crate::{Error, Grid, Result, Size, Tensor};
+
+/// A graph that runs once per request, and the tensors that it starts from. Whatever it keeps is stored for the steps.
+#[derive(Debug, Default)]
+pub struct Preparation {
+    /// Runs once. [`Graph::keep`] makes its results last.
+    pub graph: Graph,
+    inputs: Vec<(String, Tensor)>,
+}
+
+/// What a request draws on.
+#[derive(Clone, Copy, Debug)]
+pub struct Canvas {
+    /// Size of the picture in pixels.
+    pub pixels: Size,
+    /// Size of its latents.
+    pub latents: Size,
+    /// Its tokens.
+    pub grid: Grid,
+}
+
+/// The stored values that a preparation left for the steps, by name.
+#[derive(Clone, Debug, Default)]
+pub struct Given(BTreeMap<String, (Vec<usize>, Element)>);
+
+impl Preparation {
+    /// Stores a tensor under `name`, for the preparation and for every step.
+    pub fn input(&mut self, name: impl Into<String>, tensor: Tensor) -> ValueId {
+        let (name, element) = (name.into(), element(&tensor));
+        let id = self.graph.stored(name.clone(), &tensor.shape, element);
+        self.inputs.push((name, tensor));
+        id
+    }
+
+    /// The tensor that was stored under `name`.
+    pub fn tensor(&self, name: &str) -> Option<&Tensor> {
+        self.inputs.iter().find(|(known, _)| known == name).map(|(_, tensor)| tensor)
+    }
+
+    /// The value of the preparation's graph that is stored under `name`.
+    pub fn value(&mut self, name: &str) -> Result<ValueId> {
+        let given = self.given();
+        given.value(&mut self.graph, name)
+    }
+
+    /// The tensors that the graph starts from.
+    pub fn inputs(&self) -> &[(String, Tensor)] {
+        &self.inputs
+    }
+
+    /// What the steps will find stored.
+    pub fn given(&self) -> Given {
+        let stored = self.graph.values().iter().filter(|value| value.home == Home::Stored);
+        Given(stored.map(|value| (value.name.clone(), (value.shape.clone(), value.element))).collect())
+    }
+}
+
+impl Given {
+    /// The stored value of this name in a step's graph.
+    pub fn value(&self, graph: &mut Graph, name: &str) -> Result<ValueId> {
+        let (shape, element) = self.0.get(name).ok_or_else(|| Error::tensor(name, "was not prepared for this request"))?;
+        Ok(graph.stored(name, shape, *element))
+    }
+}
+
+fn element(tensor: &Tensor) -> Element {
+    match tensor.data {
+        Data::F32(_) => Element::F32,
+        Data::U32(_) => Element::U32,
+    }
+}

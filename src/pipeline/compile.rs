@@ -1,0 +1,115 @@
+//! From a prepared request to a run: the graph of every distinct step, compiled.
+
+use std::sync::Arc;
+
+use super::names::{GUIDED, HISTORY, LATENTS, NOISE, STEP};
+use super::run::Run;
+use super::step_inputs::StepInputs;
+use crate::compress::{AnyPolicy, CARRIED, Dense, PolicyStep, PolicySteps, StepAt};
+use crate::device::{Device, Plan, Store};
+use crate::graph::{Element, Graph, Home};
+use crate::kernels::{self, Guidance, SchedulerStep, step_row};
+use crate::models::{Canvas, Decoder, Denoiser, Given, Habits, Noisy};
+use crate::rng::Generator;
+use crate::schedulers::Schedule;
+use crate::{Error, Result, Tensor, Warning};
+
+/// What a pipeline decides before the loop starts.
+pub(super) struct Start<'a> {
+    pub device: &'a Device,
+    pub denoiser: &'a dyn Denoiser,
+    pub decoder: Arc<dyn Decoder>,
+    /// Weights and what was prepared.
+    pub store: Store,
+    pub given: Given,
+    pub schedule: Schedule,
+    pub policy: AnyPolicy,
+    pub steps: PolicySteps,
+    /// The starting noise `[L, C, H, W]`, scaled by the scheduler's initial sigma.
+    pub latents: Tensor,
+    /// Draws the noise of stochastic steps.
+    pub generator: Generator,
+    /// The scale, where guidance is on.
+    pub guidance: Option<f32>,
+    pub habits: Habits,
+    pub canvas: Canvas,
+    pub warnings: Vec<Warning>,
+}
+
+impl Start<'_> {
+    /// Compiles every distinct step. All of them share one pool of memory.
+    pub(super) async fn compile(mut self) -> Result<Run> {
+        let shape: [usize; 4] = self.latents.shape.as_slice().try_into().map_err(|_| {
+            let shape = &self.latents.shape;
+            Error::shape("latents", format!("shape {shape:?} should be [batch, channels, height, width]"))
+        })?;
+        let mut graphs = Vec::new();
+        for step in &self.steps.distinct {
+            let graph = self.step(shape, step)?;
+            self.store.allocate_missing(self.device, &graph).await?;
+            graphs.push(graph);
+        }
+        let dense = AnyPolicy::new(Dense).step(StepAt { index: 0, of: 1, timestep: 0.0, tokens: 0 });
+        let dense_flops = self.step(shape, &dense)?.flops();
+        self.store.write(self.device, LATENTS, self.latents.bytes())?;
+        let plans = Plan::compile_pooled(self.device, &graphs, &self.store).await?;
+        let draws = if self.guidance.is_some() && self.habits.draws_for_both_halves { 2 } else { 1 };
+        let inputs = StepInputs::new(&self, draws).await?;
+        Ok(Run {
+            device: self.device.clone(),
+            store: self.store,
+            decoder: self.decoder,
+            plans,
+            plan_of: self.steps.of_step,
+            stored: graphs.iter().map(stored_names).collect(),
+            carried: carried(&graphs),
+            schedule: self.schedule,
+            guidance: self.guidance,
+            order: self.habits.order,
+            policy: self.policy,
+            dense_flops,
+            inputs,
+            shape,
+            canvas: self.canvas,
+            at: 0,
+            since: 0,
+            warnings: self.warnings,
+        })
+    }
+
+    /// The graph of one step: the model's prediction, guidance, and the scheduler's update.
+    fn step(&self, shape: [usize; 4], policy: &PolicyStep) -> Result<Graph> {
+        let batch = shape[0] * if self.guidance.is_some() { 2 } else { 1 };
+        let mut graph = Graph::new();
+        let latents = graph.stored(LATENTS, &shape, Element::F32);
+        let step = graph.stored(STEP, &[step_row::LEN], Element::F32);
+        let output = self.denoiser.forward(&mut graph, Noisy { latents, step, batch }, &self.given, policy)?;
+        graph.group("scheduler");
+        let mut stored = |name| graph.stored(name, &shape, Element::F32);
+        let (history, noise, guided) = (HISTORY.map(&mut stored), stored(NOISE), stored(GUIDED));
+        let guidance = if self.guidance.is_some() { self.habits.order } else { Guidance::None };
+        let update = SchedulerStep { output, latents, history, noise, step, guided, guidance };
+        kernels::scheduler_step(&mut graph, update)?;
+        Ok(graph)
+    }
+}
+
+/// The names of a graph's stored values.
+fn stored_names(graph: &Graph) -> Vec<String> {
+    let stored = graph.values().iter().filter(|value| value.home == Home::Stored);
+    stored.map(|value| value.name.clone()).collect()
+}
+
+/// What steps hand to each other, by name, and how many numbers it is: the latents, the scheduler's history, and what
+/// policies store for later.
+fn carried(graphs: &[Graph]) -> Vec<(String, usize)> {
+    let mut carried: Vec<(String, usize)> = Vec::new();
+    for value in graphs.iter().flat_map(Graph::values).filter(|value| value.home == Home::Stored) {
+        let of_the_loop = [LATENTS, HISTORY[0], HISTORY[1]].contains(&value.name.as_str());
+        let known = carried.iter().any(|(name, _)| *name == value.name);
+        if !known && (of_the_loop || value.name.starts_with(CARRIED)) {
+            carried.push((value.name.clone(), value.len()));
+        }
+    }
+    carried
+}

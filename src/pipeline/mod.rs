@@ -1,0 +1,208 @@
+//! From a request to a picture: load a model folder, prepare what no step changes, step, decode.
+
+mod compile;
+mod model;
+mod names;
+mod picture;
+mod registry;
+mod run;
+mod state;
+mod step;
+mod step_inputs;
+mod trace;
+mod transformer_steps;
+mod viewer;
+
+use std::sync::Arc;
+
+pub use model::{Model, Parts};
+pub use names::{GUIDED, LATENTS};
+pub use picture::Pictures;
+pub use registry::{LoadOptions, Progress, Registry};
+pub use run::Run;
+pub use state::RunState;
+pub use step::Step;
+pub use trace::{LayerTrace, Traced};
+pub use transformer_steps::{PREDICTION, StepSize, TransformerSteps};
+pub use viewer::Viewer;
+
+use crate::compress::Trained;
+use crate::device::{Device, Memory, Plan, Store};
+use crate::models::{Batch, Canvas, Conditioner, Decoder, Denoiser, Given, Habits, Preparation};
+use crate::rng::Generator;
+use crate::tensor::Data;
+use crate::weights::Source;
+use crate::{Error, Request, Result, Size, Tensor};
+use compile::Start;
+
+/// A loaded model, of whatever family: from requests to pictures.
+#[derive(Debug)]
+pub struct Pipeline {
+    device: Device,
+    model: Model,
+    store: Store,
+    conditioner: Box<dyn Conditioner>,
+    denoiser: Box<dyn Denoiser>,
+    trained: Trained,
+    decoder: Arc<dyn Decoder>,
+}
+
+impl Pipeline {
+    /// Loads a model folder onto a device. `progress` is told how far it is.
+    pub async fn load(
+        device: impl Into<Device>,
+        source: Source,
+        options: LoadOptions,
+        progress: impl FnMut(Progress<'_>),
+    ) -> Result<Self> {
+        Self::from_model(device, Model::open(source, options).await?, progress).await
+    }
+
+    /// Loads an opened folder.
+    pub async fn from_model(
+        device: impl Into<Device>,
+        model: Model,
+        progress: impl FnMut(Progress<'_>),
+    ) -> Result<Self> {
+        let device = device.into();
+        model.scheduler(None).await?; // found wrong before anything is loaded
+        let Parts { denoiser, trained, conditioner, decoder, loaders } = model.parts().await?;
+        let store = model::upload(&device, &loaders, progress).await?;
+        Ok(Self { device, model, store, conditioner, denoiser, trained, decoder })
+    }
+
+    /// The device that it is loaded on.
+    pub fn device(&self) -> &Device {
+        &self.device
+    }
+
+    /// The folder that it was loaded from.
+    pub fn model(&self) -> &Model {
+        &self.model
+    }
+
+    /// How it draws where a request does not say.
+    pub fn habits(&self) -> Habits {
+        self.model.habits()
+    }
+
+    /// What its checkpoint holds for compression policies.
+    pub fn trained(&self) -> &Trained {
+        &self.trained
+    }
+
+    /// The names of the policies that it can run.
+    pub fn policies(&self) -> Vec<&str> {
+        self.model.registry().policies.runnable(&self.trained).map(|kind| kind.name()).collect()
+    }
+
+    /// The pictures of a request, all steps at once.
+    pub async fn generate(&self, request: &Request) -> Result<Pictures> {
+        self.prepare(request).await?.complete().await
+    }
+
+    /// As [`Pipeline::prepare`], blocking: for native callers outside an executor.
+    #[cfg(not(target_arch = "wasm32"))]
+    pub fn start(&self, request: &Request) -> Result<Run> {
+        pollster::block_on(self.prepare(request))
+    }
+
+    /// Prepares a run: computes once what no step changes, such as the encoded text, and compiles every step.
+    pub async fn prepare(&self, request: &Request) -> Result<Run> {
+        let habits = self.habits();
+        habits.draws.check(request)?;
+        let policies = &self.model.registry().policies;
+        let policy = policies.policy(&request.compression, &self.trained, request.seed, request.traced)?;
+        let guidance = Some(request.guidance.unwrap_or(habits.guidance)).filter(|&scale| scale > 1.0);
+        let scheduler = self.model.scheduler(request.scheduler.as_deref()).await?;
+        let (pipeline, steps) = (&self.model.folder.pipeline, request.steps.unwrap_or(habits.steps));
+        let schedule = self.model.family.schedule(pipeline, scheduler.as_ref(), steps)?;
+
+        let mut generator = Generator::manual_seed(request.seed);
+        let canvas = self.canvas(request)?;
+        let latents = self.first_noise(request, canvas.latents, schedule.init_noise_sigma, &mut generator)?;
+        let batch = Batch { pictures: latents.shape[0], guided: guidance.is_some() };
+        let mut store = self.store.clone();
+        let (given, mut warnings) = self.condition(request, batch, canvas, &mut store).await?;
+
+        let steps = policy.steps(&schedule.timesteps(), canvas.grid.tokens());
+        warnings.extend(policy.warning(&steps.distinct, canvas.grid.tokens()));
+        let start = Start {
+            device: &self.device,
+            denoiser: self.denoiser.as_ref(),
+            decoder: self.decoder.clone(),
+            store,
+            given,
+            schedule,
+            policy,
+            steps,
+            latents,
+            generator,
+            guidance,
+            habits,
+            canvas,
+            warnings,
+        };
+        start.compile().await
+    }
+
+    /// The conditioning, and what the denoiser computes from it once: both stored.
+    async fn condition(
+        &self,
+        request: &Request,
+        batch: Batch,
+        canvas: Canvas,
+        store: &mut Store,
+    ) -> Result<(Given, Vec<crate::Warning>)> {
+        let mut preparation = Preparation::default();
+        let warnings = self.conditioner.condition(request, batch, &mut preparation).await?;
+        self.denoiser.prepare(&mut preparation, canvas).await?;
+        run_once(&self.device, store, &preparation).await?;
+        Ok((preparation.given(), warnings))
+    }
+
+    /// The sizes of the picture: as asked for, as the given latents have it, or as trained.
+    fn canvas(&self, request: &Request) -> Result<Canvas> {
+        let factor = self.decoder.factor();
+        let given = request.init_latents.as_ref().map(|latents| latents.shape.as_slice());
+        let latents = match (request.size, given) {
+            (None, None) => Size::square(self.denoiser.sizes().sample_size),
+            (None, Some(&[_, _, height, width])) => Size::new(width, height),
+            (None, Some(shape)) => {
+                return Err(Error::Usage(format!("latents {shape:?} should be [batch, channels, height, width]")));
+            }
+            (Some(size), _) => size.divided(factor).ok_or_else(|| {
+                Error::Usage(format!("a size of {size} is not divisible by the VAE's factor {factor}"))
+            })?,
+        };
+        Ok(Canvas { pixels: latents.times(factor), latents, grid: self.denoiser.grid(latents)? })
+    }
+
+    /// The starting noise `[L, C, h, w]`, given or drawn, times `sigma`.
+    fn first_noise(&self, request: &Request, latents: Size, sigma: f32, generator: &mut Generator) -> Result<Tensor> {
+        let shape = [request.pictures(), self.denoiser.sizes().channels, latents.height, latents.width];
+        let mut noise = match &request.init_latents {
+            Some(given) if given.shape != shape || shape[0] == 0 => {
+                let reason = format!("the latents given are {:?}, this request needs {shape:?}", given.shape);
+                return Err(Error::Usage(reason));
+            }
+            Some(given) => given.clone(),
+            None if shape[0] == 0 => return Err(Error::Usage("a count of 0 asks for no picture".into())),
+            None => Tensor::new(&shape, generator.randn(shape.iter().product()))?,
+        };
+        if let Data::F32(values) = &mut noise.data {
+            values.iter_mut().for_each(|value| *value *= sigma);
+        }
+        Ok(noise)
+    }
+}
+
+/// Stores the inputs of a preparation and runs its graph, whose results stay stored.
+async fn run_once(device: &Device, store: &mut Store, preparation: &Preparation) -> Result<()> {
+    for (name, tensor) in preparation.inputs() {
+        store.insert(device, name, tensor).await?;
+    }
+    store.allocate_missing(device, &preparation.graph).await?;
+    Plan::compile(device, &preparation.graph, store, Memory::Shared).await?.run(device)?;
+    device.check()
+}

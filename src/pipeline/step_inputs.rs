@@ -1,0 +1,58 @@
+//! What a step needs from outside its plan: its row of the schedule and its noise. Both are on the device before the loop
+//! starts, with a copy prepared for each step.
+
+use super::compile::Start;
+use super::names::{NOISE, STEP};
+use crate::Result;
+use crate::device::{Buffer, Copy, Device, Program};
+use crate::kernels::step_row;
+
+/// A program for each step, which puts the step's inputs where its plan reads them.
+#[derive(Debug)]
+pub(super) struct StepInputs(Vec<Box<dyn Program>>);
+
+impl StepInputs {
+    /// Draws the noise of all steps. The generator is asked for `draws` times as many numbers as are used.
+    pub async fn new(start: &Start<'_>, draws: usize) -> Result<Self> {
+        let Start { device, store, schedule, guidance, latents, generator, .. } = start;
+        let (count, mut generator) = (latents.data.len(), generator.clone());
+        let (mut rows, mut noise) = (Vec::new(), Vec::new());
+        for step in &schedule.steps {
+            let mut row: [f32; step_row::LEN] = bytemuck::cast(*step);
+            row[step_row::GUIDANCE] = guidance.unwrap_or(1.0);
+            rows.extend(row);
+            if step.draws_noise() {
+                noise.extend_from_slice(&generator.randn(count * draws)[..count]);
+            }
+        }
+        let rows = upload(device, &rows, "schedule").await?;
+        let noise = if noise.is_empty() { None } else { Some(upload(device, &noise, "noise of every step").await?) };
+        let (mut programs, mut drawn) = (Vec::new(), 0);
+        for (index, step) in schedule.steps.iter().enumerate() {
+            let mut copies = vec![copy(&rows, index, store.buffer(STEP)?)];
+            if let (Some(noise), true) = (&noise, step.draws_noise()) {
+                copies.push(copy(noise, drawn, store.buffer(NOISE)?));
+                drawn += 1;
+            }
+            programs.push(device.copies(copies)?);
+        }
+        Ok(Self(programs))
+    }
+
+    /// The program of step `index`.
+    pub fn of(&self, index: usize) -> &dyn Program {
+        self.0[index].as_ref()
+    }
+}
+
+/// Copies piece `index` of `from` over all of `to`.
+fn copy(from: &Buffer, index: usize, to: &Buffer) -> Copy {
+    let bytes = to.size();
+    Copy { from: from.clone(), offset: index as u64 * bytes, to: to.clone(), bytes }
+}
+
+async fn upload(device: &Device, values: &[f32], what: &str) -> Result<Buffer> {
+    let buffer = device.allocate(4 * values.len() as u64, what).await?;
+    device.write(&buffer, 0, bytemuck::cast_slice(values))?;
+    Ok(buffer)
+}

@@ -1,0 +1,109 @@
+//! What a caller should know about a request, as values: why it cannot be met, and what is odd about it though it can.
+//! The texts speak of the request. Each face adds how to say it better there.
+
+/// Why a request cannot be met.
+#[derive(Clone, Debug, PartialEq, thiserror::Error)]
+#[non_exhaustive]
+pub enum Refusal {
+    /// A model that draws classes was asked without one.
+    #[error("this model draws classes, and the request names none")]
+    NeedsClass,
+    /// A model that draws classes was given a prompt.
+    #[error("this model draws classes and takes no prompt")]
+    TakesNoPrompt,
+    /// A model that draws prompts was given a class.
+    #[error("this model draws prompts and takes no class")]
+    TakesNoClass,
+    /// A prompt cannot be turned into ids.
+    #[error("this model folder has no tokenizer")]
+    NoTokenizer,
+    /// Ids cannot be turned into embeddings.
+    #[error("this model folder has no text encoder")]
+    NoTextEncoder,
+    /// Guidance needs the label that stands for "no class".
+    #[error("guidance needs label {label}, this model has {classes} classes")]
+    NoNullClass {
+        /// That label.
+        label: u32,
+        /// The model's classes.
+        classes: usize,
+    },
+    /// No policy has this name.
+    #[error("no policy {name:?}: there are {}", known.join(", "))]
+    UnknownPolicy {
+        /// The name.
+        name: String,
+        /// The names that there are.
+        known: Vec<String>,
+    },
+    /// The policy has no such parameter.
+    #[error("the policy {policy} has no parameter {name:?}: {}", parameters(known))]
+    UnknownParameter {
+        /// The policy.
+        policy: String,
+        /// The parameter.
+        name: String,
+        /// The parameters that it has.
+        known: Vec<String>,
+    },
+    /// The policy has no ratio.
+    #[error("the policy {policy} {why}, it has no ratio")]
+    NoRatio {
+        /// The policy.
+        policy: String,
+        /// What it does instead.
+        why: String,
+    },
+    /// The policy needs a model that was trained for it.
+    #[error("this model cannot run {policy}: {lacking}")]
+    Untrained {
+        /// The policy.
+        policy: String,
+        /// What the model lacks.
+        lacking: String,
+    },
+    /// No scheduler has this name.
+    #[error("no scheduler {name}: there are {}", known.join(", "))]
+    UnknownScheduler {
+        /// The name.
+        name: String,
+        /// The names that there are.
+        known: Vec<String>,
+    },
+}
+
+fn parameters(known: &[String]) -> String {
+    match known {
+        [] => "it has none".into(),
+        known => format!("it knows {}", known.join(", ")),
+    }
+}
+
+/// What a caller should know about a run, though it is no error.
+#[derive(Clone, Debug, PartialEq, thiserror::Error)]
+#[non_exhaustive]
+pub enum Warning {
+    /// The end of a prompt was cut off.
+    #[error("the prompt is longer than {most} tokens; this was cut off: {cut:?}")]
+    PromptCut {
+        /// The most tokens of a prompt.
+        most: usize,
+        /// What was cut off.
+        cut: String,
+    },
+    /// A merging policy merges nothing.
+    #[error("sdtm merges nothing: {}", nothing(*tokens, *multiple))]
+    NothingMerges {
+        /// Tokens of the picture.
+        tokens: usize,
+        /// What merges come in multiples of, where that leaves none. None: no step was to merge any.
+        multiple: Option<usize>,
+    },
+}
+
+fn nothing(tokens: usize, multiple: Option<usize>) -> String {
+    match multiple {
+        None => "every step is protected, or its share is 0".into(),
+        Some(multiple) => format!("no step has {multiple} windows or tokens of {tokens} to merge"),
+    }
+}
