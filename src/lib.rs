@@ -8,6 +8,7 @@
 
 pub mod compress;
 pub mod config;
+pub mod device;
 pub mod gpu;
 pub mod graph;
 pub mod kernels;
@@ -15,12 +16,16 @@ pub mod models;
 pub mod pipelines;
 pub mod rng;
 pub mod schedulers;
+pub mod shared;
 pub mod tensor;
+#[cfg(any(test, feature = "testing"))]
+pub mod testing;
 pub mod tokenizer;
 pub mod weights;
 
 mod error;
 
+pub use device::Device;
 pub use error::{Context, Error, Result};
 pub use gpu::{Gpu, GpuOptions};
 pub use pipelines::{ClassToImage, Compress, LoadOptions, Pictures, Pipeline, Progress, Request, Run, TextToImage};

@@ -11,8 +11,8 @@ use super::step_inputs::STEP;
 use super::transformer::Transformer;
 use super::{ClassToImage, TextToImage};
 use crate::compress::{Routers, StepPolicy};
-use crate::gpu::Gpu;
-use crate::graph::{Element, Graph, Store};
+use crate::device::{Device, Store};
+use crate::graph::{Element, Graph};
 use crate::kernels::step_row;
 use crate::models::Loader;
 use crate::models::dit::DiT;
@@ -112,13 +112,13 @@ impl Backbone {
     }
 
     /// Its weights on the GPU.
-    pub async fn load(&self, gpu: &Gpu, progress: impl FnMut(Progress<'_>)) -> Result<Store> {
+    pub async fn load(&self, gpu: &Device, progress: impl FnMut(Progress<'_>)) -> Result<Store> {
         upload(gpu, &[("transformer", &self.loader)], progress).await
     }
 
     /// Stores random inputs for steps of this size, in the middle of the timesteps: noise, and classes from the first on
     /// or random text.
-    pub async fn insert_inputs(&self, gpu: &Gpu, store: &mut Store, size: StepSize) -> Result<()> {
+    pub async fn insert_inputs(&self, gpu: &Device, store: &mut Store, size: StepSize) -> Result<()> {
         let StepSize { batch, latent, text: length } = size;
         let mut generator = Generator::manual_seed(0);
         let mut noise = |shape: &[usize]| Tensor::new(shape, generator.randn(shape.iter().product()));

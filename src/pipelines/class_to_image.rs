@@ -10,8 +10,7 @@ use super::kind::Kind;
 use super::request::Request;
 use super::transformer::{Class, Transformer};
 use crate::compress::Routers;
-use crate::gpu::Gpu;
-use crate::graph::Store;
+use crate::device::{Device, Store};
 use crate::kernels::Guidance;
 use crate::models::Loader;
 use crate::models::autoencoder_kl::AutoencoderKl;
@@ -26,7 +25,7 @@ const NULL_LABEL: u32 = 1000;
 /// A loaded class-to-image model.
 #[derive(Debug)]
 pub struct ClassToImage {
-    gpu: Gpu,
+    gpu: Device,
     folder: ModelFolder,
     store: Store,
     transformer: DiT,
@@ -37,7 +36,7 @@ pub struct ClassToImage {
 impl ClassToImage {
     /// Loads a folder whose pipeline is `DiTPipeline`.
     pub async fn load(
-        gpu: &Gpu,
+        gpu: impl Into<Device>,
         source: Source,
         options: LoadOptions,
         progress: impl FnMut(Progress<'_>),
@@ -46,11 +45,12 @@ impl ClassToImage {
     }
 
     pub(super) async fn from_folder(
-        gpu: &Gpu,
+        gpu: impl Into<Device>,
         folder: &ModelFolder,
         options: LoadOptions,
         progress: impl FnMut(Progress<'_>),
     ) -> Result<Self> {
+        let gpu = &gpu.into();
         folder.scheduler(None).await?;
         let (Transformer { model: transformer, routers }, transformer_loader) =
             Self::transformer(folder, options).await?;

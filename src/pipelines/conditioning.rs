@@ -1,15 +1,21 @@
 //! What a transformer is told beside the latents, put into the store once per request: positions, and either classes or
 //! text.
 
-use crate::gpu::Gpu;
-use crate::graph::{Graph, Memory, Plan, Store, ValueId};
+use crate::device::{Device, Memory, Plan, Store};
+use crate::graph::{Graph, ValueId};
 use crate::models::dit::DiT;
 use crate::models::patch_embed::POSITIONS;
 use crate::models::pixart::{PixArt, TEXT_BIAS};
 use crate::{Result, Tensor};
 
 /// The batch's classes, one label a sample.
-pub(super) async fn classes(gpu: &Gpu, store: &mut Store, model: &DiT, grid: [usize; 2], labels: &[u32]) -> Result<()> {
+pub(super) async fn classes(
+    gpu: &Device,
+    store: &mut Store,
+    model: &DiT,
+    grid: [usize; 2],
+    labels: &[u32],
+) -> Result<()> {
     for (name, rows) in model.classes(labels).await? {
         store.insert(gpu, &name, &rows).await?;
     }
@@ -29,7 +35,7 @@ pub(super) struct Encoded {
 /// Runs the part of the transformer that sees text alone, after what `encoded` still has to compute. `pixels` are height
 /// and width of the picture.
 pub(super) async fn text(
-    gpu: &Gpu,
+    gpu: &Device,
     store: &mut Store,
     model: &PixArt,
     grid: [usize; 2],
@@ -45,8 +51,6 @@ pub(super) async fn text(
     model.prepare(&mut graph, embeds)?;
     store.allocate_missing(gpu, &graph).await?;
     let plan = Plan::compile(gpu, &graph, store, Memory::Shared).await?;
-    let mut encoder = gpu.encoder();
-    plan.recording.encode(&mut encoder);
-    gpu.submit(encoder);
+    plan.run(gpu)?;
     gpu.check()
 }

@@ -7,8 +7,9 @@ use super::Pictures;
 use super::step_inputs::{NOISE, STEP, StepInputs};
 use super::viewer::Viewer;
 use crate::compress::{self, Dense, KeptRatios, Policy, StepPolicy, Variant};
-use crate::gpu::{Gpu, Profiler};
-use crate::graph::{Element, Graph, Home, Plan, Store, ValueId};
+use crate::device::{Device, Plan, Store};
+use crate::gpu::{self, Profiler};
+use crate::graph::{Element, Graph, Home, ValueId};
 use crate::kernels::{self, Guidance, SchedulerStep, step_row};
 use crate::models::autoencoder_kl::AutoencoderKl;
 use crate::models::patch_embed::Noisy;
@@ -24,7 +25,7 @@ const HISTORY: [&str; 2] = ["history.1", "history.2"];
 
 /// What a pipeline decides before the loop starts.
 pub(super) struct Start<'a> {
-    pub gpu: &'a Gpu,
+    pub gpu: &'a Device,
     /// Weights and conditioning.
     pub store: Store,
     pub vae: Arc<AutoencoderKl>,
@@ -50,7 +51,7 @@ pub(super) struct Latents {
 /// A request under way.
 #[derive(Debug)]
 pub struct Run {
-    gpu: Gpu,
+    gpu: Device,
     store: Store,
     vae: Arc<AutoencoderKl>,
     /// One for each variant of the step, and which of them each step takes.
@@ -138,7 +139,7 @@ impl Run {
 
         let count = shape.iter().product::<usize>();
         let counts = [count, count * draws_per_sample];
-        let inputs = StepInputs::new(gpu, &schedule, guidance, &mut generator, counts).await?;
+        let inputs = StepInputs::new(gpu, &store, &schedule, guidance, &mut generator, counts).await?;
         let warning = policy.warning(&variants, tokens);
         let (gpu, ratios, policy) = (gpu.clone(), policy.kept_ratios().cloned(), policy.name());
         let (at, warnings) = (0, warning.into_iter().collect());
@@ -309,9 +310,7 @@ impl Run {
     pub async fn complete(mut self) -> Result<Pictures> {
         let gpu = self.gpu.clone();
         while let Some(step) = self.next_step() {
-            let mut encoder = gpu.encoder();
-            step.encode(&mut encoder)?;
-            gpu.submit(encoder);
+            step.run()?;
             gpu.wait().await?;
         }
         self.finish().await
@@ -352,18 +351,21 @@ impl Step<'_> {
         self.plan().flops()
     }
 
-    /// Encodes the whole step: no readback, no allocation.
+    /// Runs the whole step in one submission, without waiting for it.
+    pub fn run(&self) -> Result<()> {
+        self.run.gpu.run(&[self.run.inputs.copies(self.index), self.plan().program()])
+    }
+
+    /// Encodes the whole step, for a host that owns the encoder: no readback, no allocation. An error where the run's device is no GPU.
     pub fn encode(&self, encoder: &mut wgpu::CommandEncoder) -> Result<()> {
-        self.run.inputs.copies(&self.run.store, self.index)?.encode(encoder);
-        self.plan().recording.encode(encoder);
-        Ok(())
+        gpu::encode(self.run.inputs.copies(self.index), encoder)?;
+        self.plan().encode(encoder)
     }
 
     /// As [`Step::encode`], with timestamps around each group.
     pub fn encode_profiled(&self, encoder: &mut wgpu::CommandEncoder, profiler: &mut Profiler) -> Result<()> {
-        self.run.inputs.copies(&self.run.store, self.index)?.encode(encoder);
-        self.plan().recording.encode_profiled(encoder, profiler);
-        Ok(())
+        gpu::encode(self.run.inputs.copies(self.index), encoder)?;
+        self.plan().encode_profiled(encoder, profiler)
     }
 
     fn plan(&self) -> &Plan {

@@ -3,8 +3,7 @@
 use serde_json::{Map, Value};
 
 use crate::config::Fields;
-use crate::gpu::Gpu;
-use crate::graph::Store;
+use crate::device::{Device, Store};
 use crate::models::autoencoder_kl::{self, AutoencoderKl};
 use crate::models::{Loader, Scope};
 use crate::schedulers::{self, Scheduler};
@@ -109,7 +108,7 @@ impl ModelFolder {
 
 /// Uploads the components in turn.
 pub(super) async fn upload(
-    gpu: &Gpu,
+    gpu: &Device,
     loaders: &[(&str, &Loader)],
     mut progress: impl FnMut(Progress<'_>),
 ) -> Result<Store> {

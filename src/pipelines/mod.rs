@@ -32,7 +32,7 @@ use std::sync::Arc;
 
 use crate::Result;
 use crate::compress::Routers;
-use crate::gpu::Gpu;
+use crate::device::Device;
 use crate::weights::Source;
 
 /// Whatever pipeline a model folder holds.
@@ -47,7 +47,7 @@ pub enum Pipeline {
 impl Pipeline {
     /// Loads the folder's pipeline by the class that `model_index.json` names.
     pub async fn load(
-        gpu: &Gpu,
+        gpu: impl Into<Device>,
         source: Source,
         options: LoadOptions,
         progress: impl FnMut(Progress<'_>),
@@ -57,11 +57,12 @@ impl Pipeline {
 
     /// Loads an opened folder.
     pub async fn from_folder(
-        gpu: &Gpu,
+        gpu: impl Into<Device>,
         folder: &ModelFolder,
         options: LoadOptions,
         progress: impl FnMut(Progress<'_>),
     ) -> Result<Self> {
+        let gpu = gpu.into();
         Ok(match folder.kind()? {
             Kind::ClassToImage => {
                 Self::ClassToImage(ClassToImage::from_folder(gpu, folder, options, progress).await?.into())

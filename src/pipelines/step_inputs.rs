@@ -1,8 +1,7 @@
-//! What a step needs from outside the plan: its row of the schedule and its noise, on the GPU before the loop starts.
+//! What a step needs from outside the plan: its row of the schedule and its noise, on the device before the loop starts.
 
 use crate::Result;
-use crate::gpu::{Buffer, Command, Gpu, Recording};
-use crate::graph::Store;
+use crate::device::{Buffer, Copy, Device, Program, Store};
 use crate::kernels::step_row;
 use crate::rng::Generator;
 use crate::schedulers::Schedule;
@@ -15,15 +14,15 @@ pub(super) const NOISE: &str = "noise";
 /// One row of 64 bytes per step, and one z per step that draws.
 #[derive(Debug)]
 pub(super) struct StepInputs {
-    table: Buffer,
-    noise: Option<Buffer>,
-    noise_of: Vec<Option<usize>>,
+    /// Per step, the copies that put its row, and its noise, where the plan reads them.
+    copies: Vec<Box<dyn Program>>,
 }
 
 impl StepInputs {
     /// Draws the noise of all steps: `count` numbers each, of `drawn` that the generator is asked for.
     pub async fn new(
-        gpu: &Gpu,
+        gpu: &Device,
+        store: &Store,
         schedule: &Schedule,
         guidance: Option<f32>,
         generator: &mut Generator,
@@ -44,28 +43,30 @@ impl StepInputs {
             true => None,
             false => Some(upload(gpu, &draws, "noise of every step").await?),
         };
-        Ok(Self { table, noise, noise_of })
-    }
-
-    /// The copies that put a step's row, and its noise, where the plan reads them.
-    pub fn copies(&self, store: &Store, index: usize) -> Result<Recording> {
-        let mut recording = Recording::default();
-        let mut copy = |from: &Buffer, index: usize, name: &str| -> Result<()> {
+        let copy = |from: &Buffer, index: usize, name: &str| -> Result<Copy> {
             let to = store.buffer(name)?.clone();
             let bytes = to.size();
-            recording.push("inputs", Command::Copy { from: from.clone(), offset: index as u64 * bytes, to, bytes });
-            Ok(())
+            Ok(Copy { from: from.clone(), offset: index as u64 * bytes, to, bytes })
         };
-        copy(&self.table, index, STEP)?;
-        if let (Some(noise), Some(draw)) = (&self.noise, self.noise_of[index]) {
-            copy(noise, draw, NOISE)?;
+        let mut copies = Vec::new();
+        for (index, draw) in noise_of.into_iter().enumerate() {
+            let mut of_step = vec![copy(&table, index, STEP)?];
+            if let (Some(noise), Some(draw)) = (&noise, draw) {
+                of_step.push(copy(noise, draw, NOISE)?);
+            }
+            copies.push(gpu.copies(of_step)?);
         }
-        Ok(recording)
+        Ok(Self { copies })
+    }
+
+    /// The copies of a step.
+    pub fn copies(&self, index: usize) -> &dyn Program {
+        &*self.copies[index]
     }
 }
 
-async fn upload(gpu: &Gpu, values: &[f32], what: &str) -> Result<Buffer> {
-    let buffer = gpu.buffer(4 * values.len() as u64, what).await?;
-    gpu.write(&buffer, 0, bytemuck::cast_slice(values));
+async fn upload(gpu: &Device, values: &[f32], what: &str) -> Result<Buffer> {
+    let buffer = gpu.allocate(4 * values.len() as u64, what).await?;
+    gpu.write(&buffer, 0, bytemuck::cast_slice(values))?;
     Ok(buffer)
 }

@@ -10,8 +10,8 @@ use super::kind::Kind;
 use super::request::{Embeds, Ids, Request};
 use super::transformer::{Class, Transformer};
 use crate::compress::{Routers, StepPolicy};
-use crate::gpu::Gpu;
-use crate::graph::{Element, Graph, Store, ValueId};
+use crate::device::{Device, Store};
+use crate::graph::{Element, Graph, ValueId};
 use crate::kernels::Guidance;
 use crate::models::Loader;
 use crate::models::autoencoder_kl::AutoencoderKl;
@@ -28,7 +28,7 @@ const PROMPT_EMBEDS: &str = "prompt_embeds";
 /// A loaded text-to-image model.
 #[derive(Debug)]
 pub struct TextToImage {
-    gpu: Gpu,
+    gpu: Device,
     folder: ModelFolder,
     store: Store,
     tokenizer: Option<Tokenizer>,
@@ -60,7 +60,7 @@ impl TextToImage {
     /// Loads a folder whose pipeline is `PixArtAlphaPipeline` or `PixArtSigmaPipeline`. Tokeniser and text encoder may be
     /// missing; requests must then bring ids or embeddings.
     pub async fn load(
-        gpu: &Gpu,
+        gpu: impl Into<Device>,
         source: Source,
         options: LoadOptions,
         progress: impl FnMut(Progress<'_>),
@@ -69,11 +69,12 @@ impl TextToImage {
     }
 
     pub(super) async fn from_folder(
-        gpu: &Gpu,
+        gpu: impl Into<Device>,
         folder: &ModelFolder,
         options: LoadOptions,
         progress: impl FnMut(Progress<'_>),
     ) -> Result<Self> {
+        let gpu = &gpu.into();
         folder.scheduler(None).await?;
         let tokenizer = match folder.has("tokenizer").await? {
             true => Some(Tokenizer::load(&folder.source, "tokenizer").await?),

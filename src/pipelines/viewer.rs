@@ -2,8 +2,8 @@
 
 use super::denoise::LATENTS;
 use crate::Result;
-use crate::gpu::Gpu;
-use crate::graph::{Element, Graph, Memory, Plan, Store};
+use crate::device::{Device, Memory, Plan, Store};
+use crate::graph::{Element, Graph};
 use crate::kernels;
 use crate::models::autoencoder_kl::AutoencoderKl;
 
@@ -12,7 +12,7 @@ const PIXELS: &str = "pixels";
 /// The decoding of a run's latents to pixels, compiled once and replayed for every preview.
 #[derive(Debug)]
 pub struct Viewer {
-    gpu: Gpu,
+    gpu: Device,
     store: Store,
     plan: Plan,
     size: [usize; 2],
@@ -21,7 +21,7 @@ pub struct Viewer {
 }
 
 impl Viewer {
-    pub(super) async fn new(gpu: &Gpu, vae: &AutoencoderKl, store: &Store, latents: &[usize]) -> Result<Self> {
+    pub(super) async fn new(gpu: &Device, vae: &AutoencoderKl, store: &Store, latents: &[usize]) -> Result<Self> {
         let mut graph = Graph::new();
         let latents = graph.stored(LATENTS, latents, Element::F32);
         let picture = vae.decode(&mut graph, latents)?;
@@ -37,22 +37,21 @@ impl Viewer {
 
     /// The picture as a texture on the run's device.
     pub fn texture(&self) -> Result<wgpu::Texture> {
-        self.decode();
+        let gpu = self.gpu.gpu("a texture")?;
+        self.decode()?;
         let [width, height] = self.size.map(|side| side as u32);
-        Ok(self.gpu.texture(self.store.buffer(PIXELS)?, self.stride as u32, width, height))
+        gpu.texture(self.store.buffer(PIXELS)?, self.stride as u32, width, height)
     }
 
     /// The picture as RGBA bytes, for who has no texture to show it with.
     pub async fn rgba(&self) -> Result<Vec<u8>> {
-        self.decode();
+        self.decode()?;
         let [width, height] = self.size;
         let bytes = self.gpu.read(self.store.buffer(PIXELS)?, 4 * (self.stride * height) as u64).await?;
         Ok(bytes.chunks_exact(4 * self.stride).flat_map(|row| &row[..4 * width]).copied().collect())
     }
 
-    fn decode(&self) {
-        let mut encoder = self.gpu.encoder();
-        self.plan.recording.encode(&mut encoder);
-        self.gpu.submit(encoder);
+    fn decode(&self) -> Result<()> {
+        self.plan.run(&self.gpu)
     }
 }

@@ -14,8 +14,8 @@ use encoder::Encoder;
 use tiling::Tiles;
 
 use super::Scope;
-use crate::gpu::{Caps, Gpu};
-use crate::graph::{Element, Graph, Memory, Plan, Store, Value, ValueId};
+use crate::device::{Device, Memory, Plan, Store};
+use crate::graph::{Caps, Element, Graph, Value, ValueId};
 use crate::kernels::{self, Affine};
 use crate::{Error, Result, Tensor};
 
@@ -85,14 +85,14 @@ impl AutoencoderKl {
 
     /// Pictures `[B, 3, H, W]` in 0…1 of `latents [B, L, h, w]`: one after the other, in tiles where `gpu` cannot hold
     /// one whole.
-    pub async fn decode_latents(&self, gpu: &Gpu, store: &Store, latents: &Tensor) -> Result<Tensor> {
+    pub async fn decode_latents(&self, gpu: &Device, store: &Store, latents: &Tensor) -> Result<Tensor> {
         let build = |graph: &mut Graph, latents| self.sample(graph, latents);
         let side = largest_tile(gpu.caps(), latents, 1, &build)?;
         self.decode_in_tiles(gpu, store, latents, side).await
     }
 
     /// The same in tiles of `side` latent pixels, a multiple of 4.
-    pub async fn decode_in_tiles(&self, gpu: &Gpu, store: &Store, latents: &Tensor, side: usize) -> Result<Tensor> {
+    pub async fn decode_in_tiles(&self, gpu: &Device, store: &Store, latents: &Tensor, side: usize) -> Result<Tensor> {
         let build = |graph: &mut Graph, latents| self.sample(graph, latents);
         let tiles = Tiles { side, input: 1, output: self.config.scale_factor() };
         let sampled = in_tiles(gpu, store, latents, tiles, &build).await?;
@@ -101,14 +101,20 @@ impl AutoencoderKl {
     }
 
     /// What the encoder says of a picture `[1, 3, H, W]` in 0…1, in tiles where `gpu` cannot hold it whole.
-    pub async fn encode_picture(&self, gpu: &Gpu, store: &Store, picture: &Tensor) -> Result<Posterior> {
+    pub async fn encode_picture(&self, gpu: &Device, store: &Store, picture: &Tensor) -> Result<Posterior> {
         let build = |graph: &mut Graph, picture| self.encode(graph, picture);
         let side = largest_tile(gpu.caps(), picture, self.config.scale_factor(), &build)?;
         self.encode_in_tiles(gpu, store, picture, side).await
     }
 
     /// The same in tiles of `side` latent pixels, a multiple of 4.
-    pub async fn encode_in_tiles(&self, gpu: &Gpu, store: &Store, picture: &Tensor, side: usize) -> Result<Posterior> {
+    pub async fn encode_in_tiles(
+        &self,
+        gpu: &Device,
+        store: &Store,
+        picture: &Tensor,
+        side: usize,
+    ) -> Result<Posterior> {
         let build = |graph: &mut Graph, picture| self.encode(graph, picture);
         let tiles = Tiles { side, input: self.config.scale_factor(), output: 1 };
         let moments = in_tiles(gpu, store, picture, tiles, &build).await?;
@@ -160,7 +166,7 @@ fn largest_tile(caps: &Caps, images: &Tensor, input: usize, build: Build<'_>) ->
 }
 
 /// Runs what `build` makes on each of `images`, tile by tile.
-async fn in_tiles(gpu: &Gpu, store: &Store, images: &Tensor, tiles: Tiles, build: Build<'_>) -> Result<Tensor> {
+async fn in_tiles(gpu: &Device, store: &Store, images: &Tensor, tiles: Tiles, build: Build<'_>) -> Result<Tensor> {
     let [count, channels, height, width] = extent(images)?;
     // Tiles at the edges differ in size: one plan for each size.
     let mut plans: HashMap<Vec<usize>, (Plan, Store)> = HashMap::new();
@@ -173,9 +179,7 @@ async fn in_tiles(gpu: &Gpu, store: &Store, images: &Tensor, tiles: Tiles, build
             }
             let (plan, store) = &plans[&tile.shape];
             store.write(gpu, INPUT, tile.bytes())?;
-            let mut encoder = gpu.encoder();
-            plan.recording.encode(&mut encoder);
-            gpu.submit(encoder);
+            plan.run(gpu)?;
             store.read(gpu, OUTPUT).await
         };
         let whole = tiles.run(&image, run).await?;
@@ -187,7 +191,7 @@ async fn in_tiles(gpu: &Gpu, store: &Store, images: &Tensor, tiles: Tiles, build
 }
 
 /// A plan for images of `shape`, and a store in which it finds [`INPUT`] and leaves [`OUTPUT`].
-async fn compile(gpu: &Gpu, store: &Store, shape: &[usize], build: Build<'_>) -> Result<(Plan, Store)> {
+async fn compile(gpu: &Device, store: &Store, shape: &[usize], build: Build<'_>) -> Result<(Plan, Store)> {
     let mut graph = Graph::new();
     let input = graph.stored(INPUT, shape, Element::F32);
     let output = build(&mut graph, input)?;
@@ -202,8 +206,8 @@ async fn compile(gpu: &Gpu, store: &Store, shape: &[usize], build: Build<'_>) ->
 mod tests {
     use super::*;
     use crate::config::Fields;
-    use crate::kernels::testing::gpu;
     use crate::models::Loader;
+    use crate::testing::{device, gpu};
     use crate::weights::{Checkpoint, Source};
 
     #[test]
@@ -215,8 +219,8 @@ mod tests {
             let mut loader = Loader::new("vae", checkpoint, None);
             let model = AutoencoderKl::load(config, &mut loader.root()).unwrap();
             let mut store = Store::new();
-            loader.allocate(gpu(), &mut store).await.unwrap();
-            loader.upload(gpu(), &store, |_, _| {}).await.unwrap();
+            loader.allocate(device(), &mut store).await.unwrap();
+            loader.upload(device(), &store, |_, _| {}).await.unwrap();
 
             // The largest value is what the upsampler makes: 8 channels, twice the latents' size each way.
             let latents = (0..4 * 21 * 37).map(|i| (i as f32).sin()).collect();
@@ -229,12 +233,12 @@ mod tests {
             let error = side(&caps(1 << 10)).unwrap_err().to_string();
             assert!(error.contains("a tile of 4×4 latents needs max_storage_buffer_binding_size"), "{error}");
 
-            let small = gpu().with_caps(caps(4 * 8 * 42 * 48));
+            let small = gpu().with_caps(caps(4 * 8 * 42 * 48)).into();
             let found = model.decode_latents(&small, &store, &latents).await.unwrap();
-            let expected = model.decode_in_tiles(gpu(), &store, &latents, 24).await.unwrap();
+            let expected = model.decode_in_tiles(device(), &store, &latents, 24).await.unwrap();
             assert_eq!(found, expected);
             // Tiles have statistics of their own, so they resemble the whole and no more.
-            let whole = model.decode_latents(gpu(), &store, &latents).await.unwrap();
+            let whole = model.decode_latents(device(), &store, &latents).await.unwrap();
             let deviation = crate::tensor::relative_l2(found.f32(), whole.f32());
             assert!((1e-6..0.1).contains(&deviation), "{deviation}");
         });
