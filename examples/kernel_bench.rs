@@ -5,8 +5,9 @@
 
 use std::time::Instant;
 
+use foveate::device::{Device, Memory, Plan, Store};
 use foveate::gpu::Gpu;
-use foveate::graph::{Element, Graph, Home, Memory, Plan, Store};
+use foveate::graph::{Element, Graph, Home};
 use foveate::kernels::{Activation, Attention, Columns, Linear, ReadRows, attention, best_match, linear};
 use foveate::weights::Format;
 use foveate::{GpuOptions, Result};
@@ -19,6 +20,7 @@ fn main() -> Result<()> {
 
 async fn run(adapter: Option<String>, only: &str) -> Result<()> {
     let gpu = Gpu::request(GpuOptions { adapter, ..Default::default() }).await?;
+    let device = Device::from(&gpu);
     println!("{} {:?}", gpu.caps(), gpu.caps().class);
     let mut cases = Vec::new();
     for format in [Format::F32, Format::F16, Format::Int8] {
@@ -46,17 +48,15 @@ async fn run(adapter: Option<String>, only: &str) -> Result<()> {
     for (name, graph) in &cases {
         let mut store = Store::new();
         for value in graph.values().iter().filter(|v| v.home == Home::Stored) {
-            store.allocate(&gpu, &value.name, &value.shape, value.element).await?;
+            store.allocate(&device, &value.name, &value.shape, value.element).await?;
         }
-        plans.push((name, Plan::compile(&gpu, graph, &store, Memory::Shared).await?, Vec::new()));
+        plans.push((name, Plan::compile(&device, graph, &store, Memory::Shared).await?, Vec::new()));
     }
     for _ in 0..7 {
         for (_, plan, seconds) in &mut plans {
             let start = Instant::now();
-            let mut encoder = gpu.encoder();
-            plan.recording.encode(&mut encoder);
-            gpu.submit(encoder);
-            gpu.wait().await?;
+            plan.run(&device)?;
+            device.wait().await?;
             seconds.push(start.elapsed().as_secs_f64());
         }
     }

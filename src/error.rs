@@ -89,6 +89,22 @@ pub enum Error {
     #[error("GPU: {0}")]
     Gpu(String),
 
+    /// A buffer or a program was handed to a device that did not make it.
+    #[error("{what} belongs to another device")]
+    NotThisDevice {
+        /// What was handed over.
+        what: String,
+    },
+
+    /// Something that only a GPU can do was asked of another device.
+    #[error("{what} needs a GPU; this device is {device}")]
+    NeedsGpu {
+        /// What was asked for.
+        what: String,
+        /// The device's name.
+        device: String,
+    },
+
     /// The device is gone: its driver restarted, or someone destroyed it. A new one can be requested.
     #[error("the GPU device was lost: {0}")]
     DeviceLost(String),

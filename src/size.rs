@@ -57,12 +57,24 @@ impl Grid {
     pub fn tokens(self) -> usize {
         self.rows * self.columns
     }
+
+    /// Rows, then columns.
+    pub(crate) fn sides(self) -> [usize; 2] {
+        [self.rows, self.columns]
+    }
 }
 
 /// Width, then height.
 impl From<[usize; 2]> for Size {
     fn from([width, height]: [usize; 2]) -> Self {
         Self { width, height }
+    }
+}
+
+/// Rows, then columns.
+impl From<[usize; 2]> for Grid {
+    fn from([rows, columns]: [usize; 2]) -> Self {
+        Self { rows, columns }
     }
 }
 

@@ -5,10 +5,11 @@ mod common;
 
 use std::path::Path;
 
-use common::{Tensors, close, golden, gpu, json, max_error};
+use common::{Tensors, close, device, golden, json, max_error};
 use foveate::Tensor;
 use foveate::config::Fields;
-use foveate::graph::{Element, Graph, Memory, Plan, Store};
+use foveate::device::{Memory, Plan, Store};
+use foveate::graph::{Element, Graph};
 use foveate::models::Loader;
 use foveate::models::autoencoder_kl::{AutoencoderKl, Config};
 use foveate::weights::{Checkpoint, Source};
@@ -25,8 +26,8 @@ fn load(folder: &Path) -> (AutoencoderKl, Store) {
         let model = model.with_encoder(&mut loader.root()).unwrap();
         loader.finish().unwrap();
         let mut store = Store::new();
-        loader.allocate(gpu(), &mut store).await.unwrap();
-        loader.upload(gpu(), &store, |_, _| {}).await.unwrap();
+        loader.allocate(device(), &mut store).await.unwrap();
+        loader.upload(device(), &store, |_, _| {}).await.unwrap();
         (model, store)
     })
 }
@@ -52,13 +53,13 @@ fn agrees(folder: &Path, expected: &Path) {
     let name = folder.display().to_string();
 
     let latents = scaled(&model, inputs.get("latents"));
-    let decoded = block_on(model.decode_latents(gpu(), &store, &latents)).unwrap();
+    let decoded = block_on(model.decode_latents(device(), &store, &latents)).unwrap();
     let sample = picture(expected.get("sample"));
     assert_eq!(decoded.shape, sample.shape, "{name}");
     close(&name, decoded.f32(), sample.f32(), 1e-5);
     assert!(max_error(decoded.f32(), sample.f32()) < 1e-4, "{name}");
 
-    let posterior = block_on(model.encode_picture(gpu(), &store, &picture(inputs.get("picture")))).unwrap();
+    let posterior = block_on(model.encode_picture(device(), &store, &picture(inputs.get("picture")))).unwrap();
     assert_eq!(posterior.mean.shape, expected.get("mean").shape, "{name}");
     close(&name, posterior.mean.f32(), expected.get("mean").f32(), 1e-5);
     close(&name, posterior.logvar.f32(), expected.get("logvar").f32(), 1e-5);
@@ -97,13 +98,13 @@ fn tiles_equal_those_of_diffusers() {
     let (model, store) = load(&golden("vae/two_levels"));
     let tiled = Tensors::read(&golden("vae/two_levels/tiled.safetensors"));
     let latents = scaled(&model, tiled.get("latents"));
-    let decoded = block_on(model.decode_in_tiles(gpu(), &store, &latents, 8)).unwrap();
+    let decoded = block_on(model.decode_in_tiles(device(), &store, &latents, 8)).unwrap();
     close("decoded", decoded.f32(), picture(tiled.get("sample")).f32(), 1e-5);
-    let encoded = block_on(model.encode_in_tiles(gpu(), &store, &picture(tiled.get("picture")), 8)).unwrap();
+    let encoded = block_on(model.encode_in_tiles(device(), &store, &picture(tiled.get("picture")), 8)).unwrap();
     close("encoded", encoded.mean.f32(), tiled.get("mean").f32(), 1e-5);
 
     // Whole, it is another picture: the tiles were really cut.
-    let whole = block_on(model.decode_latents(gpu(), &store, &latents)).unwrap();
+    let whole = block_on(model.decode_latents(device(), &store, &latents)).unwrap();
     assert!(max_error(whole.f32(), decoded.f32()) > 1e-3);
 }
 
@@ -114,17 +115,15 @@ fn in_a_graph_of_ones_own_it_decodes_the_same() {
     let found = block_on(async {
         let (mut graph, mut store) = (Graph::new(), store.clone());
         let input = graph.stored("latents", &latents.shape, Element::F32);
-        store.insert(gpu(), "latents", &latents).await.unwrap();
+        store.insert(device(), "latents", &latents).await.unwrap();
         let pictures = model.decode(&mut graph, input).unwrap();
         graph.keep(pictures, "pictures");
-        store.allocate_missing(gpu(), &graph).await.unwrap();
-        let plan = Plan::compile(gpu(), &graph, &store, Memory::Shared).await.unwrap();
-        let mut encoder = gpu().encoder();
-        plan.recording.encode(&mut encoder);
-        gpu().submit(encoder);
-        store.read(gpu(), "pictures").await.unwrap()
+        store.allocate_missing(device(), &graph).await.unwrap();
+        let plan = Plan::compile(device(), &graph, &store, Memory::Shared).await.unwrap();
+        plan.run(device()).unwrap();
+        store.read(device(), "pictures").await.unwrap()
     });
-    let expected = block_on(model.decode_latents(gpu(), &store, &latents)).unwrap();
+    let expected = block_on(model.decode_latents(device(), &store, &latents)).unwrap();
     assert!(max_error(found.f32(), expected.f32()) < 1e-6);
 }
 
@@ -132,12 +131,12 @@ fn in_a_graph_of_ones_own_it_decodes_the_same() {
 fn refuses_what_it_cannot_do() {
     let (model, store) = load(&golden("vae/two_levels"));
     let picture = Tensor::new(&[1, 3, 6, 5], vec![0.5; 90]).unwrap();
-    let error = block_on(model.encode_picture(gpu(), &store, &picture)).unwrap_err().to_string();
+    let error = block_on(model.encode_picture(device(), &store, &picture)).unwrap_err().to_string();
     assert_eq!(error, "a picture of 5×6 pixels does not divide by 2");
     let latents = Tensor::new(&[1, 4, 2, 2], vec![0.5; 16]).unwrap();
-    let error = block_on(model.decode_in_tiles(gpu(), &store, &latents, 6)).unwrap_err().to_string();
+    let error = block_on(model.decode_in_tiles(device(), &store, &latents, 6)).unwrap_err().to_string();
     assert_eq!(error, "tiles of 6 latent pixels cannot overlap by a quarter");
     let flat = Tensor::new(&[4, 2, 2], vec![0.5; 16]).unwrap();
-    let error = block_on(model.decode_latents(gpu(), &store, &flat)).unwrap_err().to_string();
+    let error = block_on(model.decode_latents(device(), &store, &flat)).unwrap_err().to_string();
     assert!(error.contains("[4, 2, 2] should be [batch, channels, height, width]"), "{error}");
 }

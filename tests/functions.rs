@@ -3,9 +3,10 @@
 
 mod common;
 
-use common::{Tensors, close, golden, gpu, json};
+use common::{Tensors, close, device, golden, json};
 use foveate::config::Fields;
-use foveate::graph::{Element, Graph, Memory, Plan, Store, ValueId};
+use foveate::device::{Memory, Plan, Store};
+use foveate::graph::{Element, Graph, ValueId};
 use foveate::kernels::{self, Activation, Norm, NormKind, TimestepEmbedding, Timesteps};
 use foveate::models::Loader;
 use foveate::models::patch_embed::positions;
@@ -24,26 +25,24 @@ fn t5_equals_transformers() {
         let (batch, length) = (ids.shape[0], ids.shape[1]);
         let rows = |name: &str| inputs.get(name).u32().chunks(length).map(<[u32]>::to_vec).collect::<Vec<_>>();
         let found = block_on(async {
-            let (gpu, source) = (gpu(), Source::Folder(folder.clone()));
+            let (device, source) = (device(), Source::Folder(folder.clone()));
             let config = Config::read(Fields::read(&source, "text_encoder/config.json").await.unwrap()).unwrap();
             let checkpoint = Checkpoint::open(&source, "text_encoder", "model").await.unwrap();
             let mut loader = Loader::new("text_encoder", checkpoint, None);
             let t5 = T5::load(config, &mut loader.root()).unwrap();
             let mut store = Store::new();
-            loader.allocate(gpu, &mut store).await.unwrap();
-            loader.upload(gpu, &store, |_, _| {}).await.unwrap();
+            loader.allocate(device, &mut store).await.unwrap();
+            loader.upload(device, &store, |_, _| {}).await.unwrap();
             for (name, tensor) in t5.inputs(&rows("input_ids"), &rows("attention_mask")).await.unwrap() {
-                store.insert(gpu, name, &tensor).await.unwrap();
+                store.insert(device, name, &tensor).await.unwrap();
             }
             let mut graph = Graph::new();
             let hidden = t5.forward(&mut graph, batch, length).unwrap();
             graph.keep(hidden, "hidden");
-            store.allocate_missing(gpu, &graph).await.unwrap();
-            let plan = Plan::compile(gpu, &graph, &store, Memory::Shared).await.unwrap();
-            let mut encoder = gpu.encoder();
-            plan.recording.encode(&mut encoder);
-            gpu.submit(encoder);
-            store.read(gpu, "hidden").await.unwrap()
+            store.allocate_missing(device, &graph).await.unwrap();
+            let plan = Plan::compile(device, &graph, &store, Memory::Shared).await.unwrap();
+            plan.run(device).unwrap();
+            store.read(device, "hidden").await.unwrap()
         });
         close(name, found.f32(), expected.get("last_hidden_state").f32(), 1e-5);
     }
@@ -138,19 +137,17 @@ fn norms_equal_torch_and_tell_epsilons_apart() {
 /// What `build` makes of these inputs.
 fn on_gpu(inputs: &[(&str, Tensor)], build: impl Fn(&mut Graph, &[ValueId]) -> ValueId) -> Tensor {
     block_on(async {
-        let (gpu, mut store, mut graph) = (gpu(), Store::new(), Graph::new());
+        let (device, mut store, mut graph) = (device(), Store::new(), Graph::new());
         let mut ids = Vec::new();
         for (name, tensor) in inputs {
-            store.insert(gpu, name, tensor).await.unwrap();
+            store.insert(device, name, tensor).await.unwrap();
             ids.push(graph.stored(*name, &tensor.shape, Element::F32));
         }
         let out = build(&mut graph, &ids);
         graph.keep(out, "out");
-        store.allocate_missing(gpu, &graph).await.unwrap();
-        let plan = Plan::compile(gpu, &graph, &store, Memory::Shared).await.unwrap();
-        let mut encoder = gpu.encoder();
-        plan.recording.encode(&mut encoder);
-        gpu.submit(encoder);
-        store.read(gpu, "out").await.unwrap()
+        store.allocate_missing(device, &graph).await.unwrap();
+        let plan = Plan::compile(device, &graph, &store, Memory::Shared).await.unwrap();
+        plan.run(device).unwrap();
+        store.read(device, "out").await.unwrap()
     })
 }

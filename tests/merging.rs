@@ -11,10 +11,11 @@ use std::path::Path;
 use common::pipeline::{
     Given, IMAGE_TOLERANCE, Outcome, STEP_TOLERANCE, deviations, elsewhere, folders, request, run, too_far,
 };
-use common::{Tensors, golden, gpu, json};
+use common::{Tensors, device, golden, gpu, json};
 use foveate::Tensor;
 use foveate::compress::{BlockInput, CARRIED, Choice, StepAt, destination_name};
-use foveate::graph::{Element, Graph, Memory, Plan, Store};
+use foveate::device::{Memory, Plan, Store};
+use foveate::graph::{Element, Graph};
 use foveate::kernels::step_row;
 use foveate::pipelines::{Compress, LoadOptions, Pipeline, Request};
 use foveate::weights::Source;
@@ -184,7 +185,7 @@ impl Decision {
         policy.block(&mut graph, &variant, at).unwrap();
 
         let mut store = Store::new();
-        store.insert(gpu(), "metric", metric).await.unwrap();
+        store.insert(device(), "metric", metric).await.unwrap();
         if let Some(ages) = given("age") {
             let ages: Vec<f32> = ages.u32().iter().map(|&age| age as f32).collect();
             let totals = ages.chunks(tokens).map(|sample| sample.iter().sum()).collect();
@@ -193,26 +194,24 @@ impl Decision {
                 ("ages.total", Tensor::new(&[self.batch], totals)),
             ];
             for (name, tensor) in ages {
-                store.insert(gpu(), &format!("{CARRIED}{name}"), &tensor.unwrap()).await.unwrap();
+                store.insert(device(), &format!("{CARRIED}{name}"), &tensor.unwrap()).await.unwrap();
             }
         }
-        store.allocate_missing(gpu(), &graph).await.unwrap();
-        let plan = Plan::compile(gpu(), &graph, &store, Memory::Shared).await.unwrap();
-        let mut encoder = gpu().encoder();
-        plan.recording.encode(&mut encoder);
-        gpu().submit(encoder);
+        store.allocate_missing(device(), &graph).await.unwrap();
+        let plan = Plan::compile(device(), &graph, &store, Memory::Shared).await.unwrap();
+        plan.run(device()).unwrap();
 
         let mut wrong = Vec::new();
         let alone = || (0..tokens as u32).cycle().take(self.batch * tokens).collect();
         let found = match graph.values().iter().any(|value| value.name == destination_name(0)) {
-            true => store.read(gpu(), &destination_name(0)).await.unwrap().u32().to_vec(),
+            true => store.read(device(), &destination_name(0)).await.unwrap().u32().to_vec(),
             false => alone(),
         };
         if found != given("destination").unwrap().u32() {
             wrong.push(format!("{}: {} of {}: other destinations", self.name, self.count, self.kind));
         }
         if let Some(after) = given("age_after") {
-            let found = store.read(gpu(), &format!("{CARRIED}ages")).await.unwrap();
+            let found = store.read(device(), &format!("{CARRIED}ages")).await.unwrap();
             if !found.f32().iter().map(|&age| age as u32).eq(after.u32().iter().copied()) {
                 wrong.push(format!("{}: other ages", self.name));
             }

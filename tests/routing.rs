@@ -160,7 +160,7 @@ fn steps_allocate_nothing() {
             assert!(allocated() <= before, "a step allocated");
         }
         assert!(flops.iter().any(|&of| of != flops[0]), "regions cost alike: {flops:?}");
-        let _buffer = gpu.buffer(64 << 20, "control").await.unwrap();
+        let _buffer = gpu.allocate(64 << 20, "control").await.unwrap();
         assert!(allocated() > before, "an allocation would not show");
     });
 }

@@ -1,6 +1,7 @@
 //! `foveate devices`: the adapters of this machine.
 
-use foveate::gpu::{self, Caps};
+use foveate::gpu;
+use foveate::graph::Caps;
 use foveate::{Error, Result};
 use serde_json::{Value, json};
 

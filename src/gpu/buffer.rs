@@ -4,15 +4,17 @@ use std::ops::Deref;
 use std::sync::Arc;
 
 use super::Gpu;
+use super::oneshot::oneshot;
+use crate::device::Buffer;
 use crate::{Error, Result};
 
-/// A storage buffer. Cloning shares it.
+/// A storage buffer: what lies behind a GPU's [`Buffer`]. Cloning shares it.
 #[derive(Clone, Debug)]
-pub struct Buffer(pub(crate) Arc<Owned>);
+pub(super) struct Storage(pub Arc<Owned>);
 
 /// Memory of the device that ends with its last owner.
 #[derive(Debug)]
-pub struct Owned(wgpu::Buffer);
+pub(super) struct Owned(wgpu::Buffer);
 
 /// A browser would keep the memory until it collects its garbage, of whose size on the device it knows little. What was
 /// submitted before still runs.
@@ -33,26 +35,25 @@ impl Deref for Owned {
 
 impl From<wgpu::Buffer> for Buffer {
     fn from(buffer: wgpu::Buffer) -> Self {
-        Self(Arc::new(Owned(buffer)))
+        Self::new(buffer.size(), Arc::new(Storage(Arc::new(Owned(buffer)))))
     }
 }
 
 impl Buffer {
-    /// Its size in bytes.
-    pub fn size(&self) -> u64 {
-        self.0.size()
+    /// The wgpu buffer, for hosts that bind it themselves; an error where another device made it.
+    pub fn raw(&self) -> Result<&wgpu::Buffer> {
+        Ok(&self.storage()?.0)
     }
 
-    /// The wgpu buffer, for hosts that bind it themselves.
-    pub fn raw(&self) -> &wgpu::Buffer {
-        &self.0
+    pub(super) fn storage(&self) -> Result<&Storage> {
+        self.backing()
     }
 }
 
 impl Gpu {
     /// Creates a storage buffer of `bytes` (rounded up to 16, so that kernels can see all of it as
     /// vec4), zeroed. `what` names it in errors and captures.
-    pub async fn buffer(&self, bytes: u64, what: &str) -> Result<Buffer> {
+    pub async fn allocate(&self, bytes: u64, what: &str) -> Result<Buffer> {
         let size = bytes.next_multiple_of(16).max(16);
         let caps = self.caps();
         if size > caps.max_tensor_bytes() {
@@ -76,8 +77,9 @@ impl Gpu {
     }
 
     /// Queues a write of `bytes` (a multiple of 4) at `offset`.
-    pub fn write(&self, buffer: &Buffer, offset: u64, bytes: &[u8]) {
-        self.queue().write_buffer(&buffer.0, offset, bytes);
+    pub fn write(&self, buffer: &Buffer, offset: u64, bytes: &[u8]) -> Result<()> {
+        self.queue().write_buffer(buffer.raw()?, offset, bytes);
+        Ok(())
     }
 
     /// Hands queued writes to the device and waits until their staging memory is free again.
@@ -89,7 +91,8 @@ impl Gpu {
 
     /// Reads `bytes` bytes from the start of `buffer`: submits a copy, waits, maps.
     pub async fn read(&self, buffer: &Buffer, bytes: u64) -> Result<Vec<u8>> {
-        let size = bytes.next_multiple_of(4).min(buffer.size());
+        let raw = buffer.raw()?;
+        let size = bytes.next_multiple_of(4).min(raw.size());
         let scope = self.device().push_error_scope(wgpu::ErrorFilter::OutOfMemory);
         let staging = self.device().create_buffer(&wgpu::BufferDescriptor {
             label: Some("readback"),
@@ -100,8 +103,8 @@ impl Gpu {
         if self.unless_lost(scope.pop()).await?.is_some() {
             return Err(Error::OutOfMemory(format!("reading back {size} bytes")));
         }
-        self.submit_copy(buffer, &staging, size);
-        let (sender, receiver) = super::context::oneshot();
+        self.submit_copy(raw, &staging, size);
+        let (sender, receiver) = oneshot();
         staging.map_async(wgpu::MapMode::Read, .., move |result| sender.send(result));
         self.wait().await?;
         let mapped: Result<(), wgpu::BufferAsyncError> = self.unless_lost(receiver).await?;

@@ -1,15 +1,13 @@
 //! The device: requested here, or borrowed from a host program.
 
-use std::collections::HashMap;
 use std::future::Future;
-use std::pin::Pin;
-use std::sync::{Arc, Mutex, MutexGuard};
-use std::task::{Poll, Waker};
+use std::sync::Arc;
 
-#[cfg(test)]
-use super::AdapterClass;
+use super::caps::caps_of;
 use super::fault::Fault;
-use super::{Caps, Pipeline, PipelineKey};
+use super::oneshot::oneshot;
+use super::pipeline::Pipelines;
+use crate::graph::Caps;
 use crate::{Error, Result};
 
 /// How to choose an adapter.
@@ -29,7 +27,7 @@ struct Inner {
     device: wgpu::Device,
     queue: wgpu::Queue,
     caps: Caps,
-    pipelines: Mutex<HashMap<PipelineKey, Arc<Pipeline>>>,
+    pipelines: Pipelines,
     /// Stays empty where the host owns the device.
     fault: Fault,
 }
@@ -38,7 +36,7 @@ struct Inner {
 pub async fn adapters() -> Vec<Caps> {
     let instance = wgpu::Instance::new(wgpu::InstanceDescriptor::new_without_display_handle());
     let adapters = instance.enumerate_adapters(wgpu::Backends::all()).await;
-    adapters.iter().map(|a| Caps::of(&a.get_info(), a.features(), &a.limits())).collect()
+    adapters.iter().map(|a| caps_of(&a.get_info(), a.features(), &a.limits())).collect()
 }
 
 /// What to do where no adapter is found.
@@ -103,7 +101,7 @@ impl Gpu {
     }
 
     fn new(adapter: &wgpu::Adapter, device: wgpu::Device, queue: wgpu::Queue, fault: Fault) -> Result<Self> {
-        let caps = Caps::of(&adapter.get_info(), device.features(), &device.limits());
+        let caps = caps_of(&adapter.get_info(), device.features(), &device.limits());
         let least = Caps::minimum();
         for (limit, available, needed) in [
             ("max_storage_buffers_per_shader_stage", caps.max_storage_buffers, least.max_storage_buffers),
@@ -115,7 +113,7 @@ impl Gpu {
                 return Err(Error::Limit { what, limit, needed: needed.into(), available: available.into() });
             }
         }
-        Ok(Self(Arc::new(Inner { device, queue, caps, pipelines: Mutex::default(), fault })))
+        Ok(Self(Arc::new(Inner { device, queue, caps, pipelines: Pipelines::default(), fault })))
     }
 
     /// What the device can do.
@@ -124,11 +122,11 @@ impl Gpu {
     }
 
     /// The same device, believed to have `caps`: how tests meet small limits and other adapter classes.
-    #[cfg(test)]
-    pub(crate) fn with_caps(&self, caps: Caps) -> Self {
+    #[cfg(any(test, feature = "testing"))]
+    pub fn with_caps(&self, caps: Caps) -> Self {
         let Inner { device, queue, fault, .. } = &*self.0;
         let (device, queue, fault) = (device.clone(), queue.clone(), fault.clone());
-        Self(Arc::new(Inner { device, queue, caps, pipelines: Mutex::default(), fault }))
+        Self(Arc::new(Inner { device, queue, caps, pipelines: Pipelines::default(), fault }))
     }
 
     /// The wgpu device.
@@ -141,17 +139,8 @@ impl Gpu {
         &self.0.queue
     }
 
-    /// The same device, treated as one of another class: tests run every variant of a kernel on the adapter at hand.
-    #[cfg(test)]
-    pub(crate) fn posing_as(&self, class: AdapterClass) -> Self {
-        let Inner { device, queue, caps, fault, .. } = &*self.0;
-        let caps = Caps { class, ..caps.clone() };
-        let (device, queue, fault) = (device.clone(), queue.clone(), fault.clone());
-        Self(Arc::new(Inner { device, queue, caps, pipelines: Mutex::default(), fault }))
-    }
-
-    pub(super) fn pipelines(&self) -> MutexGuard<'_, HashMap<PipelineKey, Arc<Pipeline>>> {
-        lock(&self.0.pipelines)
+    pub(super) fn pipelines(&self) -> &Pipelines {
+        &self.0.pipelines
     }
 
     /// Waits until everything submitted so far has run.
@@ -194,48 +183,6 @@ pub(super) fn from_wgpu(error: &wgpu::Error) -> Error {
         wgpu::Error::OutOfMemory { .. } => Error::OutOfMemory("running".into()),
         wgpu::Error::Validation { description, .. } | wgpu::Error::Internal { description, .. } => {
             Error::Gpu(description.split_whitespace().collect::<Vec<_>>().join(" "))
-        }
-    }
-}
-
-/// A poisoned lock means another thread panicked while holding plain data; the data is still sound.
-pub(super) fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
-    mutex.lock().unwrap_or_else(|poisoned| poisoned.into_inner())
-}
-
-/// A callback's result as a future: what wgpu's callbacks need on native and in a browser alike.
-pub(super) fn oneshot<T, E>() -> (Sender<T, E>, Receiver<T, E>) {
-    let slot = Arc::new(Mutex::new((None, None)));
-    (Sender(slot.clone()), Receiver(slot))
-}
-
-type Slot<T, E> = Arc<Mutex<(Option<Result<T, E>>, Option<Waker>)>>;
-
-pub(super) struct Sender<T, E>(Slot<T, E>);
-
-impl<T, E> Sender<T, E> {
-    pub(super) fn send(self, value: Result<T, E>) {
-        let mut slot = lock(&self.0);
-        slot.0 = Some(value);
-        if let Some(waker) = slot.1.take() {
-            waker.wake();
-        }
-    }
-}
-
-pub(super) struct Receiver<T, E>(Slot<T, E>);
-
-impl<T, E> Future for Receiver<T, E> {
-    type Output = Result<T, E>;
-
-    fn poll(self: Pin<&mut Self>, cx: &mut std::task::Context<'_>) -> Poll<Self::Output> {
-        let mut slot = lock(&self.0);
-        match slot.0.take() {
-            Some(value) => Poll::Ready(value),
-            None => {
-                slot.1 = Some(cx.waker().clone());
-                Poll::Pending
-            }
         }
     }
 }

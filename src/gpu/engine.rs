@@ -1,10 +1,41 @@
-//! The one file that touches a command encoder: replays a recording.
+//! The one file that puts commands into a command encoder: replays recordings, and copies what is read back or shown.
 
-use super::{Buffer, Command, Gpu, Group, Profiler, Recording};
+use super::recording::{Command, Group, Recording};
+use super::{Gpu, Profiler};
+use crate::Result;
+use crate::device::{Plan, Program};
+
+/// Encodes a program of a GPU into the host's encoder; an error where another device made it.
+pub fn encode(program: &dyn Program, encoder: &mut wgpu::CommandEncoder) -> Result<()> {
+    Recording::of(program)?.encode(encoder);
+    Ok(())
+}
+
+/// As [`encode`], with one pass per group and timestamps at its ends.
+pub fn encode_profiled(
+    program: &dyn Program,
+    encoder: &mut wgpu::CommandEncoder,
+    profiler: &mut Profiler,
+) -> Result<()> {
+    Recording::of(program)?.encode_profiled(encoder, profiler)
+}
+
+/// For hosts that own the encoder.
+impl Plan {
+    /// Encodes it into the host's encoder; an error where another device compiled it.
+    pub fn encode(&self, encoder: &mut wgpu::CommandEncoder) -> Result<()> {
+        encode(self.program(), encoder)
+    }
+
+    /// As [`Plan::encode`], with one pass per group and timestamps at its ends.
+    pub fn encode_profiled(&self, encoder: &mut wgpu::CommandEncoder, profiler: &mut Profiler) -> Result<()> {
+        encode_profiled(self.program(), encoder, profiler)
+    }
+}
 
 impl Recording {
     /// Encodes every command, in one compute pass as far as copies allow. Nothing is allocated, nothing read back.
-    pub fn encode(&self, encoder: &mut wgpu::CommandEncoder) {
+    pub(super) fn encode(&self, encoder: &mut wgpu::CommandEncoder) {
         let mut commands = self.groups.iter().flat_map(|g| &g.commands).peekable();
         while let Some(command) = commands.peek() {
             if let Command::Copy { .. } = command {
@@ -19,7 +50,7 @@ impl Recording {
     }
 
     /// As [`Recording::encode`], with one pass per group and timestamps at its ends.
-    pub fn encode_profiled(&self, encoder: &mut wgpu::CommandEncoder, profiler: &mut Profiler) {
+    fn encode_profiled(&self, encoder: &mut wgpu::CommandEncoder, profiler: &mut Profiler) -> Result<()> {
         for Group { label, commands } in &self.groups {
             commands.iter().for_each(|c| encode_copy(c, encoder));
             if !commands.iter().any(|c| matches!(c, Command::Dispatch { .. })) {
@@ -31,7 +62,9 @@ impl Recording {
             });
             commands.iter().for_each(|c| encode_dispatch(c, &mut pass));
         }
-        profiler.resolve(encoder);
+        let (queries, used, to) = profiler.used()?;
+        encoder.resolve_query_set(queries, used, to, 0);
+        Ok(())
     }
 }
 
@@ -60,9 +93,18 @@ impl Gpu {
         self.queue().submit([encoder.finish()]);
     }
 
-    pub(super) fn submit_copy(&self, from: &Buffer, to: &wgpu::Buffer, bytes: u64) {
+    pub(super) fn submit_copy(&self, from: &wgpu::Buffer, to: &wgpu::Buffer, bytes: u64) {
         let mut encoder = self.encoder();
-        encoder.copy_buffer_to_buffer(&from.0, 0, to, 0, bytes);
+        encoder.copy_buffer_to_buffer(from, 0, to, 0, bytes);
+        self.submit(encoder);
+    }
+
+    /// Copies rows of `row_bytes` bytes each into a texture.
+    pub(super) fn submit_picture(&self, pixels: &wgpu::Buffer, row_bytes: u32, texture: &wgpu::Texture) {
+        let layout = wgpu::TexelCopyBufferLayout { offset: 0, bytes_per_row: Some(row_bytes), rows_per_image: None };
+        let from = wgpu::TexelCopyBufferInfo { buffer: pixels, layout };
+        let mut encoder = self.encoder();
+        encoder.copy_buffer_to_texture(from, texture.as_image_copy(), texture.size());
         self.submit(encoder);
     }
 }

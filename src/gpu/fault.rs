@@ -6,7 +6,7 @@ use std::pin::pin;
 use std::sync::{Arc, Mutex, MutexGuard};
 use std::task::{Poll, Waker};
 
-use super::context::lock;
+use crate::shared::lock;
 use crate::{Error, Result};
 
 /// A device's faults. Cloning shares them.
@@ -174,14 +174,14 @@ mod tests {
     #[test]
     fn everything_that_waits_for_a_destroyed_device_says_that_it_is_lost() {
         let gpu = block_on(Gpu::request(Default::default())).unwrap();
-        let buffer = block_on(gpu.buffer(64, "x")).unwrap();
+        let buffer = block_on(gpu.allocate(64, "x")).unwrap();
         let lost = gpu.lost();
         gpu.device().destroy();
         for _ in 0..2 {
             assert!(matches!(block_on(gpu.wait()), Err(Error::DeviceLost(_))));
             assert!(matches!(block_on(gpu.flush()), Err(Error::DeviceLost(_))));
             assert!(matches!(block_on(gpu.read(&buffer, 64)), Err(Error::DeviceLost(_))));
-            assert!(matches!(block_on(gpu.buffer(64, "y")), Err(Error::DeviceLost(_))));
+            assert!(matches!(block_on(gpu.allocate(64, "y")), Err(Error::DeviceLost(_))));
         }
         assert!(matches!(block_on(lost), Error::DeviceLost(_)));
     }

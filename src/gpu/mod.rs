@@ -1,19 +1,23 @@
-//! The only floor that names wgpu: the device (own or borrowed), its buffers and pipelines, and the one file
-//! ([`engine`]) that touches a command encoder.
+//! The GPU, by wgpu: a device of its own or borrowed from a host, and all that only a GPU has: command encoders
+//! ([`engine`] is the one file that fills them), timestamps, textures, and the loss of the device.
+//!
+//! [`Gpu`] is a [`Device`](crate::Device) like others, by implementing [`Executor`](crate::device::Executor). Outside
+//! this floor wgpu is named only where a host hands in its encoder or takes out a texture.
 
 mod buffer;
 mod caps;
+mod compile;
 mod context;
 mod engine;
+mod executor;
 mod fault;
+mod oneshot;
+mod pipeline;
 mod profiler;
 mod recording;
-mod shader;
 mod texture;
 
-pub use buffer::Buffer;
-pub use caps::{AdapterClass, Caps};
 pub use context::{Gpu, GpuOptions, INSTALL_HINT, adapters};
+pub use engine::{encode, encode_profiled};
 pub use profiler::{Profiler, Span};
-pub use recording::{Bindings, Command, Group, Recording};
-pub use shader::{Pipeline, PipelineKey, Shader};
+pub use recording::Recording;

@@ -1,6 +1,7 @@
 //! GPU time per group of a recording, from timestamps at pass boundaries.
 
-use super::{Buffer, Gpu};
+use super::Gpu;
+use crate::device::Buffer;
 use crate::{Error, Result};
 
 /// One group's time on the device.
@@ -60,8 +61,9 @@ impl Profiler {
         })
     }
 
-    pub(super) fn resolve(&self, encoder: &mut wgpu::CommandEncoder) {
-        encoder.resolve_query_set(&self.queries, 0..2 * self.labels.len() as u32, &self.resolved.0, 0);
+    /// The queries in use, and the buffer that their ticks go to.
+    pub(super) fn used(&self) -> Result<(&wgpu::QuerySet, std::ops::Range<u32>, &wgpu::Buffer)> {
+        Ok((&self.queries, 0..2 * self.labels.len() as u32, self.resolved.raw()?))
     }
 
     /// Reads the spans of what was submitted since the last call.

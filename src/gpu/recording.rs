@@ -2,19 +2,21 @@
 
 use std::sync::Arc;
 
-use super::{Buffer, Gpu, Pipeline};
+use super::buffer::Storage;
+use super::pipeline::Pipeline;
+use crate::device::{Copy, Program};
 use crate::{Error, Result};
 
-/// A list of commands that can be replayed into any encoder, any number of times.
+/// A GPU's program: a list of commands that can be replayed into any encoder, any number of times.
 #[derive(Debug, Default)]
 pub struct Recording {
     /// In order; each is one row of a profile.
-    pub groups: Vec<Group>,
+    pub(super) groups: Vec<Group>,
 }
 
 /// Commands that belong together in a reader's eye ("block 3 attention").
 #[derive(Debug)]
-pub struct Group {
+pub(super) struct Group {
     /// Shown in profiles and captures.
     pub label: String,
     /// In order.
@@ -23,7 +25,7 @@ pub struct Group {
 
 /// One thing the device does.
 #[derive(Debug)]
-pub enum Command {
+pub(super) enum Command {
     /// Runs a kernel.
     Dispatch {
         /// The kernel.
@@ -36,11 +38,11 @@ pub enum Command {
     /// Copies bytes between buffers.
     Copy {
         /// Read from here.
-        from: Buffer,
+        from: Storage,
         /// At this byte.
         offset: u64,
         /// Written to the start of this.
-        to: Buffer,
+        to: Storage,
         /// So many bytes.
         bytes: u64,
     },
@@ -48,70 +50,35 @@ pub enum Command {
 
 /// A bind group and what it binds, which lives as long as it does: a buffer's memory ends with its last owner.
 #[derive(Debug)]
-pub struct Bindings {
-    pub(super) group: wgpu::BindGroup,
-    _buffers: Vec<Buffer>,
+pub(super) struct Bindings {
+    pub group: wgpu::BindGroup,
+    pub _buffers: Vec<Storage>,
 }
 
+impl Program for Recording {}
+
 impl Recording {
+    /// The recording behind a program; an error where another device made it.
+    pub(super) fn of(program: &dyn Program) -> Result<&Self> {
+        let program: &dyn std::any::Any = program;
+        program.downcast_ref().ok_or_else(|| Error::NotThisDevice { what: "a program".into() })
+    }
+
+    /// Copies between buffers.
+    pub(super) fn copies(copies: Vec<Copy>) -> Result<Self> {
+        let mut recording = Self::default();
+        for Copy { from, offset, to, bytes } in copies {
+            let (from, to) = (from.storage()?.clone(), to.storage()?.clone());
+            recording.push("copies", Command::Copy { from, offset, to, bytes });
+        }
+        Ok(recording)
+    }
+
     /// Appends `command` to the last group, or to a new one when `label` differs.
-    pub fn push(&mut self, label: &str, command: Command) {
+    pub(super) fn push(&mut self, label: &str, command: Command) {
         match self.groups.last_mut() {
             Some(group) if group.label == label => group.commands.push(command),
             _ => self.groups.push(Group { label: label.to_owned(), commands: vec![command] }),
-        }
-    }
-
-    /// How many commands there are.
-    pub fn len(&self) -> usize {
-        self.groups.iter().map(|g| g.commands.len()).sum()
-    }
-
-    /// Whether there are none.
-    pub fn is_empty(&self) -> bool {
-        self.groups.is_empty()
-    }
-}
-
-impl Gpu {
-    /// Binds `params` (a uniform, binding 0, at `offset` of its buffer) and `buffers` (bindings 1…) for `pipeline`.
-    pub(crate) async fn bind(
-        &self,
-        what: &str,
-        pipeline: &Pipeline,
-        params: (&Buffer, u64, u64),
-        buffers: &[&Buffer],
-    ) -> Result<Bindings> {
-        let (uniform, offset, size) = params;
-        let mut entries = vec![wgpu::BindGroupEntry {
-            binding: 0,
-            resource: wgpu::BindingResource::Buffer(wgpu::BufferBinding {
-                buffer: &uniform.0,
-                offset,
-                size: wgpu::BufferSize::new(size),
-            }),
-        }];
-        entries.extend(
-            buffers
-                .iter()
-                .zip(1..)
-                .map(|(buffer, binding)| wgpu::BindGroupEntry { binding, resource: buffer.0.as_entire_binding() }),
-        );
-        let scope = self.device().push_error_scope(wgpu::ErrorFilter::Validation);
-        let group = self.device().create_bind_group(&wgpu::BindGroupDescriptor {
-            label: Some(what),
-            layout: &pipeline.layout,
-            entries: &entries,
-        });
-        match self.unless_lost(scope.pop()).await? {
-            None => {
-                let bound = buffers.iter().copied().chain([uniform]).cloned();
-                Ok(Bindings { group, _buffers: bound.collect() })
-            }
-            Some(error) => {
-                let reason = error.to_string().split_whitespace().collect::<Vec<_>>().join(" ");
-                Err(Error::Gpu(format!("binding {what}: {reason}")))
-            }
         }
     }
 }

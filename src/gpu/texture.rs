@@ -1,10 +1,12 @@
 //! A picture as a texture, for hosts that show it without reading it back.
 
-use super::{Buffer, Gpu};
+use super::Gpu;
+use crate::Result;
+use crate::device::Buffer;
 
 impl Gpu {
     /// A texture `[height, width]` of 8-bit RGBA, copied from rows of `stride` pixels (a multiple of 64).
-    pub(crate) fn texture(&self, pixels: &Buffer, stride: u32, width: u32, height: u32) -> wgpu::Texture {
+    pub(crate) fn texture(&self, pixels: &Buffer, stride: u32, width: u32, height: u32) -> Result<wgpu::Texture> {
         let size = wgpu::Extent3d { width, height, depth_or_array_layers: 1 };
         let texture = self.device().create_texture(&wgpu::TextureDescriptor {
             label: Some("picture"),
@@ -16,14 +18,7 @@ impl Gpu {
             usage: wgpu::TextureUsages::COPY_DST | wgpu::TextureUsages::COPY_SRC | wgpu::TextureUsages::TEXTURE_BINDING,
             view_formats: &[wgpu::TextureFormat::Rgba8UnormSrgb],
         });
-        let layout = wgpu::TexelCopyBufferLayout { offset: 0, bytes_per_row: Some(4 * stride), rows_per_image: None };
-        let mut encoder = self.encoder();
-        encoder.copy_buffer_to_texture(
-            wgpu::TexelCopyBufferInfo { buffer: &pixels.0, layout },
-            texture.as_image_copy(),
-            size,
-        );
-        self.submit(encoder);
-        texture
+        self.submit_picture(pixels.raw()?, 4 * stride, &texture);
+        Ok(texture)
     }
 }

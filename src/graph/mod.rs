@@ -1,21 +1,28 @@
 //! A computation as printable data: named values, and ops that read and write them in order.
 //!
 //! A value is a piece of memory with a name. Ops run in the order they were added and may update a value in place, so
-//! the residual stream stays one value through a whole model. Nothing here names a GPU: a graph can be built, printed,
-//! counted ([`Graph::flops`]) and run on the CPU ([`reference::run`]) without one.
+//! the residual stream stays one value through a whole model. A graph can be built, printed, counted
+//! ([`Graph::flops`]) and run by its ops' references ([`reference::run`]) without a GPU: nothing here imports wgpu, or
+//! any device. What a kernel needs of one is data, too: its [`Caps`], and the [`Dispatch`]es that an op records for them.
 
+mod caps;
+mod dispatch;
 mod op;
-mod plan;
-mod planner;
+mod params;
+mod pass;
+pub(crate) mod planner;
 pub mod reference;
-mod store;
+mod shader;
 mod weight;
 
 use std::fmt;
+use std::sync::Arc;
 
-pub use op::{Access, Binding, Dispatch, Op};
-pub use plan::{Memory, Plan};
-pub use store::Store;
+pub use caps::{AdapterClass, Caps};
+pub use dispatch::Dispatch;
+pub use op::Op;
+pub use pass::{Access, Bind, Pass};
+pub use shader::Shader;
 pub use weight::Weight;
 
 use crate::weights::Format;
@@ -28,7 +35,7 @@ pub struct ValueId(pub(crate) u32);
 /// A named piece of memory.
 #[derive(Clone, Debug)]
 pub struct Value {
-    /// For stored values the key in the [`Store`]; for transients a label.
+    /// For stored values the key in the [`Store`](crate::device::Store); for transients a label.
     pub name: String,
     /// Dimensions, outermost first.
     pub shape: Vec<usize>,
@@ -54,12 +61,12 @@ pub enum Element {
 pub enum Home {
     /// The plan: alive from its first use to its last, sharing memory with others.
     Transient,
-    /// The [`Store`], under the value's name: weights, and state that outlives a run of the plan.
+    /// The [`Store`](crate::device::Store), under the value's name: weights, and state that outlives a run of the plan.
     Stored,
 }
 
-/// Values and the ops over them.
-#[derive(Debug, Default)]
+/// Values and the ops over them. Cloning shares the ops.
+#[derive(Clone, Debug, Default)]
 pub struct Graph {
     values: Vec<Value>,
     nodes: Vec<Node>,
@@ -68,10 +75,10 @@ pub struct Graph {
 }
 
 /// One op, and the group of the profile it belongs to.
-#[derive(Debug)]
+#[derive(Clone, Debug)]
 pub struct Node {
     /// The op.
-    pub op: Box<dyn Op>,
+    pub op: Arc<dyn Op>,
     /// "block 3 attention".
     pub group: String,
     /// Whether it serves to decide what to compute.
@@ -124,7 +131,7 @@ impl Graph {
         self.value(Value { name: name.into(), shape: shape.to_vec(), element: Element::U32, home: Home::Transient })
     }
 
-    /// A value that lies in the [`Store`] under `name`. Asking twice gives the same value.
+    /// A value that lies in the [`Store`](crate::device::Store) under `name`. Asking twice gives the same value.
     pub fn stored(&mut self, name: impl Into<String>, shape: &[usize], element: Element) -> ValueId {
         let name = name.into();
         let known = self.values.iter().position(|v| v.home == Home::Stored && v.name == name);
@@ -147,7 +154,7 @@ impl Graph {
 
     /// Appends an op.
     pub fn push(&mut self, op: impl Op + 'static) {
-        self.nodes.push(Node { op: Box::new(op), group: self.group.clone(), overhead: self.overhead });
+        self.nodes.push(Node { op: Arc::new(op), group: self.group.clone(), overhead: self.overhead });
     }
 
     /// Ops added from here on belong to `group` of the profile.

@@ -7,7 +7,7 @@ use super::{Graph, Home, ValueId};
 
 /// The buffers a plan needs, and which of them each transient lies in.
 #[derive(Debug, Default)]
-pub(super) struct Layout {
+pub(crate) struct Layout {
     /// Size of each buffer in bytes.
     pub slots: Vec<u64>,
     /// For each value its slot; None for stored values and for those no op touches.
@@ -16,7 +16,7 @@ pub(super) struct Layout {
 
 /// Assigns each transient a slot that no value alive at the same time lies in. The largest come first, so that no slot ever
 /// grows, and a small value never keeps a large one from a slot of its size.
-pub(super) fn plan(graph: &Graph, reuse: bool) -> Layout {
+pub(crate) fn plan(graph: &Graph, reuse: bool) -> Layout {
     let mut layout = Layout { slots: Vec::new(), slot_of: vec![None; graph.values().len()] };
     // For each slot the lifetimes of what lies in it.
     let mut taken: Vec<Vec<(usize, usize)>> = Vec::new();
@@ -41,7 +41,7 @@ pub(super) fn plan(graph: &Graph, reuse: bool) -> Layout {
 
 /// Lets the layouts of plans that never run at once share buffers: each layout's largest lies in the pool's largest, and so
 /// on down. Gives the sizes of the pool's buffers.
-pub(super) fn pool(layouts: &mut [Layout]) -> Vec<u64> {
+pub(crate) fn pool(layouts: &mut [Layout]) -> Vec<u64> {
     let mut sizes: Vec<u64> = Vec::new();
     for Layout { slots, slot_of } in layouts {
         let mut order: Vec<usize> = (0..slots.len()).collect();

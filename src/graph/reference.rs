@@ -23,6 +23,11 @@ impl HostValues {
         self.tensors.get(&id).map_or(&[], Tensor::u32)
     }
 
+    /// Replaces a value: numbers or indices as its graph says, packed weights decoded.
+    pub fn insert(&mut self, id: ValueId, tensor: Tensor) {
+        self.tensors.insert(id, tensor);
+    }
+
     /// Replaces the numbers of a value.
     pub fn write(&mut self, graph: &Graph, id: ValueId, values: Vec<f32>) {
         debug_assert_eq!(values.len(), graph.get(id).len(), "{}", graph.get(id).name);

@@ -2,7 +2,7 @@
 
 use super::{Element, Graph, ValueId};
 
-/// A tensor that is, or will be, in the [`Store`](super::Store).
+/// A tensor that is, or will be, in the [`Store`](crate::device::Store).
 #[derive(Clone, Debug)]
 pub struct Weight {
     /// Its name in the store.
@@ -19,7 +19,7 @@ impl Weight {
         graph.stored(&self.key, &self.shape, self.element)
     }
 
-    /// Bytes on the GPU.
+    /// Bytes on the device.
     pub fn bytes(&self) -> u64 {
         let mut graph = Graph::new();
         let id = self.in_graph(&mut graph);

@@ -2,9 +2,8 @@
 
 use super::{params, shader};
 use crate::Result;
-use crate::gpu::{Caps, Shader};
 use crate::graph::reference::HostValues;
-use crate::graph::{Access, Dispatch, Graph, Op, ValueId};
+use crate::graph::{Caps, Dispatch, Graph, Op, Pass, Shader, ValueId};
 
 pub(super) static SHADER: Shader = shader!("activation");
 
@@ -88,23 +87,18 @@ pub fn activation(graph: &mut Graph, x: ValueId, activation: Activation) -> Resu
 
 impl Op for ActivationOp {
     fn name(&self) -> &'static str {
-        SHADER.stem
+        SHADER.name
     }
 
-    fn access(&self) -> Vec<(ValueId, Access)> {
-        vec![(self.x, Access::Read), (self.out, Access::Write)]
+    fn passes(&self) -> Vec<Pass> {
+        vec![Pass::new().read(self.x).write(self.out)]
     }
 
     fn record(&self, graph: &Graph, caps: &Caps) -> Result<Vec<Dispatch>> {
         let count = graph.get(self.out).len();
-        Ok(vec![Dispatch {
-            shader: &SHADER,
-            entry: "main",
-            constants: vec![("ACTIVATION", f64::from(self.activation.id()))],
-            params: Params { count: count as u32 }.bytes(),
-            bindings: vec![self.x.into(), self.out.into()],
-            workgroups: caps.grid(count.div_ceil(256) as u64),
-        }])
+        let params = Params { count: count as u32 };
+        let dispatch = Dispatch::new(&SHADER, params.bytes(), caps.grid(count.div_ceil(256) as u64));
+        Ok(vec![dispatch.constant("ACTIVATION", self.activation.id())])
     }
 
     fn reference(&self, graph: &Graph, host: &mut HostValues) {
@@ -117,8 +111,8 @@ impl Op for ActivationOp {
 mod tests {
     use super::*;
     use crate::graph::reference;
-    use crate::kernels::testing::{Case, gpu};
     use crate::tensor::Data;
+    use crate::testing::{Case, gpu};
 
     const ALL: [Activation; 5] =
         [Activation::None, Activation::Silu, Activation::GeluTanh, Activation::GeluErf, Activation::Relu];

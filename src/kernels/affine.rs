@@ -1,9 +1,8 @@
 //! Scale, shift and clamp by constants: latents to the decoder's range, the decoder's output to pixels.
 
 use super::{params, shader};
-use crate::gpu::{Caps, Shader};
 use crate::graph::reference::HostValues;
-use crate::graph::{Access, Dispatch, Graph, Op, ValueId};
+use crate::graph::{Caps, Dispatch, Graph, Op, Pass, Shader, ValueId};
 use crate::{Error, Result};
 
 pub(super) static SHADER: Shader = shader!("affine");
@@ -44,7 +43,7 @@ struct AffineOp {
 pub fn affine(graph: &mut Graph, x: ValueId, constants: Affine) -> Result<ValueId> {
     let Affine { low, high, .. } = constants;
     if low.is_nan() || high.is_nan() || low > high {
-        return Err(Error::shape(SHADER.stem, format!("there is nothing between {low} and {high}")));
+        return Err(Error::shape(SHADER.name, format!("there is nothing between {low} and {high}")));
     }
     let shape = graph.shape(x).to_vec();
     let out = graph.transient("affine", &shape);
@@ -54,24 +53,18 @@ pub fn affine(graph: &mut Graph, x: ValueId, constants: Affine) -> Result<ValueI
 
 impl Op for AffineOp {
     fn name(&self) -> &'static str {
-        SHADER.stem
+        SHADER.name
     }
 
-    fn access(&self) -> Vec<(ValueId, Access)> {
-        vec![(self.x, Access::Read), (self.out, Access::Write)]
+    fn passes(&self) -> Vec<Pass> {
+        vec![Pass::new().read(self.x).write(self.out)]
     }
 
     fn record(&self, graph: &Graph, caps: &Caps) -> Result<Vec<Dispatch>> {
         let count = graph.get(self.out).len();
         let Affine { scale, shift, low, high } = self.constants;
-        Ok(vec![Dispatch {
-            shader: &SHADER,
-            entry: "main",
-            constants: vec![],
-            params: Params { count: count as u32, scale, shift, low, high }.bytes(),
-            bindings: vec![self.x.into(), self.out.into()],
-            workgroups: caps.grid(count.div_ceil(256) as u64),
-        }])
+        let params = Params { count: count as u32, scale, shift, low, high };
+        Ok(vec![Dispatch::new(&SHADER, params.bytes(), caps.grid(count.div_ceil(256) as u64))])
     }
 
     fn reference(&self, graph: &Graph, host: &mut HostValues) {
@@ -84,7 +77,7 @@ impl Op for AffineOp {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::kernels::testing::Case;
+    use crate::testing::Case;
 
     #[test]
     fn agrees_with_the_reference() {

@@ -3,9 +3,8 @@
 
 use super::{params, shader};
 use crate::Result;
-use crate::gpu::{AdapterClass, Caps, Shader};
 use crate::graph::reference::HostValues;
-use crate::graph::{Access, Dispatch, Graph, Op, ValueId};
+use crate::graph::{Access, AdapterClass, Caps, Dispatch, Graph, Op, Pass, Shader, ValueId};
 
 pub(super) static SHADER: Shader = shader!("ages");
 
@@ -32,10 +31,10 @@ struct AgesOp {
 /// ages ← merged · (ages + 1), in place, for `merged [B, N]` of ones and zeros, and total ← Σ ages. Without `merged` all
 /// ages are 0, whatever they were.
 pub fn ages(graph: &mut Graph, ages: Ages, merged: Option<ValueId>) -> Result<()> {
-    let [batch, rows] = graph.dims(SHADER.stem, ages.ages)?;
-    graph.expect(SHADER.stem, ages.total, &[batch])?;
+    let [batch, rows] = graph.dims(SHADER.name, ages.ages)?;
+    graph.expect(SHADER.name, ages.total, &[batch])?;
     if let Some(merged) = merged {
-        graph.expect(SHADER.stem, merged, &[batch, rows])?;
+        graph.expect(SHADER.name, merged, &[batch, rows])?;
     }
     graph.push(AgesOp { ages, merged });
     Ok(())
@@ -43,14 +42,13 @@ pub fn ages(graph: &mut Graph, ages: Ages, merged: Option<ValueId>) -> Result<()
 
 impl Op for AgesOp {
     fn name(&self) -> &'static str {
-        SHADER.stem
+        SHADER.name
     }
 
-    fn access(&self) -> Vec<(ValueId, Access)> {
+    fn passes(&self) -> Vec<Pass> {
         let Ages { ages, total } = self.ages;
-        let read = self.merged.map(|merged| (merged, Access::Read));
-        let how = if read.is_some() { Access::Update } else { Access::Write };
-        [(ages, how), (total, Access::Write)].into_iter().chain(read).collect()
+        let how = if self.merged.is_some() { Access::Update } else { Access::Write };
+        vec![Pass::new().bind(ages, how).write(total).read(self.merged)]
     }
 
     fn record(&self, graph: &Graph, caps: &Caps) -> Result<Vec<Dispatch>> {
@@ -61,15 +59,9 @@ impl Op for AgesOp {
             AdapterClass::Software if rows <= 65_536 => 8,
             _ => 256,
         };
-        let merged = f64::from(u8::from(self.merged.is_some()));
-        Ok(vec![Dispatch {
-            shader: &SHADER,
-            entry: "main",
-            constants: vec![("MERGED", merged), ("THREADS", f64::from(threads))],
-            params: Params { batch: batch as u32, rows: rows as u32 }.bytes(),
-            bindings: vec![self.ages.ages.into(), self.ages.total.into(), self.merged.into()],
-            workgroups: caps.grid(batch as u64),
-        }])
+        let params = Params { batch: batch as u32, rows: rows as u32 };
+        let dispatch = Dispatch::new(&SHADER, params.bytes(), caps.grid(batch as u64));
+        Ok(vec![dispatch.constant("MERGED", self.merged.is_some()).constant("THREADS", threads)])
     }
 
     fn reference(&self, graph: &Graph, host: &mut HostValues) {
@@ -94,7 +86,7 @@ mod tests {
     use rand::RngExt;
 
     use super::*;
-    use crate::kernels::testing::Case;
+    use crate::testing::Case;
 
     // Whole numbers are exact in any order; this is for the comparison that must fail.
     const TOLERANCE: f64 = 1e-7;

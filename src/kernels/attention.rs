@@ -1,9 +1,8 @@
 //! Attention of every head at once, over columns of packed projections, with no matrix of scores in memory.
 
 use super::{params, shader};
-use crate::gpu::{AdapterClass, Caps, Shader};
 use crate::graph::reference::HostValues;
-use crate::graph::{Access, Dispatch, Graph, Op, ValueId};
+use crate::graph::{AdapterClass, Caps, Dispatch, Graph, Op, Pass, Shader, ValueId};
 use crate::{Error, Result};
 
 pub(super) static SHADER: Shader = shader!("attention");
@@ -63,7 +62,7 @@ struct Heads {
 
 /// softmax(scale · q · kᵀ + biases) · v for each head: `[B, Nq, H·D]`. k and v may have one sample for all.
 pub fn attention(graph: &mut Graph, q: Columns, k: Columns, v: Columns, options: Attention) -> Result<ValueId> {
-    let op = SHADER.stem;
+    let op = SHADER.name;
     let Attention { heads, head_dim, .. } = options;
     let [batch, queries, _] = graph.dims(op, q.value)?;
     let [kv_batch, keys, _] = graph.dims(op, k.value)?;
@@ -99,33 +98,27 @@ const MAX_HEAD_DIM: usize = 512;
 
 impl Op for Heads {
     fn name(&self) -> &'static str {
-        SHADER.stem
+        SHADER.name
     }
 
-    fn access(&self) -> Vec<(ValueId, Access)> {
-        let biases = [self.options.key_bias, self.options.position_bias];
-        let read =
-            [self.q, self.k, self.v].map(|columns| columns.value).into_iter().chain(biases.into_iter().flatten());
-        read.map(|id| (id, Access::Read)).chain([(self.out, Access::Write)]).collect()
+    fn passes(&self) -> Vec<Pass> {
+        let Attention { key_bias, position_bias, .. } = self.options;
+        let columns = [self.q, self.k, self.v].map(|columns| columns.value);
+        vec![Pass::new().read_all(columns).read(key_bias).read(position_bias).write(self.out)]
     }
 
     fn record(&self, graph: &Graph, caps: &Caps) -> Result<Vec<Dispatch>> {
         let Attention { heads, head_dim, scale, key_bias, position_bias } = self.options;
-        let [samples, queries, _] = graph.dims(SHADER.stem, self.out)?;
-        let [kv_samples, keys, _] = graph.dims(SHADER.stem, self.k.value)?;
+        let [samples, queries, _] = graph.dims(SHADER.name, self.out)?;
+        let [kv_samples, keys, _] = graph.dims(SHADER.name, self.k.value)?;
         let tiles = |size: usize| samples * heads * queries.div_ceil(size);
-        let flag = |on: bool| f64::from(u8::from(on));
         let layout = [self.q, self.k, self.v].map(|of| [graph.shape(of.value)[2], of.offset]);
         let vec4 = layout.iter().flatten().chain([&head_dim]).all(|n| n % 4 == 0);
-        let mut constants = vec![
-            ("VEC4", flag(vec4)),
-            ("KEY_BIAS", flag(key_bias.is_some())),
-            ("POSITION_BIAS", flag(position_bias.is_some())),
-        ];
-        let (entry, slices, workgroups, rounds) = match caps.class {
+        let (entry, columns, slices, workgroups, rounds) = match caps.class {
             // Elsewhere its unrolled loads would take a software adapter longer to compile than to run.
             AdapterClass::Software if vec4 && position_bias.is_none() => (
                 "direct",
+                None,
                 1,
                 tiles(16).div_ceil(8),
                 keys.div_ceil(16) * (3 + head_dim.div_ceil(8) + head_dim.div_ceil(4)) + head_dim,
@@ -134,9 +127,8 @@ impl Op for Heads {
                 // A workgroup holds up to 128 columns of a head's output in registers; wider heads are shared out.
                 let columns = head_dim.next_multiple_of(32).min(128);
                 let slices = head_dim.div_ceil(columns);
-                constants.push(("COLUMNS", columns as f64));
                 let rounds = keys.div_ceil(32) * (12 + 85 * head_dim.div_ceil(32));
-                ("staged", slices, slices * tiles(32), rounds)
+                ("staged", Some(columns), slices, slices * tiles(32), rounds)
             }
         };
         if rounds as u64 > caps.max_rounds {
@@ -163,21 +155,13 @@ impl Op for Heads {
             v_offset: layout[2][1] as u32,
             scale,
         };
-        Ok(vec![Dispatch {
-            shader: &SHADER,
-            entry,
-            constants,
-            params: params.bytes(),
-            bindings: vec![
-                self.q.value.into(),
-                self.k.value.into(),
-                self.v.value.into(),
-                key_bias.into(),
-                position_bias.into(),
-                self.out.into(),
-            ],
-            workgroups: caps.grid(workgroups as u64),
-        }])
+        let dispatch = Dispatch::new(&SHADER, params.bytes(), caps.grid(workgroups as u64))
+            .entry(entry)
+            .constant("VEC4", vec4)
+            .constant("KEY_BIAS", key_bias.is_some())
+            .constant("POSITION_BIAS", position_bias.is_some())
+            .constants(columns.map(|columns| ("COLUMNS", columns as f64)));
+        Ok(vec![dispatch])
     }
 
     fn reference(&self, graph: &Graph, host: &mut HostValues) {
@@ -229,7 +213,7 @@ fn triples(a: usize, b: usize, c: usize) -> impl Iterator<Item = (usize, usize, 
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::kernels::testing::{Case, gpu};
+    use crate::testing::{Case, gpu};
 
     /// Weighted means of up to a few hundred values; exp in f32 is good to a few units of 1e-7.
     const TOLERANCE: f64 = 1e-5;

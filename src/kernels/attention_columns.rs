@@ -2,9 +2,8 @@
 //! token's worth from the attention map.
 
 use super::{Attention, Columns, params, shader};
-use crate::gpu::{AdapterClass, Caps, Shader};
 use crate::graph::reference::HostValues;
-use crate::graph::{Access, Binding, Dispatch, Graph, Op, ValueId};
+use crate::graph::{AdapterClass, Caps, Dispatch, Graph, Op, Pass, Shader, ValueId};
 use crate::{Error, Result};
 
 pub(super) static SHADER: Shader = shader!("attention_columns");
@@ -40,7 +39,7 @@ struct ColumnSums {
 /// `[B, Nk]`: Σ over the queries of the weight softmax(scale · q · kᵀ + key bias) that each key has, in the mean over heads.
 /// The weights of a sample add up to Nq.
 pub fn attention_columns(graph: &mut Graph, queries: Columns, keys: Columns, options: Attention) -> Result<ValueId> {
-    let (op, q, k) = (SHADER.stem, queries, keys);
+    let (op, q, k) = (SHADER.name, queries, keys);
     let Attention { heads, head_dim, key_bias, position_bias, .. } = options;
     let [batch, queries, _] = graph.dims(op, q.value)?;
     let [k_batch, keys, _] = graph.dims(op, k.value)?;
@@ -71,19 +70,22 @@ pub fn attention_columns(graph: &mut Graph, queries: Columns, keys: Columns, opt
 
 impl Op for ColumnSums {
     fn name(&self) -> &'static str {
-        SHADER.stem
+        SHADER.name
     }
 
-    fn access(&self) -> Vec<(ValueId, Access)> {
-        let read = [self.q.value, self.k.value].into_iter().chain(self.options.key_bias);
-        let written = [self.totals, self.by_head, self.out];
-        read.map(|id| (id, Access::Read)).chain(written.map(|id| (id, Access::Write))).collect()
+    fn passes(&self) -> Vec<Pass> {
+        let inputs = Pass::new().read(self.q.value).read(self.k.value).read(self.options.key_bias);
+        vec![
+            inputs.clone().write(self.totals),
+            inputs.read(self.totals).write(self.by_head),
+            Pass::new().read(self.by_head).write(self.out),
+        ]
     }
 
     fn record(&self, graph: &Graph, caps: &Caps) -> Result<Vec<Dispatch>> {
         let Attention { heads, head_dim, scale, key_bias, .. } = self.options;
-        let [samples, queries, q_width] = graph.dims(SHADER.stem, self.q.value)?;
-        let [_, keys, k_width] = graph.dims(SHADER.stem, self.k.value)?;
+        let [samples, queries, q_width] = graph.dims(SHADER.name, self.q.value)?;
+        let [_, keys, k_width] = graph.dims(SHADER.name, self.k.value)?;
         let vec4 = [q_width, self.q.offset, k_width, self.k.offset, head_dim].iter().all(|n| n.is_multiple_of(4));
         let longest = queries.max(keys);
         let (entries, tile, group, rounds) = match caps.class {
@@ -99,7 +101,7 @@ impl Op for ColumnSums {
         };
         if rounds as u64 > caps.max_rounds {
             return Err(Error::Limit {
-                what: format!("{} of {queries} queries and {keys} keys of {head_dim} numbers", SHADER.stem),
+                what: format!("{} of {queries} queries and {keys} keys of {head_dim} numbers", SHADER.name),
                 limit: "rounds of this adapter's loops",
                 needed: rounds as u64,
                 available: caps.max_rounds,
@@ -117,25 +119,18 @@ impl Op for ColumnSums {
             k_offset: self.k.offset as u32,
             scale,
         };
-        let flag = |on: bool| f64::from(u8::from(on));
-        let dispatch = |entry, bindings: &[Binding], workgroups: usize| Dispatch {
-            shader: &SHADER,
-            entry,
-            constants: match entry {
-                "average" => vec![],
-                _ => vec![("VEC4", flag(vec4)), ("KEY_BIAS", flag(key_bias.is_some()))],
-            },
-            params: params.bytes(),
-            bindings: bindings.to_vec(),
-            workgroups: caps.grid(workgroups as u64),
+        let dispatch = |entry, pass, workgroups: usize| {
+            Dispatch::new(&SHADER, params.bytes(), caps.grid(workgroups as u64)).entry(entry).pass(pass)
         };
-        let tiles = |rows: usize| (samples * heads * rows.div_ceil(tile)).div_ceil(group);
-        let [q, k, totals, by_head, out] =
-            [self.q.value, self.k.value, self.totals, self.by_head, self.out].map(Binding::Value);
+        let scores = |entry, pass, rows: usize| {
+            let tiles = samples * heads * rows.div_ceil(tile);
+            let dispatch = dispatch(entry, pass, tiles.div_ceil(group));
+            dispatch.constant("VEC4", vec4).constant("KEY_BIAS", key_bias.is_some())
+        };
         Ok(vec![
-            dispatch(entries[0], &[q, k, key_bias.into(), totals], tiles(queries)),
-            dispatch(entries[1], &[q, k, key_bias.into(), totals, by_head], tiles(keys)),
-            dispatch("average", &[by_head, out], (samples * keys).div_ceil(64)),
+            scores(entries[0], 0, queries),
+            scores(entries[1], 1, keys),
+            dispatch("average", 2, (samples * keys).div_ceil(64)),
         ])
     }
 
@@ -187,7 +182,7 @@ impl Op for ColumnSums {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::kernels::testing::{Case, gpu};
+    use crate::testing::{Case, gpu};
 
     /// Sums of up to a few hundred weights; exp in f32 is good to a few units of 1e-7.
     const TOLERANCE: f64 = 1e-5;
@@ -257,7 +252,7 @@ mod tests {
                 // Beside −10000 a score keeps three decimals in f32; the lowest scores are not for the harness to square.
                 let host = crate::graph::reference::run(&case.graph, &case.stored).unwrap();
                 for class in [AdapterClass::Software, AdapterClass::Hardware] {
-                    let found = case.run(&gpu().posing_as(class));
+                    let found = case.run(&crate::testing::posing_as(class));
                     let crate::tensor::Data::F32(found) = &found[&out] else { panic!("no numbers") };
                     for (found, expected) in found.iter().zip(host.f32(out)) {
                         assert!((found - expected).abs() <= 2e-3 * expected.max(1.0), "{found} for {expected}");

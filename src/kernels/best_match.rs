@@ -2,9 +2,8 @@
 //! nowhere in memory.
 
 use super::{params, shader};
-use crate::gpu::{AdapterClass, Caps, Shader};
 use crate::graph::reference::HostValues;
-use crate::graph::{Access, Binding, Dispatch, Graph, Op, ValueId};
+use crate::graph::{AdapterClass, Caps, Dispatch, Graph, Op, Pass, Shader, ValueId};
 use crate::{Error, Result};
 
 pub(super) static SHADER: Shader = shader!("best_match");
@@ -40,7 +39,7 @@ const MOST_SLICES: usize = 16;
 
 /// The dot product of each row of `sources [B, Ns, C]` with the row of `destinations [B, Nd, C]` where it is greatest.
 pub fn best_match(graph: &mut Graph, sources: ValueId, destinations: ValueId) -> Result<Match> {
-    let op = SHADER.stem;
+    let op = SHADER.name;
     let [batch, of, channels] = graph.dims(op, sources)?;
     let [to_batch, to, to_channels] = graph.dims(op, destinations)?;
     if (to_batch, to_channels) != (batch, channels) || batch * of * to * channels == 0 {
@@ -65,18 +64,21 @@ fn slice(destinations: usize) -> usize {
 
 impl Op for Matching {
     fn name(&self) -> &'static str {
-        SHADER.stem
+        SHADER.name
     }
 
-    fn access(&self) -> Vec<(ValueId, Access)> {
-        let written = self.by_slice.into_iter().chain([self.out]).flat_map(|m| [m.score, m.best]);
-        let read = [self.sources, self.destinations].map(|id| (id, Access::Read));
-        read.into_iter().chain(written.map(|id| (id, Access::Write))).collect()
+    fn passes(&self) -> Vec<Pass> {
+        let first = self.by_slice.unwrap_or(self.out);
+        let find = Pass::new().read(self.sources).read(self.destinations).write(first.score).write(first.best);
+        let combine = self.by_slice.map(|by_slice| {
+            Pass::new().read(by_slice.score).read(by_slice.best).write(self.out.score).write(self.out.best)
+        });
+        [find].into_iter().chain(combine).collect()
     }
 
     fn record(&self, graph: &Graph, caps: &Caps) -> Result<Vec<Dispatch>> {
-        let [batch, sources, channels] = graph.dims(SHADER.stem, self.sources)?;
-        let [_, destinations, _] = graph.dims(SHADER.stem, self.destinations)?;
+        let [batch, sources, channels] = graph.dims(SHADER.name, self.sources)?;
+        let [_, destinations, _] = graph.dims(SHADER.name, self.destinations)?;
         let slice = slice(destinations);
         let slices = destinations.div_ceil(slice);
         let vec4 = channels.is_multiple_of(4);
@@ -87,7 +89,7 @@ impl Op for Matching {
         };
         if rounds as u64 > caps.max_rounds {
             return Err(Error::Limit {
-                what: format!("{} to {destinations} rows of {channels} numbers", SHADER.stem),
+                what: format!("{} to {destinations} rows of {channels} numbers", SHADER.name),
                 limit: "rounds of this adapter's loops",
                 needed: rounds as u64,
                 available: caps.max_rounds,
@@ -101,23 +103,12 @@ impl Op for Matching {
             slice: slice as u32,
             slices: slices as u32,
         };
-        let dispatch = |entry, constants, read: [ValueId; 2], found: Match, workgroups: usize| Dispatch {
-            shader: &SHADER,
-            entry,
-            constants,
-            params: params.bytes(),
-            bindings: read.into_iter().chain([found.score, found.best]).map(Binding::Value).collect(),
-            workgroups: caps.grid(workgroups as u64),
+        let dispatch = |entry, workgroups: usize| {
+            Dispatch::new(&SHADER, params.bytes(), caps.grid(workgroups as u64)).entry(entry)
         };
-        let vec4 = vec![("VEC4", f64::from(u8::from(vec4)))];
-        let found = self.by_slice.unwrap_or(self.out);
-        let workgroups = batch * slices * sources.div_ceil(tile);
-        let mut dispatches = vec![dispatch(entry, vec4, [self.sources, self.destinations], found, workgroups)];
-        if let Some(found) = self.by_slice {
-            let workgroups = (batch * sources).div_ceil(64);
-            dispatches.push(dispatch("combine", vec![], [found.score, found.best], self.out, workgroups));
-        }
-        Ok(dispatches)
+        let find = dispatch(entry, batch * slices * sources.div_ceil(tile)).constant("VEC4", vec4);
+        let combine = self.by_slice.map(|_| dispatch("combine", (batch * sources).div_ceil(64)).pass(1));
+        Ok([find].into_iter().chain(combine).collect())
     }
 
     fn reference(&self, graph: &Graph, host: &mut HostValues) {
@@ -159,8 +150,8 @@ impl Op for Matching {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::kernels::testing::{Case, gpu};
     use crate::tensor::Data;
+    use crate::testing::{Case, gpu};
 
     /// f32 sums of up to a few hundred products, in another order than the reference's.
     const TOLERANCE: f64 = 3e-6;
@@ -276,7 +267,7 @@ mod tests {
                 let host = crate::graph::reference::run(&case.graph, &case.stored).unwrap();
                 assert_eq!(host.u32(best), expected);
                 for class in [AdapterClass::Software, AdapterClass::Hardware] {
-                    let found = case.run(&gpu().posing_as(class));
+                    let found = case.run(&crate::testing::posing_as(class));
                     assert_eq!(found[&best], Data::U32(expected.to_vec()), "{class:?}, {channels} channels");
                 }
             }

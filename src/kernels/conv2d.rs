@@ -4,9 +4,8 @@
 //! `[out, in · kh · kw]` and are decoded once per workgroup.
 
 use super::{params, shader};
-use crate::gpu::{AdapterClass, Caps, Shader};
 use crate::graph::reference::HostValues;
-use crate::graph::{Access, Dispatch, Element, Graph, Op, ValueId};
+use crate::graph::{AdapterClass, Caps, Dispatch, Element, Graph, Op, Pass, Shader, ValueId};
 use crate::weights::Format;
 use crate::{Error, Result};
 
@@ -89,13 +88,11 @@ pub fn conv2d(graph: &mut Graph, x: ValueId, conv: Conv2d) -> Result<ValueId> {
 
 impl Op for Convolution {
     fn name(&self) -> &'static str {
-        SHADER.stem
+        SHADER.name
     }
 
-    fn access(&self) -> Vec<(ValueId, Access)> {
-        let read = [Some(self.x), Some(self.conv.weight), self.conv.bias];
-        let read = read.into_iter().flatten().map(|id| (id, Access::Read));
-        read.chain([(self.out, Access::Write)]).collect()
+    fn passes(&self) -> Vec<Pass> {
+        vec![Pass::new().read(self.x).read(self.conv.weight).read(self.conv.bias).write(self.out)]
     }
 
     fn record(&self, graph: &Graph, caps: &Caps) -> Result<Vec<Dispatch>> {
@@ -138,21 +135,16 @@ impl Op for Convolution {
             strips: strips as u32,
         };
         let [x, y, _] = caps.grid(strips.div_ceil(THREADS) as u64);
-        Ok(vec![Dispatch {
-            shader: &SHADER,
-            entry: "main",
-            constants: vec![
-                ("STRIDE", stride as f64),
-                ("UPSAMPLE", f64::from(u8::from(upsample))),
-                ("HAS_BIAS", f64::from(u8::from(bias.is_some()))),
-                ("FORMAT", f64::from(format)),
-                ("STAGED", f64::from(u8::from(!direct))),
-                ("WIDE", f64::from(u8::from(wide))),
-            ],
-            params: params.bytes(),
-            bindings: vec![self.x.into(), self.conv.weight.into(), bias.into(), self.out.into()],
-            workgroups: [x, y, out_channels.div_ceil(CHANNELS) as u32],
-        }])
+        let dispatch = Dispatch::new(&SHADER, params.bytes(), [x, y, out_channels.div_ceil(CHANNELS) as u32]);
+        Ok(vec![
+            dispatch
+                .constant("STRIDE", stride as f64)
+                .constant("UPSAMPLE", upsample)
+                .constant("HAS_BIAS", bias.is_some())
+                .constant("FORMAT", format)
+                .constant("STAGED", !direct)
+                .constant("WIDE", wide),
+        ])
     }
 
     fn reference(&self, graph: &Graph, host: &mut HostValues) {
@@ -199,7 +191,7 @@ impl Op for Convolution {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::kernels::testing::Case;
+    use crate::testing::Case;
 
     const SAME: Conv2d = Conv2d { weight: ValueId(0), bias: None, stride: 1, padding: [1; 4], upsample: false };
 

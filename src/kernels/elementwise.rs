@@ -1,9 +1,8 @@
 //! Sums and products of two tensors, the second repeating: position embeddings, T5's gated feed-forward.
 
 use super::{params, shader};
-use crate::gpu::{Caps, Shader};
 use crate::graph::reference::HostValues;
-use crate::graph::{Access, Dispatch, Graph, Op, ValueId};
+use crate::graph::{Caps, Dispatch, Graph, Op, Pass, Shader, ValueId};
 use crate::{Error, Result};
 
 pub(super) static SHADER: Shader = shader!("elementwise");
@@ -46,24 +45,18 @@ fn elementwise(graph: &mut Graph, a: ValueId, b: ValueId, multiply: bool) -> Res
 
 impl Op for Elementwise {
     fn name(&self) -> &'static str {
-        SHADER.stem
+        SHADER.name
     }
 
-    fn access(&self) -> Vec<(ValueId, Access)> {
-        vec![(self.a, Access::Read), (self.b, Access::Read), (self.out, Access::Write)]
+    fn passes(&self) -> Vec<Pass> {
+        vec![Pass::new().read(self.a).read(self.b).write(self.out)]
     }
 
     fn record(&self, graph: &Graph, caps: &Caps) -> Result<Vec<Dispatch>> {
         let count = graph.get(self.out).len();
         let params = Params { count: count as u32, period: graph.get(self.b).len() as u32 };
-        Ok(vec![Dispatch {
-            shader: &SHADER,
-            entry: "main",
-            constants: vec![("MULTIPLY", f64::from(u8::from(self.multiply)))],
-            params: params.bytes(),
-            bindings: vec![self.a.into(), self.b.into(), self.out.into()],
-            workgroups: caps.grid(count.div_ceil(256) as u64),
-        }])
+        let dispatch = Dispatch::new(&SHADER, params.bytes(), caps.grid(count.div_ceil(256) as u64));
+        Ok(vec![dispatch.constant("MULTIPLY", self.multiply)])
     }
 
     fn reference(&self, graph: &Graph, host: &mut HostValues) {
@@ -76,7 +69,7 @@ impl Op for Elementwise {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::kernels::testing::Case;
+    use crate::testing::Case;
 
     #[test]
     fn agrees_with_the_reference() {

@@ -1,9 +1,8 @@
 //! Group normalisation of images, with the silu that follows it almost everywhere in a VAE.
 
 use super::{params, shader};
-use crate::gpu::{Caps, Shader};
 use crate::graph::reference::HostValues;
-use crate::graph::{Access, Binding, Dispatch, Graph, Op, ValueId};
+use crate::graph::{Caps, Dispatch, Graph, Op, Pass, Shader, ValueId};
 use crate::{Error, Result};
 
 pub(super) static SHADER: Shader = shader!("group_norm");
@@ -69,13 +68,16 @@ pub fn group_norm(graph: &mut Graph, x: ValueId, norm: GroupNorm) -> Result<Valu
 
 impl Op for GroupNormalisation {
     fn name(&self) -> &'static str {
-        SHADER.stem
+        SHADER.name
     }
 
-    fn access(&self) -> Vec<(ValueId, Access)> {
-        let read = [self.x, self.norm.weight, self.norm.bias].map(|id| (id, Access::Read));
-        let written = [self.measured, self.moments, self.out].map(|id| (id, Access::Write));
-        read.into_iter().chain(written).collect()
+    fn passes(&self) -> Vec<Pass> {
+        let GroupNorm { weight, bias, .. } = self.norm;
+        vec![
+            Pass::new().read(self.x).write(self.measured),
+            Pass::new().read(self.measured).write(self.moments),
+            Pass::new().read(self.x).read(self.moments).read(weight).read(bias).write(self.out),
+        ]
     }
 
     fn record(&self, graph: &Graph, caps: &Caps) -> Result<Vec<Dispatch>> {
@@ -93,25 +95,13 @@ impl Op for GroupNormalisation {
             rows: rows as u32,
             eps: self.norm.eps,
         };
-        let dispatch = |entry, constants, bindings: &[ValueId], workgroups: usize| Dispatch {
-            shader: &SHADER,
-            entry,
-            constants,
-            params: params.bytes(),
-            bindings: bindings.iter().copied().map(Binding::Value).collect(),
-            workgroups: caps.grid(workgroups as u64),
+        let dispatch = |entry, pass, workgroups: usize| {
+            Dispatch::new(&SHADER, params.bytes(), caps.grid(workgroups as u64)).entry(entry).pass(pass)
         };
-        let GroupNorm { weight, bias, silu, .. } = self.norm;
-        let silu = vec![("SILU", f64::from(u8::from(silu)))];
         Ok(vec![
-            dispatch("measure", vec![], &[self.x, self.measured], groups * pieces),
-            dispatch("merge", vec![], &[self.measured, self.moments], groups),
-            dispatch(
-                "apply",
-                silu,
-                &[self.x, self.moments, weight, bias, self.out],
-                rows * channel.div_ceil(CHANNEL_PIECE),
-            ),
+            dispatch("measure", 0, groups * pieces),
+            dispatch("merge", 1, groups),
+            dispatch("apply", 2, rows * channel.div_ceil(CHANNEL_PIECE)).constant("SILU", self.norm.silu),
         ])
     }
 
@@ -151,7 +141,7 @@ fn moments(elements: &[f32]) -> [f32; 3] {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::kernels::testing::Case;
+    use crate::testing::Case;
 
     /// To 2e-6: one rounding of mean, deviation and result each.
     fn check(shape: [usize; 4], groups: usize, eps: f32, silu: bool, mean: f32) {

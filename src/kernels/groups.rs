@@ -3,9 +3,8 @@
 
 use super::rows::NOTHING;
 use super::{params, shader};
-use crate::gpu::{AdapterClass, Caps, Shader};
 use crate::graph::reference::HostValues;
-use crate::graph::{Access, Dispatch, Graph, Op, ValueId};
+use crate::graph::{AdapterClass, Caps, Dispatch, Graph, Op, Pass, Shader, ValueId};
 use crate::{Error, Result};
 
 pub(super) static SHADER: Shader = shader!("groups");
@@ -37,9 +36,9 @@ struct GroupsOp {
 /// these, and they become the compact rows in ascending order. Were there fewer, the rows left over would begin with
 /// [`NOTHING`]; were there more, the last of them would have that for a place.
 pub fn groups(graph: &mut Graph, destination: ValueId, kept: usize) -> Result<Groups> {
-    let [batch, rows] = graph.dims(SHADER.stem, destination)?;
+    let [batch, rows] = graph.dims(SHADER.name, destination)?;
     if kept == 0 || kept > rows {
-        return Err(Error::shape(SHADER.stem, format!("{rows} tokens cannot make {kept} groups")));
+        return Err(Error::shape(SHADER.name, format!("{rows} tokens cannot make {kept} groups")));
     }
     let out = Groups {
         first: graph.transient_indices("first", &[batch, kept]),
@@ -52,15 +51,14 @@ pub fn groups(graph: &mut Graph, destination: ValueId, kept: usize) -> Result<Gr
 
 impl Op for GroupsOp {
     fn name(&self) -> &'static str {
-        SHADER.stem
+        SHADER.name
     }
 
-    fn access(&self) -> Vec<(ValueId, Access)> {
+    fn passes(&self) -> Vec<Pass> {
         let Groups { first, next, place } = self.out;
-        [(self.destination, Access::Read)]
-            .into_iter()
-            .chain([first, next, place].map(|id| (id, Access::Write)))
-            .collect()
+        // The first pass writes the places of destinations; the second reads them, and writes all others.
+        let read = Pass::new().read(self.destination);
+        vec![read.clone().write(place).write(first), read.update(place).write(next)]
     }
 
     fn record(&self, graph: &Graph, caps: &Caps) -> Result<Vec<Dispatch>> {
@@ -71,21 +69,13 @@ impl Op for GroupsOp {
             AdapterClass::Software if rows <= 65_000 => (8, 1),
             _ => (256, 32),
         };
-        let params = Params { batch: batch as u32, rows: rows as u32, kept: self.kept as u32 }.bytes();
-        let dispatch = |entry, constants, written: ValueId, workgroups: usize| Dispatch {
-            shader: &SHADER,
-            entry,
-            constants,
-            params: params.clone(),
-            bindings: [self.destination, self.out.place, written].map(Into::into).to_vec(),
-            workgroups: caps.grid(workgroups as u64),
+        let params = Params { batch: batch as u32, rows: rows as u32, kept: self.kept as u32 };
+        let dispatch = |entry, pass, workgroups: usize| {
+            let dispatch = Dispatch::new(&SHADER, params.bytes(), caps.grid(workgroups as u64));
+            dispatch.entry(entry).pass(pass).constant("THREADS", threads)
         };
-        let threads_of = ("THREADS", f64::from(threads));
         let teams = (batch * rows).div_ceil((threads / lanes) as usize);
-        Ok(vec![
-            dispatch("rank", vec![threads_of], self.out.first, batch),
-            dispatch("link", vec![threads_of, ("LANES", f64::from(lanes))], self.out.next, teams),
-        ])
+        Ok(vec![dispatch("rank", 0, batch), dispatch("link", 1, teams).constant("LANES", lanes)])
     }
 
     fn reference(&self, graph: &Graph, host: &mut HostValues) {
@@ -123,7 +113,7 @@ pub(super) mod tests {
     use rand::RngExt;
 
     use super::*;
-    use crate::kernels::testing::Case;
+    use crate::testing::Case;
 
     /// Destinations of one sample, of which `kept` tokens are some, spread at random, and the others join one of them.
     pub fn joined_at_random(case: &mut Case, rows: usize, kept: usize) -> Vec<u32> {

@@ -2,9 +2,8 @@
 
 use super::rows::NOTHING;
 use super::{Destinations, Sides, params, shader};
-use crate::gpu::{Caps, Shader};
 use crate::graph::reference::HostValues;
-use crate::graph::{Access, Dispatch, Graph, Op, ValueId};
+use crate::graph::{Caps, Dispatch, Graph, Op, Pass, Shader, ValueId};
 use crate::{Error, Result};
 
 pub(super) static SHADER: Shader = shader!("joins");
@@ -32,7 +31,7 @@ pub fn joins(
     place: Option<ValueId>,
     tokens: usize,
 ) -> Result<Destinations> {
-    let op = SHADER.stem;
+    let op = SHADER.name;
     let [batch, sources, _] = graph.dims(op, sides.sources)?;
     let [_, destinations, _] = graph.dims(op, sides.destinations)?;
     if sources + destinations != tokens || destinations == 0 {
@@ -53,35 +52,22 @@ pub fn joins(
 
 impl Op for Joins {
     fn name(&self) -> &'static str {
-        SHADER.stem
+        SHADER.name
     }
 
-    fn access(&self) -> Vec<(ValueId, Access)> {
+    fn passes(&self) -> Vec<Pass> {
         let Self { sides, best, place, out } = *self;
-        let read = [sides.sources, sides.destinations, best].into_iter().chain(place).map(|id| (id, Access::Read));
-        read.chain([out.of, out.merged].map(|id| (id, Access::Write))).collect()
+        let read = Pass::new().read(sides.sources).read(sides.destinations).read(best).read(place);
+        vec![read.write(out.of).write(out.merged)]
     }
 
     fn record(&self, graph: &Graph, caps: &Caps) -> Result<Vec<Dispatch>> {
-        let Self { sides, best, place, out } = *self;
+        let Self { sides, place, out, .. } = *self;
         let (batch, tokens) = graph.get(out.of).matrix();
         let [sources, destinations] = [sides.sources, sides.destinations].map(|list| graph.shape(list)[1] as u32);
         let params = Params { count: (batch * tokens) as u32, tokens: tokens as u32, sources, destinations };
-        Ok(vec![Dispatch {
-            shader: &SHADER,
-            entry: "main",
-            constants: vec![("SELECTED", f64::from(u8::from(place.is_some())))],
-            params: params.bytes(),
-            bindings: vec![
-                sides.sources.into(),
-                sides.destinations.into(),
-                best.into(),
-                place.into(),
-                out.of.into(),
-                out.merged.into(),
-            ],
-            workgroups: caps.grid((batch * tokens).div_ceil(256) as u64),
-        }])
+        let dispatch = Dispatch::new(&SHADER, params.bytes(), caps.grid((batch * tokens).div_ceil(256) as u64));
+        Ok(vec![dispatch.constant("SELECTED", place.is_some())])
     }
 
     fn reference(&self, graph: &Graph, host: &mut HostValues) {
@@ -114,7 +100,7 @@ mod tests {
 
     use super::*;
     use crate::kernels::sides;
-    use crate::kernels::testing::Case;
+    use crate::testing::Case;
 
     #[test]
     fn joins_any_selection() {

@@ -1,9 +1,8 @@
 //! The matrix product of every layer: y = act(x · Wᵀ + b), with weights as they are packed and rows as they are mapped.
 
 use super::{Activation, ReadRows, params, shader};
-use crate::gpu::{AdapterClass, Caps, Shader};
 use crate::graph::reference::HostValues;
-use crate::graph::{Access, Binding, Dispatch, Element, Graph, Op, Store, ValueId};
+use crate::graph::{AdapterClass, Caps, Dispatch, Element, Graph, Op, Pass, Shader, ValueId};
 use crate::weights::Format;
 use crate::{Error, Result};
 
@@ -46,7 +45,7 @@ struct Product {
 
 /// act(x · Wᵀ + b) for x `[…, K]`, or `[B, N, K]` read through a map.
 pub fn linear(graph: &mut Graph, x: ValueId, options: Linear) -> Result<ValueId> {
-    let op = SHADER.stem;
+    let op = SHADER.name;
     let weight = graph.get(options.weight);
     let Element::Packed(format) = weight.element else {
         return Err(Error::shape(op, format!("{} is no packed weight", weight.name)));
@@ -99,14 +98,13 @@ impl Product {
 
 impl Op for Product {
     fn name(&self) -> &'static str {
-        SHADER.stem
+        SHADER.name
     }
 
-    fn access(&self) -> Vec<(ValueId, Access)> {
+    fn passes(&self) -> Vec<Pass> {
         let (index, row_weight) = self.map();
-        let optional = [self.options.bias, index, row_weight];
-        let read = [self.x, self.options.weight].into_iter().chain(optional.into_iter().flatten());
-        read.map(|id| (id, Access::Read)).chain([(self.out, Access::Write)]).collect()
+        let Linear { weight, bias, .. } = self.options;
+        vec![Pass::new().read(self.x).read(weight).read(bias).read(index).read(row_weight).write(self.out)]
     }
 
     fn record(&self, graph: &Graph, caps: &Caps) -> Result<Vec<Dispatch>> {
@@ -120,14 +118,6 @@ impl Op for Product {
             AdapterClass::Hardware => ("tiled", 64, 64),
             AdapterClass::Software => ("direct", 16, 64),
         };
-        let constants = vec![
-            ("FORMAT", f64::from(format_id(self.format))),
-            ("VEC4", f64::from(u8::from(k % 4 == 0))),
-            ("BIAS", f64::from(u8::from(self.options.bias.is_some()))),
-            ("ACTIVATION", f64::from(self.options.activation.id())),
-            ("MAPPED", f64::from(u8::from(index.is_some()))),
-            ("WEIGHTED", f64::from(u8::from(row_weight.is_some()))),
-        ];
         let dispatch = |(part, range): (usize, std::ops::Range<usize>)| {
             let params = Params {
                 rows: rows as u32,
@@ -139,25 +129,18 @@ impl Op for Product {
                 compact: compact as u32,
                 source: source as u32,
             };
-            let weight = Binding::Part(self.options.weight, part);
             let tiles = rows.div_ceil(tile_rows) as u64 * range.len().div_ceil(tile_columns) as u64;
-            Dispatch {
-                shader: &SHADER,
-                entry,
-                constants: constants.clone(),
-                params: params.bytes(),
-                bindings: vec![
-                    self.x.into(),
-                    weight,
-                    self.options.bias.into(),
-                    index.into(),
-                    row_weight.into(),
-                    self.out.into(),
-                ],
-                workgroups: caps.grid(tiles),
-            }
+            Dispatch::new(&SHADER, params.bytes(), caps.grid(tiles))
+                .entry(entry)
+                .constant("FORMAT", format_id(self.format))
+                .constant("VEC4", k % 4 == 0)
+                .constant("BIAS", self.options.bias.is_some())
+                .constant("ACTIVATION", self.options.activation.id())
+                .constant("MAPPED", index.is_some())
+                .constant("WEIGHTED", row_weight.is_some())
+                .part(part)
         };
-        Ok(Store::split_rows(columns, 4 * row_words as u64, caps)?.into_iter().enumerate().map(dispatch).collect())
+        Ok(caps.split_rows(columns, 4 * row_words as u64)?.into_iter().enumerate().map(dispatch).collect())
     }
 
     fn reference(&self, graph: &Graph, host: &mut HostValues) {
@@ -200,7 +183,7 @@ fn format_id(format: Format) -> u8 {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::kernels::testing::{Case, gpu};
+    use crate::testing::{Case, gpu};
 
     /// f32 sums of up to a few hundred products, in another order than the reference's.
     const TOLERANCE: f64 = 3e-6;

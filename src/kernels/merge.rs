@@ -2,9 +2,8 @@
 //! sublayer is about to read, and the stream keeps every token.
 
 use super::{Groups, NOTHING, params, shader};
-use crate::gpu::{Caps, Shader};
 use crate::graph::reference::HostValues;
-use crate::graph::{Access, Dispatch, Graph, Op, ValueId};
+use crate::graph::{Caps, Dispatch, Graph, Op, Pass, Shader, ValueId};
 use crate::{Error, Result};
 
 pub(super) static SHADER: Shader = shader!("merge");
@@ -24,7 +23,7 @@ struct Merge {
 /// The mean of the rows of `x [B, N, C]` that are in one group, as `[B, k, C]`. They are summed in the group's order, so
 /// that the same groups give the same bytes; a row alone stays as it is.
 pub fn merge(graph: &mut Graph, x: ValueId, groups: Groups) -> Result<ValueId> {
-    let op = SHADER.stem;
+    let op = SHADER.name;
     let [batch, rows, channels] = graph.dims(op, x)?;
     graph.expect(op, groups.next, &[batch, rows])?;
     let [_, kept] = graph.dims(op, groups.first)?;
@@ -36,13 +35,11 @@ pub fn merge(graph: &mut Graph, x: ValueId, groups: Groups) -> Result<ValueId> {
 
 impl Op for Merge {
     fn name(&self) -> &'static str {
-        SHADER.stem
+        SHADER.name
     }
 
-    fn access(&self) -> Vec<(ValueId, Access)> {
-        let Groups { first, next, .. } = self.groups;
-        let read = [self.x, first, next].map(|id| (id, Access::Read));
-        read.into_iter().chain([(self.out, Access::Write)]).collect()
+    fn passes(&self) -> Vec<Pass> {
+        vec![Pass::new().read(self.x).read(self.groups.first).read(self.groups.next).write(self.out)]
     }
 
     fn record(&self, graph: &Graph, caps: &Caps) -> Result<Vec<Dispatch>> {
@@ -60,14 +57,8 @@ impl Op for Merge {
         }
         let kept = count / channels / batch;
         let [count, rows, kept, channels] = [count, rows, kept, channels].map(|n| n as u32);
-        Ok(vec![Dispatch {
-            shader: &SHADER,
-            entry: "main",
-            constants: vec![],
-            params: Params { count, rows, kept, channels }.bytes(),
-            bindings: [self.x, self.groups.first, self.groups.next, self.out].map(Into::into).to_vec(),
-            workgroups: caps.grid(u64::from(count).div_ceil(256)),
-        }])
+        let params = Params { count, rows, kept, channels };
+        Ok(vec![Dispatch::new(&SHADER, params.bytes(), caps.grid(u64::from(count).div_ceil(256)))])
     }
 
     fn reference(&self, graph: &Graph, host: &mut HostValues) {
@@ -95,11 +86,11 @@ impl Op for Merge {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::gpu::AdapterClass;
+    use crate::graph::AdapterClass;
     use crate::kernels::groups;
     use crate::kernels::groups::tests::joined_at_random;
-    use crate::kernels::testing::{Case, gpu};
     use crate::tensor::Data;
+    use crate::testing::{Case, gpu};
 
     // Sums of thousands of numbers, one after the other.
     const TOLERANCE: f64 = 2e-6;

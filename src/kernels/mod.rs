@@ -29,8 +29,6 @@ mod rows;
 mod scheduler_step;
 mod select;
 mod sides;
-#[cfg(test)]
-pub(crate) mod testing;
 mod timestep_embedding;
 mod unpatchify;
 mod window_destinations;
@@ -66,7 +64,7 @@ pub use unpatchify::unpatchify;
 pub use window_destinations::window_destinations;
 pub use window_scores::window_scores;
 
-use crate::gpu::Shader;
+use crate::graph::Shader;
 
 /// Every shader, for tools and tests that go over all of them.
 pub static SHADERS: &[&Shader] = &[
@@ -103,35 +101,59 @@ pub static SHADERS: &[&Shader] = &[
 /// The WGSL file of this stem.
 macro_rules! shader {
     ($stem:literal) => {
-        $crate::gpu::Shader { stem: $stem, source: include_str!(concat!("../../shaders/", $stem, ".wgsl")) }
+        $crate::graph::Shader::new($stem, include_str!(concat!("../../shaders/", $stem, ".wgsl")))
     };
 }
-pub(crate) use shader;
+use shader;
 
-/// A uniform struct of 4-byte scalars, laid out as WGSL lays out the same fields, with its bytes padded to 16.
-/// A test compares each with its shader.
+/// [`crate::params!`], and the test that compares it with its shader.
 macro_rules! params {
-    ($(#[$doc:meta])* struct $name:ident { $($field:ident : $kind:ty),* $(,)? }) => {
-        $(#[$doc])*
-        #[derive(Clone, Copy, Debug)]
-        struct $name { $($field: $kind),* }
-
-        impl $name {
-            /// The struct's bytes in field order, padded to a whole vec4 as uniform layout asks.
-            fn bytes(&self) -> Vec<u8> {
-                let mut bytes = Vec::new();
-                $(bytes.extend_from_slice(&self.$field.to_le_bytes());)*
-                bytes.resize(bytes.len().next_multiple_of(16), 0);
-                bytes
-            }
-        }
+    ($($tokens:tt)*) => {
+        $crate::params! { $($tokens)* }
 
         #[cfg(test)]
         #[test]
         fn params_match_the_shader() {
-            let fields = [$((stringify!($field), stringify!($kind))),*];
-            crate::kernels::testing::params_match(&SHADER, &fields);
+            $crate::testing::params_match(&SHADER, Params::FIELDS);
         }
     };
 }
-pub(crate) use params;
+use params;
+
+#[cfg(test)]
+mod tests {
+    use super::SHADERS;
+
+    #[test]
+    fn every_shader_is_valid_and_keeps_to_the_conventions() {
+        for shader in SHADERS {
+            let module = naga::front::wgsl::parse_str(shader.source)
+                .unwrap_or_else(|e| panic!("{}", e.emit_to_string_with_path(shader.source, shader.name)));
+            // Core WebGPU and no more; naga counts unpack2x16float as a capability, for old OpenGL's sake.
+            let core = naga::valid::Capabilities::SHADER_FLOAT16_IN_FLOAT32;
+            let info = naga::valid::Validator::new(naga::valid::ValidationFlags::all(), core)
+                .validate(&module)
+                .unwrap_or_else(|e| panic!("{}.wgsl: {e:?}", shader.name));
+            let storage = |v: &&naga::GlobalVariable| matches!(v.space, naga::AddressSpace::Storage { .. });
+            for (index, _) in module.entry_points.iter().enumerate() {
+                let used = module.global_variables.iter().filter(|(h, _)| !info.get_entry_point(index)[*h].is_empty());
+                assert!(used.map(|(_, v)| v).filter(storage).count() <= 8, "{}: over 8 storage buffers", shader.name);
+            }
+        }
+    }
+
+    #[test]
+    fn every_shader_file_has_its_rust_twin_and_its_place_in_the_table() {
+        let files = std::fs::read_dir(concat!(env!("CARGO_MANIFEST_DIR"), "/shaders")).unwrap();
+        let mut stems: Vec<_> =
+            files.map(|f| f.unwrap().path().file_stem().unwrap().to_str().unwrap().to_owned()).collect();
+        let mut listed: Vec<_> = SHADERS.iter().map(|s| s.name.to_owned()).collect();
+        stems.sort();
+        listed.sort();
+        assert_eq!(stems, listed);
+        for stem in stems {
+            let twin = format!("{}/src/kernels/{stem}.rs", env!("CARGO_MANIFEST_DIR"));
+            assert!(std::path::Path::new(&twin).exists(), "{stem}.wgsl has no {twin}");
+        }
+    }
+}

@@ -5,9 +5,8 @@ use super::chunks::Chunks;
 use super::rows::stream;
 use super::{ReadRows, params, shader};
 use crate::Result;
-use crate::gpu::{AdapterClass, Caps, Shader};
 use crate::graph::reference::HostValues;
-use crate::graph::{Access, Binding, Dispatch, Graph, Op, ValueId};
+use crate::graph::{AdapterClass, Caps, Dispatch, Graph, Op, Pass, Shader, ValueId};
 
 pub(super) static SHADER: Shader = shader!("norm");
 
@@ -69,7 +68,7 @@ struct NormOp {
 /// `(norm(x̂)·weight + bias)·(1 + scale) + shift` as `[B, k, C]`, where x̂ are the rows of `x [B, N, C]` (or `[N, C]`)
 /// that the row map names.
 pub fn norm(graph: &mut Graph, x: ValueId, options: Norm) -> Result<ValueId> {
-    let op = SHADER.stem;
+    let op = SHADER.name;
     let [batch, rows, channels] = stream(graph, op, x)?;
     let (compact, _) = options.rows.extent(graph, op, batch, rows)?;
     for vector in [options.weight, options.bias].into_iter().flatten() {
@@ -103,12 +102,11 @@ impl NormOp {
 
 impl Op for NormOp {
     fn name(&self) -> &'static str {
-        SHADER.stem
+        SHADER.name
     }
 
-    fn access(&self) -> Vec<(ValueId, Access)> {
-        let optional = self.optional().into_iter().flatten().map(|id| (id, Access::Read));
-        [(self.x, Access::Read)].into_iter().chain(optional).chain([(self.out, Access::Write)]).collect()
+    fn passes(&self) -> Vec<Pass> {
+        vec![Pass::new().read(self.x).read_all(self.optional()).write(self.out)]
     }
 
     fn record(&self, graph: &Graph, caps: &Caps) -> Result<Vec<Dispatch>> {
@@ -135,22 +133,20 @@ impl Op for NormOp {
         };
         let optional = self.optional();
         let names = ["MAPPED", "BLENDED", "WEIGHTED", "BIASED", "MODULATED", "TABLED"];
-        let mut constants: Vec<_> =
-            names.into_iter().zip(optional).map(|(name, id)| (name, f64::from(u8::from(id.is_some())))).collect();
-        constants.push(("CENTRED", f64::from(u8::from(kind == NormKind::Layer))));
+        let given = names.into_iter().zip(optional.map(|id| id.is_some()));
         let (threads, lanes) = team(caps.class, channels);
-        constants.extend([("THREADS", f64::from(threads)), ("LANES", f64::from(lanes))]);
-        let mut bindings: Vec<Binding> = vec![self.x.into()];
-        bindings.extend(optional.map(Binding::from));
-        bindings.push(self.out.into());
-        Ok(vec![Dispatch {
-            shader: &SHADER,
-            entry: "main",
-            constants,
-            params: params.bytes(),
-            bindings,
-            workgroups: caps.grid((batch * compact).div_ceil((threads / lanes) as usize) as u64),
-        }])
+        let dispatch = Dispatch::new(
+            &SHADER,
+            params.bytes(),
+            caps.grid((batch * compact).div_ceil((threads / lanes) as usize) as u64),
+        );
+        Ok(vec![
+            dispatch
+                .constants(given)
+                .constant("CENTRED", kind == NormKind::Layer)
+                .constant("THREADS", threads)
+                .constant("LANES", lanes),
+        ])
     }
 
     fn reference(&self, graph: &Graph, host: &mut HostValues) {
@@ -194,7 +190,7 @@ fn team(class: AdapterClass, channels: usize) -> (u32, u32) {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::kernels::testing::Case;
+    use crate::testing::Case;
 
     // Sums of up to 8192 numbers in another order than the reference's.
     const TOLERANCE: f64 = 2e-6;

@@ -2,9 +2,8 @@
 
 use super::scheduler_step::step_row;
 use super::{params, shader};
-use crate::gpu::{Caps, Shader};
 use crate::graph::reference::HostValues;
-use crate::graph::{Access, Dispatch, Graph, Op, ValueId};
+use crate::graph::{Caps, Dispatch, Graph, Op, Pass, Shader, ValueId};
 use crate::{Error, Result};
 
 pub(super) static SHADER: Shader = shader!("patchify");
@@ -34,7 +33,7 @@ pub fn patchify(
     batch: usize,
     step: Option<ValueId>,
 ) -> Result<ValueId> {
-    let op = SHADER.stem;
+    let op = SHADER.name;
     let extent @ [count, channels, height, width] = graph.dims(op, latents)?;
     if patch == 0 || !height.is_multiple_of(patch) || !width.is_multiple_of(patch) {
         return Err(Error::shape(op, format!("{height}×{width} latents do not divide into patches of {patch}")));
@@ -53,12 +52,11 @@ pub fn patchify(
 
 impl Op for Patchify {
     fn name(&self) -> &'static str {
-        SHADER.stem
+        SHADER.name
     }
 
-    fn access(&self) -> Vec<(ValueId, Access)> {
-        let step = self.step.map(|step| (step, Access::Read));
-        [(self.latents, Access::Read)].into_iter().chain(step).chain([(self.out, Access::Write)]).collect()
+    fn passes(&self) -> Vec<Pass> {
+        vec![Pass::new().read(self.latents).read(self.step).write(self.out)]
     }
 
     fn record(&self, graph: &Graph, caps: &Caps) -> Result<Vec<Dispatch>> {
@@ -66,14 +64,8 @@ impl Op for Patchify {
         let [latents, channels, height, width] = self.extent.map(|d| d as u32);
         let (side, factor) = (self.patch as u32, step_row::INPUT_SCALE as u32);
         let params = Params { count: count as u32, latents, channels, height, width, side, factor };
-        Ok(vec![Dispatch {
-            shader: &SHADER,
-            entry: "main",
-            constants: vec![("SCALED", f64::from(u8::from(self.step.is_some())))],
-            params: params.bytes(),
-            bindings: vec![self.latents.into(), self.step.into(), self.out.into()],
-            workgroups: caps.grid(count.div_ceil(256) as u64),
-        }])
+        let dispatch = Dispatch::new(&SHADER, params.bytes(), caps.grid(count.div_ceil(256) as u64));
+        Ok(vec![dispatch.constant("SCALED", self.step.is_some())])
     }
 
     fn reference(&self, graph: &Graph, host: &mut HostValues) {
@@ -98,7 +90,7 @@ impl Op for Patchify {
 mod tests {
     use super::*;
     use crate::graph::reference;
-    use crate::kernels::testing::Case;
+    use crate::testing::Case;
 
     #[test]
     fn agrees_with_the_reference() {

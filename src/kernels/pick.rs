@@ -3,10 +3,9 @@
 
 use super::scheduler_step::step_row;
 use super::{params, shader};
-use crate::gpu::{Caps, Shader};
 use crate::graph::reference::HostValues;
-use crate::graph::{Access, Binding, Dispatch, Graph, Op, ValueId};
-use crate::{Error, Result};
+use crate::graph::{Caps, Dispatch, Graph, Op, Pass, Shader, ValueId};
+use crate::{Error, Grid, Result};
 
 pub(super) static SHADER: Shader = shader!("pick");
 
@@ -50,8 +49,9 @@ struct PickOp {
 
 /// The picked position in each cell of `stride` = [sy, sx] tokens, `[B, cells]`: 0 … sy·sx − 1, row by row. Cells are
 /// whole: `grid` = [h, w] has ⌊h / sy⌋ · ⌊w / sx⌋ of them, and what they leave over belongs to none.
-pub fn pick(graph: &mut Graph, batch: usize, grid: [usize; 2], stride: [usize; 2], how: Pick) -> Result<ValueId> {
-    let op = SHADER.stem;
+pub fn pick(graph: &mut Graph, batch: usize, grid: impl Into<Grid>, stride: [usize; 2], how: Pick) -> Result<ValueId> {
+    let grid = grid.into().sides();
+    let op = SHADER.name;
     let ([height, width], [down, across]) = (grid, stride);
     if down == 0 || across == 0 || height < down || width < across || batch == 0 {
         let reason = format!("the grid is {height}×{width}: there is no cell of {down}×{across} in it");
@@ -80,12 +80,11 @@ impl Pick {
 
 impl Op for PickOp {
     fn name(&self) -> &'static str {
-        SHADER.stem
+        SHADER.name
     }
 
-    fn access(&self) -> Vec<(ValueId, Access)> {
-        let inputs = self.how.inputs().into_iter().flatten().map(|id| (id, Access::Read));
-        inputs.chain([(self.out, Access::Write)]).collect()
+    fn passes(&self) -> Vec<Pass> {
+        vec![Pass::new().read_all(self.how.inputs()).write(self.out)]
     }
 
     fn record(&self, graph: &Graph, caps: &Caps) -> Result<Vec<Dispatch>> {
@@ -103,16 +102,9 @@ impl Op for PickOp {
             seed: if let Pick::Random { seed, .. } = self.how { seed } else { 0 },
         };
         let inputs = self.how.inputs();
-        let [random, oldest] = inputs.map(|id| f64::from(u8::from(id.is_some())));
-        let [step, ages] = inputs.map(Binding::from);
-        Ok(vec![Dispatch {
-            shader: &SHADER,
-            entry: "main",
-            constants: vec![("RANDOM", random), ("OLDEST", oldest)],
-            params: params.bytes(),
-            bindings: vec![step, ages, self.out.into()],
-            workgroups: caps.grid(count.div_ceil(256) as u64),
-        }])
+        let [random, oldest] = inputs.map(|id| id.is_some());
+        let dispatch = Dispatch::new(&SHADER, params.bytes(), caps.grid(count.div_ceil(256) as u64));
+        Ok(vec![dispatch.constant("RANDOM", random).constant("OLDEST", oldest)])
     }
 
     fn reference(&self, graph: &Graph, host: &mut HostValues) {
@@ -153,8 +145,8 @@ fn scramble(value: u32) -> u32 {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::kernels::testing::{Case, gpu};
     use crate::tensor::Data;
+    use crate::testing::{Case, gpu};
 
     const GRIDS: [([usize; 2], [usize; 2]); 8] = [
         ([1, 1], [1, 1]),

@@ -2,10 +2,9 @@
 //! PixArt-Σ, arXiv 2403.04692).
 
 use super::{Columns, params, shader};
-use crate::gpu::{Caps, Shader};
 use crate::graph::reference::HostValues;
-use crate::graph::{Access, Dispatch, Element, Graph, Op, ValueId};
-use crate::{Error, Result};
+use crate::graph::{Caps, Dispatch, Element, Graph, Op, Pass, Shader, ValueId};
+use crate::{Error, Grid, Result};
 
 pub(super) static SHADER: Shader = shader!("pool_tokens");
 
@@ -64,8 +63,9 @@ struct PoolTokens {
 
 /// Pools the `channels` columns C of `x [B, h·w, M]`, whose rows are the tokens of a grid `[h, w]` in raster order:
 /// `[B, ⌊h/R⌋·⌊w/R⌋, C]`. Sides that R does not divide lose the remainder, as in a convolution of stride R.
-pub fn pool_tokens(graph: &mut Graph, x: Columns, channels: usize, grid: [usize; 2], how: Pooling) -> Result<ValueId> {
-    let op = SHADER.stem;
+pub fn pool_tokens(graph: &mut Graph, x: Columns, channels: usize, grid: impl Into<Grid>, how: Pooling) -> Result<ValueId> {
+    let grid = grid.into().sides();
+    let op = SHADER.name;
     let [batch, tokens, width] = graph.dims(op, x.value)?;
     let [h, w] = grid;
     let value = graph.get(x.value);
@@ -105,12 +105,11 @@ impl PoolTokens {
 
 impl Op for PoolTokens {
     fn name(&self) -> &'static str {
-        SHADER.stem
+        SHADER.name
     }
 
-    fn access(&self) -> Vec<(ValueId, Access)> {
-        let read = [self.x.value].into_iter().chain(self.weights().into_iter().flatten());
-        read.map(|id| (id, Access::Read)).chain([(self.out, Access::Write)]).collect()
+    fn passes(&self) -> Vec<Pass> {
+        vec![Pass::new().read(self.x.value).read_all(self.weights()).write(self.out)]
     }
 
     fn record(&self, graph: &Graph, caps: &Caps) -> Result<Vec<Dispatch>> {
@@ -137,19 +136,10 @@ impl Op for PoolTokens {
             width: graph.get(self.x.value).matrix().1 as u32,
             offset: self.x.offset as u32,
         };
-        let flag = |on: bool| f64::from(u8::from(on));
-        Ok(vec![Dispatch {
-            shader: &SHADER,
-            entry: "main",
-            constants: vec![
-                ("WHOLE", flag(whole)),
-                ("WEIGHTED", flag(weight.is_some())),
-                ("BIASED", flag(bias.is_some())),
-            ],
-            params: params.bytes(),
-            bindings: vec![self.x.value.into(), weight.into(), bias.into(), self.out.into()],
-            workgroups: caps.grid(count.div_ceil(256) as u64),
-        }])
+        let dispatch = Dispatch::new(&SHADER, params.bytes(), caps.grid(count.div_ceil(256) as u64));
+        Ok(vec![
+            dispatch.constant("WHOLE", whole).constant("WEIGHTED", weight.is_some()).constant("BIASED", bias.is_some()),
+        ])
     }
 
     fn reference(&self, graph: &Graph, host: &mut HostValues) {
@@ -196,7 +186,7 @@ fn pairs(a: usize, b: usize) -> impl Iterator<Item = (usize, usize)> {
 mod tests {
     use super::*;
     use crate::graph::reference;
-    use crate::kernels::testing::{Case, gpu};
+    use crate::testing::{Case, gpu};
     use crate::weights::Format;
 
     /// Sums of up to a few hundred products.

@@ -3,9 +3,8 @@
 
 use super::{Ages, params, shader};
 use crate::Result;
-use crate::gpu::{Caps, Shader};
 use crate::graph::reference::HostValues;
-use crate::graph::{Access, Dispatch, Graph, Op, ValueId};
+use crate::graph::{Caps, Dispatch, Graph, Op, Pass, Shader, ValueId};
 
 pub(super) static SHADER: Shader = shader!("priorities");
 
@@ -25,9 +24,9 @@ struct Priorities {
 /// `attention [B, N]` + weight · age / (the sample's mean age + 1e-6), `[B, N]`. Attention as
 /// [`attention_columns`](super::attention_columns) gives it has a mean of 1, and so have ages in relation to their mean.
 pub fn priorities(graph: &mut Graph, attention: ValueId, ages: Ages, weight: f32) -> Result<ValueId> {
-    let shape @ [batch, _] = graph.dims(SHADER.stem, attention)?;
-    graph.expect(SHADER.stem, ages.ages, &shape)?;
-    graph.expect(SHADER.stem, ages.total, &[batch])?;
+    let shape @ [batch, _] = graph.dims(SHADER.name, attention)?;
+    graph.expect(SHADER.name, ages.ages, &shape)?;
+    graph.expect(SHADER.name, ages.total, &[batch])?;
     let out = graph.transient("priorities", &shape);
     graph.push(Priorities { attention, ages, weight, out });
     Ok(out)
@@ -35,24 +34,18 @@ pub fn priorities(graph: &mut Graph, attention: ValueId, ages: Ages, weight: f32
 
 impl Op for Priorities {
     fn name(&self) -> &'static str {
-        SHADER.stem
+        SHADER.name
     }
 
-    fn access(&self) -> Vec<(ValueId, Access)> {
-        let read = [self.attention, self.ages.ages, self.ages.total].map(|id| (id, Access::Read));
-        read.into_iter().chain([(self.out, Access::Write)]).collect()
+    fn passes(&self) -> Vec<Pass> {
+        let Ages { ages, total } = self.ages;
+        vec![Pass::new().read(self.attention).read(ages).read(total).write(self.out)]
     }
 
     fn record(&self, graph: &Graph, caps: &Caps) -> Result<Vec<Dispatch>> {
         let (count, (_, tokens)) = (graph.get(self.out).len(), graph.get(self.out).matrix());
-        Ok(vec![Dispatch {
-            shader: &SHADER,
-            entry: "main",
-            constants: Vec::new(),
-            params: Params { count: count as u32, tokens: tokens as u32, weight: self.weight }.bytes(),
-            bindings: [self.attention, self.ages.ages, self.ages.total, self.out].map(Into::into).to_vec(),
-            workgroups: caps.grid(count.div_ceil(256) as u64),
-        }])
+        let params = Params { count: count as u32, tokens: tokens as u32, weight: self.weight };
+        Ok(vec![Dispatch::new(&SHADER, params.bytes(), caps.grid(count.div_ceil(256) as u64))])
     }
 
     fn reference(&self, graph: &Graph, host: &mut HostValues) {
@@ -69,7 +62,7 @@ impl Op for Priorities {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::kernels::testing::Case;
+    use crate::testing::Case;
 
     const TOLERANCE: f64 = 1e-6;
 

@@ -3,9 +3,8 @@
 use super::chunks::Chunks;
 use super::rows::stream;
 use super::{NOTHING, WriteRows, params, shader};
-use crate::gpu::{Caps, Shader};
 use crate::graph::reference::HostValues;
-use crate::graph::{Access, Binding, Dispatch, Graph, Op, ValueId};
+use crate::graph::{Caps, Dispatch, Graph, Op, Pass, Shader, ValueId};
 use crate::{Error, Result};
 
 pub(super) static SHADER: Shader = shader!("residual");
@@ -45,7 +44,7 @@ struct Residual {
 /// `x[b, n] += weight[b, n]·gate[b]·branch[b, index[b, n]]` for `x [B, N, C]` and `branch [B, k, C]`; either may be
 /// a matrix where B is 1. Without gate and map, `x` may have any shape that `branch` has too.
 pub fn residual(graph: &mut Graph, x: ValueId, branch: ValueId, gate: Option<Gate>, rows: WriteRows) -> Result<()> {
-    let op = SHADER.stem;
+    let op = SHADER.name;
     let plain = gate.is_none() && rows == WriteRows::All; // a sum, for which the shape does not matter
     let extent = |id| match graph.get(id).matrix() {
         (rows, channels) if plain => Ok([1, rows, channels]),
@@ -91,12 +90,11 @@ impl Gate {
 
 impl Op for Residual {
     fn name(&self) -> &'static str {
-        SHADER.stem
+        SHADER.name
     }
 
-    fn access(&self) -> Vec<(ValueId, Access)> {
-        let optional = self.optional().into_iter().flatten().map(|id| (id, Access::Read));
-        [(self.x, Access::Update), (self.branch, Access::Read)].into_iter().chain(optional).collect()
+    fn passes(&self) -> Vec<Pass> {
+        vec![Pass::new().update(self.x).read(self.branch).read_all(self.optional())]
     }
 
     fn record(&self, graph: &Graph, caps: &Caps) -> Result<Vec<Dispatch>> {
@@ -113,16 +111,8 @@ impl Op for Residual {
         };
         let optional = self.optional();
         let names = ["MAPPED", "WEIGHTED", "GATED", "TABLED"];
-        let mut bindings: Vec<Binding> = vec![self.x.into(), self.branch.into()];
-        bindings.extend(optional.map(Binding::from));
-        Ok(vec![Dispatch {
-            shader: &SHADER,
-            entry: "main",
-            constants: names.into_iter().zip(optional.map(|id| f64::from(u8::from(id.is_some())))).collect(),
-            params: params.bytes(),
-            bindings,
-            workgroups: caps.grid(count.div_ceil(256) as u64),
-        }])
+        let dispatch = Dispatch::new(&SHADER, params.bytes(), caps.grid(count.div_ceil(256) as u64));
+        Ok(vec![dispatch.constants(names.into_iter().zip(optional.map(|id| id.is_some())))])
     }
 
     fn reference(&self, graph: &Graph, host: &mut HostValues) {
@@ -150,7 +140,7 @@ impl Op for Residual {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::kernels::testing::Case;
+    use crate::testing::Case;
 
     // One fused multiply-add more or less.
     const TOLERANCE: f64 = 1e-6;

@@ -1,9 +1,8 @@
 //! A picture as 8-bit RGBA rows, ready to be copied into a texture: showing it needs no readback.
 
 use super::{params, shader};
-use crate::gpu::{Caps, Shader};
 use crate::graph::reference::HostValues;
-use crate::graph::{Access, Dispatch, Graph, Op, ValueId};
+use crate::graph::{Caps, Dispatch, Graph, Op, Pass, Shader, ValueId};
 use crate::{Error, Result};
 
 pub(super) static SHADER: Shader = shader!("rgba");
@@ -25,10 +24,10 @@ struct Rgba {
 
 /// The planes `[1, 3, H, W]` in 0…1 as pixels `[H, stride]`, the stride being W rounded up to [`ROW_PIXELS`].
 pub fn rgba(graph: &mut Graph, picture: ValueId) -> Result<ValueId> {
-    let [count, planes, height, width] = graph.dims(SHADER.stem, picture)?;
+    let [count, planes, height, width] = graph.dims(SHADER.name, picture)?;
     if [count, planes] != [1, 3] {
         let reason = format!("a picture has shape [1, 3, H, W], not {:?}", graph.shape(picture));
-        return Err(Error::shape(SHADER.stem, reason));
+        return Err(Error::shape(SHADER.name, reason));
     }
     let pixels = graph.transient_indices("pixels", &[height, width.next_multiple_of(ROW_PIXELS)]);
     graph.push(Rgba { picture, pixels, width });
@@ -37,24 +36,17 @@ pub fn rgba(graph: &mut Graph, picture: ValueId) -> Result<ValueId> {
 
 impl Op for Rgba {
     fn name(&self) -> &'static str {
-        SHADER.stem
+        SHADER.name
     }
 
-    fn access(&self) -> Vec<(ValueId, Access)> {
-        vec![(self.picture, Access::Read), (self.pixels, Access::Write)]
+    fn passes(&self) -> Vec<Pass> {
+        vec![Pass::new().read(self.picture).write(self.pixels)]
     }
 
     fn record(&self, graph: &Graph, caps: &Caps) -> Result<Vec<Dispatch>> {
         let (height, stride) = graph.get(self.pixels).matrix();
         let params = Params { height: height as u32, width: self.width as u32, stride: stride as u32 };
-        Ok(vec![Dispatch {
-            shader: &SHADER,
-            entry: "main",
-            constants: Vec::new(),
-            params: params.bytes(),
-            bindings: vec![self.picture.into(), self.pixels.into()],
-            workgroups: caps.grid((height * stride).div_ceil(256) as u64),
-        }])
+        Ok(vec![Dispatch::new(&SHADER, params.bytes(), caps.grid((height * stride).div_ceil(256) as u64))])
     }
 
     fn reference(&self, graph: &Graph, host: &mut HostValues) {
@@ -75,7 +67,7 @@ impl Op for Rgba {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::kernels::testing::Case;
+    use crate::testing::Case;
 
     #[test]
     fn agrees_with_the_reference() {

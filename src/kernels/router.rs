@@ -2,9 +2,8 @@
 
 use super::{params, shader};
 use crate::Result;
-use crate::gpu::{AdapterClass, Caps, Shader};
 use crate::graph::reference::HostValues;
-use crate::graph::{Access, Dispatch, Graph, Op, ValueId};
+use crate::graph::{AdapterClass, Caps, Dispatch, Graph, Op, Pass, Shader, ValueId};
 
 pub(super) static SHADER: Shader = shader!("router");
 
@@ -31,8 +30,8 @@ struct Router {
 
 /// Scores the rows of `x [B, N, C]` by `weight [1, C]`.
 pub fn router(graph: &mut Graph, x: ValueId, weight: ValueId) -> Result<Routing> {
-    let [batch, rows, channels] = graph.dims(SHADER.stem, x)?;
-    graph.expect(SHADER.stem, weight, &[1, channels])?;
+    let [batch, rows, channels] = graph.dims(SHADER.name, x)?;
+    graph.expect(SHADER.name, weight, &[1, channels])?;
     let [logits, scores] = ["logits", "scores"].map(|name| graph.transient(name, &[batch, rows]));
     let out = Routing { logits, scores };
     graph.push(Router { x, weight, out });
@@ -41,12 +40,11 @@ pub fn router(graph: &mut Graph, x: ValueId, weight: ValueId) -> Result<Routing>
 
 impl Op for Router {
     fn name(&self) -> &'static str {
-        SHADER.stem
+        SHADER.name
     }
 
-    fn access(&self) -> Vec<(ValueId, Access)> {
-        let Routing { logits, scores } = self.out;
-        vec![(self.x, Access::Read), (self.weight, Access::Read), (logits, Access::Write), (scores, Access::Write)]
+    fn passes(&self) -> Vec<Pass> {
+        vec![Pass::new().read(self.x).read(self.weight).write(self.out.logits).write(self.out.scores)]
     }
 
     fn record(&self, graph: &Graph, caps: &Caps) -> Result<Vec<Dispatch>> {
@@ -56,14 +54,10 @@ impl Op for Router {
             AdapterClass::Software => (8, 1),
             AdapterClass::Hardware => (256, 32),
         };
-        Ok(vec![Dispatch {
-            shader: &SHADER,
-            entry: "main",
-            constants: vec![("THREADS", f64::from(threads)), ("LANES", f64::from(lanes))],
-            params: Params { rows: rows as u32, channels: channels as u32 }.bytes(),
-            bindings: [self.x, self.weight, self.out.logits, self.out.scores].map(Into::into).to_vec(),
-            workgroups: caps.grid(rows.div_ceil((threads / lanes) as usize) as u64),
-        }])
+        let params = Params { rows: rows as u32, channels: channels as u32 };
+        let dispatch =
+            Dispatch::new(&SHADER, params.bytes(), caps.grid(rows.div_ceil((threads / lanes) as usize) as u64));
+        Ok(vec![dispatch.constant("THREADS", threads).constant("LANES", lanes)])
     }
 
     fn reference(&self, graph: &Graph, host: &mut HostValues) {
@@ -84,7 +78,7 @@ impl Op for Router {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::kernels::testing::Case;
+    use crate::testing::Case;
 
     const TOLERANCE: f64 = 2e-6;
 

@@ -2,9 +2,8 @@
 //! the GPU, so one plan serves every step and every scheduler.
 
 use super::{params, shader};
-use crate::gpu::{Caps, Shader};
 use crate::graph::reference::HostValues;
-use crate::graph::{Access, Dispatch, Graph, Op, ValueId};
+use crate::graph::{Caps, Dispatch, Graph, Op, Pass, Shader, ValueId};
 use crate::{Error, Result};
 
 pub(super) static SHADER: Shader = shader!("scheduler_step");
@@ -80,7 +79,7 @@ pub struct SchedulerStep {
 /// m = clamp(convert_sample·x + convert_output·g, ±clip),
 /// x ← sample·x + output·g + current·m + previous0·m₁ + previous1·m₂ + noise·z, m₂ ← m₁, m₁ ← m.
 pub fn scheduler_step(graph: &mut Graph, step: SchedulerStep) -> Result<()> {
-    let op = SHADER.stem;
+    let op = SHADER.name;
     let latents @ [count, channels, height, width] = graph.dims(op, step.latents)?;
     for same in [step.history[0], step.history[1], step.noise, step.guided] {
         graph.expect(op, same, &latents)?;
@@ -111,13 +110,12 @@ impl SchedulerStep {
 
 impl Op for SchedulerStep {
     fn name(&self) -> &'static str {
-        SHADER.stem
+        SHADER.name
     }
 
-    fn access(&self) -> Vec<(ValueId, Access)> {
-        let read = [self.output, self.noise, self.step].map(|id| (id, Access::Read));
-        let update = [self.latents, self.history[0], self.history[1]].map(|id| (id, Access::Update));
-        [read, update].concat().into_iter().chain([(self.guided, Access::Write)]).collect()
+    fn passes(&self) -> Vec<Pass> {
+        let Self { output, latents, history: [m1, m2], noise, step, guided, .. } = *self;
+        vec![Pass::new().read(output).update(latents).update(m1).update(m2).read(noise).read(step).write(guided)]
     }
 
     fn record(&self, graph: &Graph, caps: &Caps) -> Result<Vec<Dispatch>> {
@@ -130,15 +128,8 @@ impl Op for SchedulerStep {
             unguided: unguided as u32,
             guided: guided as u32,
         };
-        let Self { output, latents, history: [m1, m2], noise, step, guided, guidance } = *self;
-        Ok(vec![Dispatch {
-            shader: &SHADER,
-            entry: "main",
-            constants: vec![("GUIDED", f64::from(u8::from(guidance != Guidance::None)))],
-            params: params.bytes(),
-            bindings: [output, latents, m1, m2, noise, step, guided].map(Into::into).to_vec(),
-            workgroups: caps.grid(count.div_ceil(256) as u64),
-        }])
+        let dispatch = Dispatch::new(&SHADER, params.bytes(), caps.grid(count.div_ceil(256) as u64));
+        Ok(vec![dispatch.constant("GUIDED", self.guidance != Guidance::None)])
     }
 
     fn reference(&self, graph: &Graph, host: &mut HostValues) {
@@ -171,7 +162,7 @@ impl Op for SchedulerStep {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::kernels::testing::Case;
+    use crate::testing::Case;
 
     /// A step over latents of this shape, the model putting out `model` channels and the row being `row`.
     fn step(case: &mut Case, shape: [usize; 4], model: usize, row: Vec<f32>, guidance: Guidance) -> SchedulerStep {

@@ -3,9 +3,8 @@
 
 use super::rows::NOTHING;
 use super::{ReadRows, params, shader};
-use crate::gpu::{AdapterClass, Caps, Shader};
 use crate::graph::reference::HostValues;
-use crate::graph::{Access, Dispatch, Graph, Op, ValueId};
+use crate::graph::{AdapterClass, Caps, Dispatch, Graph, Op, Pass, Shader, ValueId};
 use crate::{Error, Result};
 
 pub(super) static SHADER: Shader = shader!("select");
@@ -40,9 +39,9 @@ struct Select {
 
 /// The `kept` rows of each sample with the highest `logits [B, N]`, which must not be NaN.
 pub fn select(graph: &mut Graph, logits: ValueId, kept: usize) -> Result<Selection> {
-    let [batch, rows] = graph.dims(SHADER.stem, logits)?;
+    let [batch, rows] = graph.dims(SHADER.name, logits)?;
     if kept == 0 || kept > rows {
-        return Err(Error::shape(SHADER.stem, format!("{kept} of {rows} rows cannot be kept")));
+        return Err(Error::shape(SHADER.name, format!("{kept} of {rows} rows cannot be kept")));
     }
     let out = Selection {
         kept: graph.transient_indices("kept", &[batch, kept, 1]),
@@ -54,12 +53,11 @@ pub fn select(graph: &mut Graph, logits: ValueId, kept: usize) -> Result<Selecti
 
 impl Op for Select {
     fn name(&self) -> &'static str {
-        SHADER.stem
+        SHADER.name
     }
 
-    fn access(&self) -> Vec<(ValueId, Access)> {
-        let Selection { kept, place } = self.out;
-        vec![(self.logits, Access::Read), (kept, Access::Write), (place, Access::Write)]
+    fn passes(&self) -> Vec<Pass> {
+        vec![Pass::new().read(self.logits).write(self.out.kept).write(self.out.place)]
     }
 
     fn record(&self, graph: &Graph, caps: &Caps) -> Result<Vec<Dispatch>> {
@@ -70,14 +68,9 @@ impl Op for Select {
             AdapterClass::Software if rows <= 65_536 => 8,
             _ => 256,
         };
-        Ok(vec![Dispatch {
-            shader: &SHADER,
-            entry: "main",
-            constants: vec![("THREADS", f64::from(threads))],
-            params: Params { batch: batch as u32, rows: rows as u32, kept: self.kept as u32 }.bytes(),
-            bindings: [self.logits, self.out.kept, self.out.place].map(Into::into).to_vec(),
-            workgroups: caps.grid(batch as u64),
-        }])
+        let params = Params { batch: batch as u32, rows: rows as u32, kept: self.kept as u32 };
+        let dispatch = Dispatch::new(&SHADER, params.bytes(), caps.grid(batch as u64));
+        Ok(vec![dispatch.constant("THREADS", threads)])
     }
 
     fn reference(&self, graph: &Graph, host: &mut HostValues) {
@@ -103,7 +96,7 @@ impl Op for Select {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::kernels::testing::Case;
+    use crate::testing::Case;
 
     /// Selects from two samples, the second in another order.
     fn agrees(logits: &[f32], kept: &[usize]) {

@@ -2,10 +2,9 @@
 //! other tokens as sources.
 
 use super::{params, shader};
-use crate::gpu::{Caps, Shader};
 use crate::graph::reference::HostValues;
-use crate::graph::{Access, Dispatch, Graph, Op, ValueId};
-use crate::{Error, Result};
+use crate::graph::{Caps, Dispatch, Graph, Op, Pass, Shader, ValueId};
+use crate::{Error, Grid, Result};
 
 pub(super) static SHADER: Shader = shader!("sides");
 
@@ -41,8 +40,9 @@ struct Split {
 
 /// Splits the tokens of a `grid` of rows and columns by the `position [B, cells]` of each cell's destination: 0 … K − 1,
 /// row-major in a cell of `stride` tokens down and across, K in all.
-pub fn sides(graph: &mut Graph, position: ValueId, grid: [usize; 2], stride: [usize; 2]) -> Result<Sides> {
-    let op = SHADER.stem;
+pub fn sides(graph: &mut Graph, position: ValueId, grid: impl Into<Grid>, stride: [usize; 2]) -> Result<Sides> {
+    let grid = grid.into().sides();
+    let op = SHADER.name;
     let [batch, cells] = graph.dims(op, position)?;
     let [down, across] = whole_cells(grid, stride);
     let tokens = grid[0] * grid[1];
@@ -70,12 +70,11 @@ fn whole_cells(grid: [usize; 2], stride: [usize; 2]) -> [usize; 2] {
 
 impl Op for Split {
     fn name(&self) -> &'static str {
-        SHADER.stem
+        SHADER.name
     }
 
-    fn access(&self) -> Vec<(ValueId, Access)> {
-        let Sides { sources, destinations } = self.out;
-        vec![(self.position, Access::Read), (sources, Access::Write), (destinations, Access::Write)]
+    fn passes(&self) -> Vec<Pass> {
+        vec![Pass::new().read(self.position).write(self.out.sources).write(self.out.destinations)]
     }
 
     fn record(&self, graph: &Graph, caps: &Caps) -> Result<Vec<Dispatch>> {
@@ -84,7 +83,7 @@ impl Op for Split {
         let rounds = across as u64 + 1;
         if rounds > caps.max_rounds {
             return Err(Error::Limit {
-                what: format!("{} of {across} cells across", SHADER.stem),
+                what: format!("{} of {across} cells across", SHADER.name),
                 limit: "rounds of this adapter's loops",
                 needed: rounds,
                 available: caps.max_rounds,
@@ -101,14 +100,7 @@ impl Op for Split {
             cells_down: down as u32,
             cells_across: across as u32,
         };
-        Ok(vec![Dispatch {
-            shader: &SHADER,
-            entry: "main",
-            constants: vec![],
-            params: params.bytes(),
-            bindings: [self.position, self.out.sources, self.out.destinations].map(Into::into).to_vec(),
-            workgroups: caps.grid(count.div_ceil(256) as u64),
-        }])
+        Ok(vec![Dispatch::new(&SHADER, params.bytes(), caps.grid(count.div_ceil(256) as u64))])
     }
 
     fn reference(&self, graph: &Graph, host: &mut HostValues) {
@@ -135,7 +127,7 @@ mod tests {
     use rand::RngExt;
 
     use super::*;
-    use crate::kernels::testing::Case;
+    use crate::testing::Case;
 
     #[test]
     fn splits_grids_of_any_shape() {

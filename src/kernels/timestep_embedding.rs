@@ -2,9 +2,8 @@
 
 use super::scheduler_step::step_row;
 use super::{params, shader};
-use crate::gpu::{Caps, Shader};
 use crate::graph::reference::HostValues;
-use crate::graph::{Access, Dispatch, Graph, Op, ValueId};
+use crate::graph::{Caps, Dispatch, Graph, Op, Pass, Shader, ValueId};
 use crate::{Error, Result};
 
 pub(super) static SHADER: Shader = shader!("timestep_embedding");
@@ -57,7 +56,7 @@ struct TimestepEmbeddingOp {
 /// Sines and cosines of every number t at dim / 2 frequencies: `[R, dim]`. Off by 1e-9·|t| and a few 1e-7 at most, which
 /// is closer than diffusers, who take both frequencies and angles in f32.
 pub fn timestep_embedding(graph: &mut Graph, timesteps: Timesteps, options: TimestepEmbedding) -> Result<ValueId> {
-    let op = SHADER.stem;
+    let op = SHADER.name;
     let (values, first, rows) = match timesteps {
         Timesteps::Values(values) => (values, 0, graph.dims::<1>(op, values)?[0]),
         Timesteps::Step(step) => {
@@ -91,11 +90,11 @@ impl TimestepEmbedding {
 
 impl Op for TimestepEmbeddingOp {
     fn name(&self) -> &'static str {
-        SHADER.stem
+        SHADER.name
     }
 
-    fn access(&self) -> Vec<(ValueId, Access)> {
-        vec![(self.values, Access::Read), (self.out, Access::Write)]
+    fn passes(&self) -> Vec<Pass> {
+        vec![Pass::new().read(self.values).write(self.out)]
     }
 
     fn record(&self, graph: &Graph, caps: &Caps) -> Result<Vec<Dispatch>> {
@@ -109,14 +108,7 @@ impl Op for TimestepEmbeddingOp {
         let table = params.len();
         params.extend(phases.flat_map(u32::to_le_bytes));
         params.resize(table + 4 * MOST_FREQUENCIES, 0);
-        Ok(vec![Dispatch {
-            shader: &SHADER,
-            entry: "main",
-            constants: vec![],
-            params,
-            bindings: vec![self.values.into(), self.out.into()],
-            workgroups: caps.grid(graph.get(self.out).len().div_ceil(256) as u64),
-        }])
+        Ok(vec![Dispatch::new(&SHADER, params, caps.grid(graph.get(self.out).len().div_ceil(256) as u64))])
     }
 
     fn reference(&self, graph: &Graph, host: &mut HostValues) {
@@ -140,8 +132,8 @@ impl Op for TimestepEmbeddingOp {
 mod tests {
     use super::*;
     use crate::graph::reference;
-    use crate::kernels::testing::{Case, gpu};
     use crate::tensor::Data;
+    use crate::testing::{Case, gpu};
 
     #[test]
     fn every_element_is_exact() {

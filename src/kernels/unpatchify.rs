@@ -1,10 +1,9 @@
 //! Tokens to latents: the last op of a diffusion transformer.
 
 use super::{params, shader};
-use crate::gpu::{Caps, Shader};
 use crate::graph::reference::HostValues;
-use crate::graph::{Access, Dispatch, Graph, Op, ValueId};
-use crate::{Error, Result};
+use crate::graph::{Caps, Dispatch, Graph, Op, Pass, Shader, ValueId};
+use crate::{Error, Grid, Result};
 
 pub(super) static SHADER: Shader = shader!("unpatchify");
 
@@ -22,8 +21,9 @@ struct Unpatchify {
 
 /// `tokens [B, h·w, p·p·Cout]`, their features in order (py, px, c), as `[B, Cout, h·p, w·p]`. `grid` is `[h, w]`.
 /// The order of features is not [`patchify`](super::patchify)'s: each is what its end of the checkpoint expects.
-pub fn unpatchify(graph: &mut Graph, tokens: ValueId, patch: usize, grid: [usize; 2]) -> Result<ValueId> {
-    let op = SHADER.stem;
+pub fn unpatchify(graph: &mut Graph, tokens: ValueId, patch: usize, grid: impl Into<Grid>) -> Result<ValueId> {
+    let grid = grid.into().sides();
+    let op = SHADER.name;
     let [batch, count, features] = graph.dims(op, tokens)?;
     let [rows, columns] = grid;
     if count != rows * columns {
@@ -39,24 +39,18 @@ pub fn unpatchify(graph: &mut Graph, tokens: ValueId, patch: usize, grid: [usize
 
 impl Op for Unpatchify {
     fn name(&self) -> &'static str {
-        SHADER.stem
+        SHADER.name
     }
 
-    fn access(&self) -> Vec<(ValueId, Access)> {
-        vec![(self.tokens, Access::Read), (self.out, Access::Write)]
+    fn passes(&self) -> Vec<Pass> {
+        vec![Pass::new().read(self.tokens).write(self.out)]
     }
 
     fn record(&self, graph: &Graph, caps: &Caps) -> Result<Vec<Dispatch>> {
         let count = graph.get(self.out).len();
         let [_, channels, height, width] = graph.dims(self.name(), self.out)?.map(|d: usize| d as u32);
-        Ok(vec![Dispatch {
-            shader: &SHADER,
-            entry: "main",
-            constants: vec![],
-            params: Params { count: count as u32, channels, height, width, side: self.patch as u32 }.bytes(),
-            bindings: vec![self.tokens.into(), self.out.into()],
-            workgroups: caps.grid(count.div_ceil(256) as u64),
-        }])
+        let params = Params { count: count as u32, channels, height, width, side: self.patch as u32 };
+        Ok(vec![Dispatch::new(&SHADER, params.bytes(), caps.grid(count.div_ceil(256) as u64))])
     }
 
     fn reference(&self, graph: &Graph, host: &mut HostValues) {
@@ -79,7 +73,7 @@ impl Op for Unpatchify {
 mod tests {
     use super::*;
     use crate::graph::reference;
-    use crate::kernels::testing::Case;
+    use crate::testing::Case;
 
     #[test]
     fn agrees_with_the_reference() {

@@ -3,9 +3,9 @@
 use super::window_scores::{tokens_of, windows};
 use super::{Destinations, NOTHING, params, shader};
 use crate::Result;
-use crate::gpu::{Caps, Shader};
+use crate::Grid;
 use crate::graph::reference::HostValues;
-use crate::graph::{Access, Dispatch, Graph, Op, ValueId};
+use crate::graph::{Caps, Dispatch, Graph, Op, Pass, Shader, ValueId};
 
 pub(super) static SHADER: Shader = shader!("window_destinations");
 
@@ -28,9 +28,10 @@ pub fn window_destinations(
     graph: &mut Graph,
     place: ValueId,
     position: ValueId,
-    grid: [usize; 2],
+    grid: impl Into<Grid>,
 ) -> Result<Destinations> {
-    let op = SHADER.stem;
+    let grid = grid.into().sides();
+    let op = SHADER.name;
     let [down, across] = windows(op, grid)?;
     let [batch, _] = graph.dims(op, place)?;
     for windows in [place, position] {
@@ -45,27 +46,18 @@ pub fn window_destinations(
 
 impl Op for WindowDestinations {
     fn name(&self) -> &'static str {
-        SHADER.stem
+        SHADER.name
     }
 
-    fn access(&self) -> Vec<(ValueId, Access)> {
-        let Destinations { of, merged } = self.out;
-        let read = [self.place, self.position].map(|id| (id, Access::Read));
-        read.into_iter().chain([of, merged].map(|id| (id, Access::Write))).collect()
+    fn passes(&self) -> Vec<Pass> {
+        vec![Pass::new().read(self.place).read(self.position).write(self.out.of).write(self.out.merged)]
     }
 
     fn record(&self, graph: &Graph, caps: &Caps) -> Result<Vec<Dispatch>> {
         let [height, width] = self.grid;
         let count = graph.get(self.out.of).len();
         let params = Params { count: count as u32, columns: width as u32, rows: (height * width) as u32 };
-        Ok(vec![Dispatch {
-            shader: &SHADER,
-            entry: "main",
-            constants: vec![],
-            params: params.bytes(),
-            bindings: [self.place, self.position, self.out.of, self.out.merged].map(Into::into).to_vec(),
-            workgroups: caps.grid(count.div_ceil(256) as u64),
-        }])
+        Ok(vec![Dispatch::new(&SHADER, params.bytes(), caps.grid(count.div_ceil(256) as u64))])
     }
 
     fn reference(&self, graph: &Graph, host: &mut HostValues) {
@@ -91,8 +83,8 @@ mod tests {
     use rand::RngExt;
 
     use super::*;
-    use crate::kernels::testing::Case;
     use crate::kernels::{groups, select};
+    use crate::testing::Case;
 
     #[test]
     fn grids_of_any_shape() {

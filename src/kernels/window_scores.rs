@@ -2,10 +2,9 @@
 //! score highest. Only tokens of one window are compared, so nothing has the size of an N × N matrix.
 
 use super::{Ages, params, shader};
-use crate::gpu::{AdapterClass, Caps, Shader};
 use crate::graph::reference::HostValues;
-use crate::graph::{Access, Binding, Dispatch, Graph, Op, ValueId};
-use crate::{Error, Result};
+use crate::graph::{AdapterClass, Caps, Dispatch, Graph, Op, Pass, Shader, ValueId};
+use crate::{Error, Grid, Result};
 
 pub(super) static SHADER: Shader = shader!("window_scores");
 
@@ -46,10 +45,11 @@ pub(super) fn tokens_of(window: usize, width: usize) -> [usize; 4] {
 pub fn window_scores(
     graph: &mut Graph,
     tokens: ValueId,
-    grid: [usize; 2],
+    grid: impl Into<Grid>,
     ages: Option<(Ages, f32)>,
 ) -> Result<ValueId> {
-    let op = SHADER.stem;
+    let grid = grid.into().sides();
+    let op = SHADER.name;
     let [down, across] = windows(op, grid)?;
     let [batch, _, channels] = graph.dims(op, tokens)?;
     graph.expect(op, tokens, &[batch, grid[0] * grid[1], channels])?;
@@ -64,13 +64,13 @@ pub fn window_scores(
 
 impl Op for WindowScores {
     fn name(&self) -> &'static str {
-        SHADER.stem
+        SHADER.name
     }
 
-    fn access(&self) -> Vec<(ValueId, Access)> {
-        let ages = self.ages.map(|(ages, _)| [ages.ages, ages.total]).into_iter().flatten();
-        let read = [self.tokens].into_iter().chain(ages).map(|id| (id, Access::Read));
-        read.chain([(self.out, Access::Write)]).collect()
+    fn passes(&self) -> Vec<Pass> {
+        let ages = self.ages.map(|(ages, _)| ages);
+        let read = Pass::new().read(self.tokens).read(ages.map(|a| a.ages)).read(ages.map(|a| a.total));
+        vec![read.write(self.out)]
     }
 
     fn record(&self, graph: &Graph, caps: &Caps) -> Result<Vec<Dispatch>> {
@@ -89,21 +89,9 @@ impl Op for WindowScores {
             channels: channels as u32,
             weight: self.ages.map_or(0.0, |(_, weight)| weight),
         };
-        let ages = self.ages.map(|(ages, _)| ages);
-        let aged = f64::from(u8::from(ages.is_some()));
-        Ok(vec![Dispatch {
-            shader: &SHADER,
-            entry: "main",
-            constants: vec![("AGED", aged), ("THREADS", f64::from(threads)), ("LANES", f64::from(lanes))],
-            params: params.bytes(),
-            bindings: vec![
-                self.tokens.into(),
-                Binding::from(ages.map(|a| a.ages)),
-                Binding::from(ages.map(|a| a.total)),
-                self.out.into(),
-            ],
-            workgroups: caps.grid(windows.div_ceil((threads / lanes) as usize) as u64),
-        }])
+        let dispatch =
+            Dispatch::new(&SHADER, params.bytes(), caps.grid(windows.div_ceil((threads / lanes) as usize) as u64));
+        Ok(vec![dispatch.constant("AGED", self.ages.is_some()).constant("THREADS", threads).constant("LANES", lanes)])
     }
 
     fn reference(&self, graph: &Graph, host: &mut HostValues) {
@@ -137,7 +125,7 @@ impl Op for WindowScores {
 mod tests {
     use super::*;
     use crate::kernels::ages;
-    use crate::kernels::testing::Case;
+    use crate::testing::Case;
 
     const TOLERANCE: f64 = 2e-6;
 

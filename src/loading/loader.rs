@@ -4,8 +4,8 @@
 use std::collections::HashSet;
 use std::sync::Arc;
 
-use crate::gpu::Gpu;
-use crate::graph::{Element, Store, Weight};
+use crate::device::{Device, Store};
+use crate::graph::{Element, Weight};
 use crate::weights::{Checkpoint, Format, SourceType};
 use crate::{Error, Result};
 
@@ -66,6 +66,11 @@ impl Loader {
         Self { component: component.into(), checkpoint, storage, wanted: Vec::new(), claimed: HashSet::new() }
     }
 
+    /// The component whose tensors it loads: "transformer", "vae", "text_encoder".
+    pub fn component(&self) -> &str {
+        &self.component
+    }
+
     /// The names from the checkpoint's top.
     pub fn root(&mut self) -> Scope<'_> {
         Scope { loader: self, prefix: String::new() }
@@ -111,7 +116,7 @@ impl Loader {
 
     /// Makes room in `store` for everything asked for. Called for all components before the first uploads: staging memory
     /// that came and went between the weights would leave holes among them, a third of the model in all.
-    pub async fn allocate(&self, gpu: &Gpu, store: &mut Store) -> Result<()> {
+    pub async fn allocate(&self, gpu: &Device, store: &mut Store) -> Result<()> {
         for Wanted { weight, .. } in &self.wanted {
             store.allocate(gpu, &weight.key, &weight.shape, weight.element).await?;
         }
@@ -119,7 +124,7 @@ impl Loader {
     }
 
     /// Streams everything asked for to its place in `store`. `progress` is told bytes done and in all.
-    pub async fn upload(&self, gpu: &Gpu, store: &Store, mut progress: impl FnMut(u64, u64)) -> Result<()> {
+    pub async fn upload(&self, gpu: &Device, store: &Store, mut progress: impl FnMut(u64, u64)) -> Result<()> {
         let mut order: Vec<&Wanted> = self.wanted.iter().collect();
         order.sort_by_key(|w| self.checkpoint.get(&w.parts[0]).map(|info| (info.file.clone(), info.offset)));
         let (total, mut done, mut queued) = (self.bytes(), 0, 0);
@@ -140,7 +145,7 @@ impl Loader {
                         Element::F32 | Element::U32 => {
                             let values = self.checkpoint.read_rows_f32(part, range.clone()).await?;
                             let offset = (first + start) * row_bytes;
-                            gpu.write(store.buffer(&weight.key)?, offset as u64, bytemuck::cast_slice(&values));
+                            gpu.write(store.buffer(&weight.key)?, offset as u64, bytemuck::cast_slice(&values))?;
                             values.len()
                         }
                     };

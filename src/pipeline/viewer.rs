@@ -37,7 +37,7 @@ impl Viewer {
 
     /// The picture as a texture on the run's device. Needs a GPU.
     pub fn texture(&self) -> Result<wgpu::Texture> {
-        let gpu = self.device.gpu()?;
+        let gpu = self.device.gpu("a texture")?;
         self.plan.run(&self.device)?;
         let Size { width, height } = self.size;
         gpu.texture(self.store.buffer(PIXELS)?, self.stride as u32, width as u32, height as u32)

@@ -18,6 +18,7 @@ use super::{
 };
 use crate::{Error, Result};
 
+/// Its class in diffusers.
 pub const CLASS: &str = "DPMSolverMultistepScheduler";
 
 const PREDICTIONS: [(&str, Prediction); 4] = [

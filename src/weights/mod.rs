@@ -14,5 +14,5 @@ mod values;
 pub use checkpoint::Checkpoint;
 pub use format::Format;
 pub use header::{SourceType, TensorInfo};
-pub use source::{Files, Reading, Source};
+pub use source::{Files, Source};
 pub use values::Unfit;

@@ -12,7 +12,7 @@ mod folder;
 #[cfg(all(feature = "cli", not(target_arch = "wasm32")))]
 mod http;
 
-pub use files::{Files, Reading};
+pub use files::Files;
 
 /// The most that [`Source::read`] takes into memory at once, in bytes. It is for configs and vocabularies; weights are
 /// read in ranges.
@@ -178,6 +178,7 @@ mod http {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::shared::Work;
 
     fn memory() -> Source {
         Source::Memory(Arc::new(BTreeMap::from([("a/b.bin".to_string(), (0..100).collect())])))
@@ -199,13 +200,13 @@ mod tests {
     }
 
     impl Files for Host {
-        fn size<'a>(&'a self, file: &'a str) -> Reading<'a, u64> {
+        fn size<'a>(&'a self, file: &'a str) -> Work<'a, u64> {
             Box::pin(self.files.size(file))
         }
-        fn exists<'a>(&'a self, file: &'a str) -> Reading<'a, bool> {
+        fn exists<'a>(&'a self, file: &'a str) -> Work<'a, bool> {
             Box::pin(self.files.exists(file))
         }
-        fn read_range<'a>(&'a self, file: &'a str, range: Range<u64>) -> Reading<'a, Vec<u8>> {
+        fn read_range<'a>(&'a self, file: &'a str, range: Range<u64>) -> Work<'a, Vec<u8>> {
             Box::pin(self.files.read_range(file, range.start..range.end - self.short))
         }
         fn display(&self, file: &str) -> String {

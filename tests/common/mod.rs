@@ -10,13 +10,19 @@ use std::sync::OnceLock;
 
 use foveate::tensor::{Tensor, relative_l2};
 use foveate::weights::{Checkpoint, Source, SourceType};
-use foveate::{Gpu, GpuOptions};
+use foveate::{Device, Gpu, GpuOptions};
 use pollster::block_on;
 
 /// The adapter under test. A missing one fails the test.
 pub fn gpu() -> &'static Gpu {
     static GPU: OnceLock<Gpu> = OnceLock::new();
     GPU.get_or_init(|| block_on(Gpu::request(GpuOptions::default())).unwrap())
+}
+
+/// The same as a device.
+pub fn device() -> &'static Device {
+    static DEVICE: OnceLock<Device> = OnceLock::new();
+    DEVICE.get_or_init(|| gpu().into())
 }
 
 /// `tests/goldens/{name}`.

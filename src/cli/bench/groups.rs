@@ -1,8 +1,8 @@
 //! Where a step's time goes: the device's own clock at the ends of each group of the profile.
 
 use foveate::Result;
+use foveate::device::Plan;
 use foveate::gpu::{Gpu, Profiler, Span};
-use foveate::graph::Plan;
 
 use super::candidate::mean;
 
@@ -29,7 +29,7 @@ pub async fn profile(
     for _ in 0..rounds {
         for (plan, groups) in plans.iter().zip(&mut all) {
             let mut encoder = gpu.encoder();
-            plan.recording.encode_profiled(&mut encoder, &mut profiler);
+            plan.encode_profiled(&mut encoder, &mut profiler)?;
             gpu.submit(encoder);
             for Span { label, duration, .. } in profiler.spans(gpu).await? {
                 groups.add(&label, duration / 1e6 / rounds as f64);

@@ -4,8 +4,8 @@
 use std::time::{Duration, Instant};
 
 use foveate::Result;
+use foveate::device::Plan;
 use foveate::gpu::Gpu;
-use foveate::graph::Plan;
 
 /// What is shorter runs several times per timing: beside it, submitting and waiting would count.
 const SHORTEST: Duration = Duration::from_millis(20);
@@ -46,7 +46,7 @@ async fn warm_up(gpu: &Gpu, plan: &Plan) -> Result<u32> {
 /// From submission to the end of the last of so many runs.
 async fn time(gpu: &Gpu, plan: &Plan, runs: u32) -> Result<Duration> {
     let mut encoder = gpu.encoder();
-    (0..runs).for_each(|_| plan.recording.encode(&mut encoder));
+    (0..runs).try_for_each(|_| plan.encode(&mut encoder))?;
     let start = Instant::now();
     gpu.submit(encoder);
     gpu.wait().await?;

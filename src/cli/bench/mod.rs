@@ -10,8 +10,8 @@ mod random_weights;
 mod shape;
 mod subject;
 
+use foveate::device::{Device, Plan};
 use foveate::gpu::{Gpu, GpuOptions};
-use foveate::graph::Plan;
 use foveate::{Context, Result};
 use serde_json::json;
 
@@ -41,13 +41,14 @@ pub async fn run(options: &Bench) -> Result<()> {
     let cancel = Cancel::on_interrupt()?;
     let mut progress = Progress::new();
     let gpu = Gpu::request(GpuOptions { adapter: options.adapter.clone(), profile: true }).await?;
-    let mut store = subject.backbone.load(&gpu, |at| progress.loading(at)).await?;
+    let device = Device::from(&gpu);
+    let mut store = subject.backbone.load(&device, |at| progress.loading(at)).await?;
     progress.busy("compile");
-    subject.backbone.insert_inputs(&gpu, &mut store, subject.size).await?;
+    subject.backbone.insert_inputs(&device, &mut store, subject.size).await?;
     for graph in &graphs {
-        store.allocate_missing(&gpu, graph).await?;
+        store.allocate_missing(&device, graph).await?;
     }
-    let plans = Plan::compile_pooled(&gpu, &graphs, &store).await?;
+    let plans = Plan::compile_pooled(&device, &graphs, &store).await?;
     gpu.wait().await?;
 
     let profiled = if gpu.caps().timestamps { PROFILED.min(options.repeats) } else { 0 };

@@ -82,7 +82,7 @@ fn kept(layers: usize, mean: f64, bins: &[f64]) -> KeptRatios {
 mod tests {
     use foveate::Gpu;
     use foveate::compress::{Choice, StepAt, StepPolicy};
-    use foveate::graph::Plan;
+    use foveate::device::{Device, Plan};
     use foveate::pipelines::{Backbone, LoadOptions, ModelFolder, PREDICTION, StepSize};
 
     use super::*;
@@ -105,24 +105,22 @@ mod tests {
     #[test]
     fn what_random_weights_predict_is_finite() {
         pollster::block_on(async {
-            let gpu = Gpu::request(Default::default()).await.unwrap();
+            let device = Device::from(Gpu::request(Default::default()).await.unwrap());
             for kind in ["pixart", "dit"] {
                 let shape: Shape = format!("width=32,layers=12,heads=2,tokens=16,kind={kind}").parse().unwrap();
                 let folder = ModelFolder::open(folder(&shape, 0.3).unwrap()).await.unwrap();
                 let backbone = Backbone::open(&folder, LoadOptions::default()).await.unwrap();
-                let mut store = backbone.load(&gpu, |_| {}).await.unwrap();
+                let mut store = backbone.load(&device, |_| {}).await.unwrap();
                 let size = StepSize { batch: 2, latent: [8, 8], text: 5 };
-                backbone.insert_inputs(&gpu, &mut store, size).await.unwrap();
+                backbone.insert_inputs(&device, &mut store, size).await.unwrap();
                 let policy = Choice::default().policy(&backbone.routers).unwrap();
                 let variant = policy.variant(StepAt { index: 0, of: 1, timestep: 500.0, tokens: 16 });
                 let step = StepPolicy { policy: policy.as_ref(), variant: &variant };
                 let graphs = [backbone.step(size, step).unwrap()];
-                store.allocate_missing(&gpu, &graphs[0]).await.unwrap();
-                let plans = Plan::compile_pooled(&gpu, &graphs, &store).await.unwrap();
-                let mut encoder = gpu.encoder();
-                plans[0].recording.encode(&mut encoder);
-                gpu.submit(encoder);
-                let prediction = store.read(&gpu, PREDICTION).await.unwrap();
+                store.allocate_missing(&device, &graphs[0]).await.unwrap();
+                let plans = Plan::compile_pooled(&device, &graphs, &store).await.unwrap();
+                plans[0].run(&device).unwrap();
+                let prediction = store.read(&device, PREDICTION).await.unwrap();
                 let square = prediction.f32().iter().map(|value| value * value).sum::<f32>() / 1024.0;
                 assert_eq!((prediction.shape.as_slice(), policy.name()), (&[2, 8, 8, 8][..], "diffcr"));
                 assert!((1e-2..1e2).contains(&square), "{kind}: mean square {square}");

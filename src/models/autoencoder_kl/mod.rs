@@ -11,7 +11,7 @@ use std::collections::HashMap;
 pub use config::Config;
 use decoder::Decoder;
 use encoder::Encoder;
-use tiling::Tiles;
+use tiling::{Mosaic, Tiles};
 
 use super::Decoder as LatentDecoder;
 use crate::loading::Scope;
@@ -79,35 +79,35 @@ impl AutoencoderKl {
         encoder.forward(graph, pictures)
     }
 
-    /// Pictures `[B, 3, H, W]` in 0…1 of `latents [B, L, h, w]`: one after the other, in tiles where `gpu` cannot hold
+    /// Pictures `[B, 3, H, W]` in 0…1 of `latents [B, L, h, w]`: one after the other, in tiles where `device` cannot hold
     /// one whole.
     pub async fn decode_latents(&self, device: &Device, store: &Store, latents: &Tensor) -> Result<Tensor> {
         let build = |graph: &mut Graph, latents| self.sample(graph, latents);
         let side = largest_tile(device.caps(), latents, 1, &build)?;
-        self.decode_in_tiles(gpu, store, latents, side).await
+        self.decode_in_tiles(device, store, latents, side).await
     }
 
     /// The same in tiles of `side` latent pixels, a multiple of 4.
     pub async fn decode_in_tiles(&self, device: &Device, store: &Store, latents: &Tensor, side: usize) -> Result<Tensor> {
         let build = |graph: &mut Graph, latents| self.sample(graph, latents);
         let tiles = Tiles { side, input: 1, output: self.config.scale_factor() };
-        let sampled = in_tiles(gpu, store, latents, tiles, &build).await?;
+        let sampled = in_tiles(device, store, latents, tiles, &build).await?;
         let pixels = sampled.f32().iter().map(|x| (x * 0.5 + 0.5).clamp(0.0, 1.0)).collect();
         Tensor::new(&sampled.shape, pixels)
     }
 
-    /// What the encoder says of a picture `[1, 3, H, W]` in 0…1, in tiles where `gpu` cannot hold it whole.
+    /// What the encoder says of a picture `[1, 3, H, W]` in 0…1, in tiles where `device` cannot hold it whole.
     pub async fn encode_picture(&self, device: &Device, store: &Store, picture: &Tensor) -> Result<Posterior> {
         let build = |graph: &mut Graph, picture| self.encode(graph, picture);
         let side = largest_tile(device.caps(), picture, self.config.scale_factor(), &build)?;
-        self.encode_in_tiles(gpu, store, picture, side).await
+        self.encode_in_tiles(device, store, picture, side).await
     }
 
     /// The same in tiles of `side` latent pixels, a multiple of 4.
     pub async fn encode_in_tiles(&self, device: &Device, store: &Store, picture: &Tensor, side: usize) -> Result<Posterior> {
         let build = |graph: &mut Graph, picture| self.encode(graph, picture);
         let tiles = Tiles { side, input: self.config.scale_factor(), output: 1 };
-        let moments = in_tiles(gpu, store, picture, tiles, &build).await?;
+        let moments = in_tiles(device, store, picture, tiles, &build).await?;
         let [_, channels, height, width] = extent(&moments)?;
         let (mean, logvar) = moments.f32().split_at(moments.data.len() / 2);
         let logvar = logvar.iter().map(|v| v.clamp(-30.0, 20.0)).collect();
@@ -132,7 +132,7 @@ impl LatentDecoder for AutoencoderKl {
 }
 
 /// Adds encoder or decoder to a graph.
-type Build<'a> = &'a dyn Fn(&mut Graph, ValueId) -> Result<ValueId>;
+type Build<'a> = &'a (dyn Fn(&mut Graph, ValueId) -> Result<ValueId> + Sync);
 
 fn extent(images: &Tensor) -> Result<[usize; 4]> {
     images.shape.as_slice().try_into().map_err(|_| {
@@ -178,18 +178,18 @@ async fn in_tiles(device: &Device, store: &Store, images: &Tensor, tiles: Tiles,
     let (mut shape, mut values) = (vec![0; 4], Vec::new());
     for image in images.f32().chunks((channels * height * width).max(1)) {
         let image = Tensor::new(&[1, channels, height, width], image.to_vec())?;
-        let run = async |tile: Tensor| {
+        let mut mosaic = Mosaic::new(tiles, &image)?;
+        while let Some(tile) = mosaic.next() {
+            let tile = tile?;
             if !plans.contains_key(&tile.shape) {
-                plans.insert(tile.shape.clone(), compile(gpu, store, &tile.shape, build).await?);
+                plans.insert(tile.shape.clone(), compile(device, store, &tile.shape, build).await?);
             }
             let (plan, store) = &plans[&tile.shape];
-            store.write(gpu, INPUT, tile.bytes())?;
-            let mut encoder = gpu.encoder();
-            plan.recording.encode(&mut encoder);
-            gpu.submit(encoder);
-            store.read(gpu, OUTPUT).await
-        };
-        let whole = tiles.run(&image, run).await?;
+            store.write(device, INPUT, tile.bytes())?;
+            plan.run(device)?;
+            mosaic.put(store.read(device, OUTPUT).await?)?;
+        }
+        let whole = mosaic.whole()?;
         values.extend_from_slice(whole.f32());
         shape = whole.shape;
     }
@@ -204,8 +204,8 @@ async fn compile(device: &Device, store: &Store, shape: &[usize], build: Build<'
     let output = build(&mut graph, input)?;
     graph.keep(output, OUTPUT);
     let mut store = store.clone();
-    store.allocate_missing(gpu, &graph).await?;
-    let plan = Plan::compile(gpu, &graph, &store, Memory::Shared).await?;
+    store.allocate_missing(device, &graph).await?;
+    let plan = Plan::compile(device, &graph, &store, Memory::Shared).await?;
     Ok((plan, store))
 }
 
@@ -213,8 +213,8 @@ async fn compile(device: &Device, store: &Store, shape: &[usize], build: Build<'
 mod tests {
     use super::*;
     use crate::loading::Fields;
-    use crate::kernels::testing::gpu;
-    use crate::models::Loader;
+    use crate::loading::Loader;
+    use crate::testing::{device, gpu};
     use crate::weights::{Checkpoint, Source};
 
     #[test]
@@ -226,8 +226,8 @@ mod tests {
             let mut loader = Loader::new("vae", checkpoint, None);
             let model = AutoencoderKl::load(config, &mut loader.root()).unwrap();
             let mut store = Store::new();
-            loader.allocate(gpu(), &mut store).await.unwrap();
-            loader.upload(gpu(), &store, |_, _| {}).await.unwrap();
+            loader.allocate(device(), &mut store).await.unwrap();
+            loader.upload(device(), &store, |_, _| {}).await.unwrap();
 
             // The largest value is what the upsampler makes: 8 channels, twice the latents' size each way.
             let latents = (0..4 * 21 * 37).map(|i| (i as f32).sin()).collect();
@@ -240,12 +240,12 @@ mod tests {
             let error = side(&caps(1 << 10)).unwrap_err().to_string();
             assert!(error.contains("a tile of 4×4 latents needs max_storage_buffer_binding_size"), "{error}");
 
-            let small = gpu().with_caps(caps(4 * 8 * 42 * 48));
+            let small = gpu().with_caps(caps(4 * 8 * 42 * 48)).into();
             let found = model.decode_latents(&small, &store, &latents).await.unwrap();
-            let expected = model.decode_in_tiles(gpu(), &store, &latents, 24).await.unwrap();
+            let expected = model.decode_in_tiles(device(), &store, &latents, 24).await.unwrap();
             assert_eq!(found, expected);
             // Tiles have statistics of their own, so they resemble the whole and no more.
-            let whole = model.decode_latents(gpu(), &store, &latents).await.unwrap();
+            let whole = model.decode_latents(device(), &store, &latents).await.unwrap();
             let deviation = crate::tensor::relative_l2(found.f32(), whole.f32());
             assert!((1e-6..0.1).contains(&deviation), "{deviation}");
         });

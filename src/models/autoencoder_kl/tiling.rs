@@ -25,46 +25,72 @@ struct Image {
     pixels: Vec<f32>,
 }
 
-impl Tiles {
-    /// `run` on each tile of `input [1, C, H, W]`, put together.
-    pub(super) async fn run(
-        self,
-        input: &Tensor,
-        mut run: impl AsyncFnMut(Tensor) -> Result<Tensor>,
-    ) -> Result<Tensor> {
-        if self.side == 0 || !self.side.is_multiple_of(4) {
-            return Err(Error::Usage(format!("tiles of {} latent pixels cannot overlap by a quarter", self.side)));
+/// One picture on its way through the tiles: take [`Mosaic::next`], work on it, and [`Mosaic::put`] the result back.
+#[derive(Debug)]
+pub(super) struct Mosaic {
+    tiles: Tiles,
+    input: Image,
+    rows: Vec<Range<usize>>,
+    columns: Vec<Range<usize>>,
+    /// The results of the row of tiles above, and of those to the left.
+    above: Vec<Image>,
+    left: Vec<Image>,
+    whole: Image,
+}
+
+impl Mosaic {
+    /// A picture `[1, C, H, W]` to be cut.
+    pub(super) fn new(tiles: Tiles, input: &Tensor) -> Result<Self> {
+        if tiles.side == 0 || !tiles.side.is_multiple_of(4) {
+            return Err(Error::Usage(format!("tiles of {} latent pixels cannot overlap by a quarter", tiles.side)));
         }
         let input = Image::of(input.clone())?;
-        let [height, width] = [input.height, input.width].map(|pixels| pixels / self.input);
-        let scaled = |range: &Range<usize>| range.start * self.input..range.end * self.input;
-        let overlap = self.side / 4 * self.output;
-        let columns = self.along(width);
-        let mut above: Vec<Image> = Vec::new();
-        let mut whole = Image { channels: 0, height: height * self.output, width: width * self.output, pixels: vec![] };
-        for row in self.along(height) {
-            let mut tiles: Vec<Image> = Vec::new();
-            for (j, column) in columns.iter().enumerate() {
-                let mut tile = Image::of(run(input.crop(scaled(&row), scaled(column)).tensor()?).await?)?;
-                if let Some(above) = above.get(j) {
-                    tile.blend_below(above, overlap);
-                }
-                if let Some(left) = tiles.last() {
-                    tile.blend_right_of(left, overlap);
-                }
-                if whole.pixels.is_empty() {
-                    whole.channels = tile.channels;
-                    whole.pixels.resize(tile.channels * whole.height * whole.width, 0.0);
-                }
-                // What the next tiles blend, they overwrite.
-                whole.paste(&tile, row.start * self.output, column.start * self.output);
-                tiles.push(tile);
-            }
-            above = tiles;
-        }
-        whole.tensor()
+        let [height, width] = [input.height, input.width].map(|pixels| pixels / tiles.input);
+        let (rows, columns) = (tiles.along(height), tiles.along(width));
+        let whole = Image { channels: 0, height: height * tiles.output, width: width * tiles.output, pixels: vec![] };
+        Ok(Self { tiles, input, rows, columns, above: Vec::new(), left: Vec::new(), whole })
     }
 
+    /// The next tile, until there is none.
+    pub(super) fn next(&self) -> Option<Result<Tensor>> {
+        let scaled = |range: &Range<usize>| range.start * self.tiles.input..range.end * self.tiles.input;
+        let (row, column) = (self.rows.first()?, self.columns.get(self.left.len())?);
+        Some(self.input.crop(scaled(row), scaled(column)).tensor())
+    }
+
+    /// The result for the tile that [`Mosaic::next`] returned.
+    pub(super) fn put(&mut self, result: Tensor) -> Result<()> {
+        let (side, output) = (self.tiles.side, self.tiles.output);
+        let overlap = side / 4 * output;
+        let mut tile = Image::of(result)?;
+        if let Some(above) = self.above.get(self.left.len()) {
+            tile.blend_below(above, overlap);
+        }
+        if let Some(left) = self.left.last() {
+            tile.blend_right_of(left, overlap);
+        }
+        if self.whole.pixels.is_empty() {
+            self.whole.channels = tile.channels;
+            self.whole.pixels.resize(tile.channels * self.whole.height * self.whole.width, 0.0);
+        }
+        // What the next tiles blend, they overwrite.
+        let (top, left) = (self.rows[0].start * output, self.columns[self.left.len()].start * output);
+        self.whole.paste(&tile, top, left);
+        self.left.push(tile);
+        if self.left.len() == self.columns.len() {
+            self.above = std::mem::take(&mut self.left);
+            self.rows.remove(0);
+        }
+        Ok(())
+    }
+
+    /// The whole, once every tile was put back.
+    pub(super) fn whole(self) -> Result<Tensor> {
+        self.whole.tensor()
+    }
+}
+
+impl Tiles {
     /// The tiles along an axis of `length`. Where diffusers ends with a tile that lies within the one before it, this
     /// leaves it out: it would be normalised by the statistics of a sliver.
     fn along(self, length: usize) -> Vec<Range<usize>> {
@@ -163,15 +189,18 @@ mod tests {
                 Tensor::new(&[1, 1, height * scale, width * scale], pixels).unwrap()
             };
             // Each tile is resampled by its first pixels: exact for a ramp of whole latent pixels.
-            let resample = async |tile: Tensor| {
+            let resample = |tile: Tensor| {
                 let image = Image::of(tile)?;
                 let (height, width) = (image.height / input * output, image.width / input * output);
                 let at = |y: usize, x: usize| image.line(0, y * input / output)[x * input / output];
                 let pixels = (0..height).flat_map(|y| (0..width).map(move |x| (y, x))).map(|(y, x)| at(y, x)).collect();
                 Tensor::new(&[1, 1, height, width], pixels)
             };
-            let found = pollster::block_on(tiles.run(&ramp(input), resample)).unwrap();
-            assert_eq!(found, ramp(output));
+            let mut mosaic = Mosaic::new(tiles, &ramp(input)).unwrap();
+            while let Some(tile) = mosaic.next() {
+                mosaic.put(resample(tile.unwrap()).unwrap()).unwrap();
+            }
+            assert_eq!(mosaic.whole().unwrap(), ramp(output));
         }
     }
 }

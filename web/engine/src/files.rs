@@ -2,7 +2,8 @@
 
 use std::ops::Range;
 
-use foveate::weights::{Files, Reading};
+use foveate::shared::Work;
+use foveate::weights::Files;
 use foveate::{Error, Result};
 use js_sys::Uint8Array;
 use wasm_bindgen::prelude::*;
@@ -36,21 +37,21 @@ extern "C" {
 }
 
 impl Files for ModelFiles {
-    fn size<'a>(&'a self, file: &'a str) -> Reading<'a, u64> {
+    fn size<'a>(&'a self, file: &'a str) -> Work<'a, u64> {
         Box::pin(async move {
             let size = self.size(file).await.map_err(|thrown| self.refused(file, &thrown))?;
             Ok(size.as_f64().unwrap_or(0.0) as u64)
         })
     }
 
-    fn exists<'a>(&'a self, file: &'a str) -> Reading<'a, bool> {
+    fn exists<'a>(&'a self, file: &'a str) -> Work<'a, bool> {
         Box::pin(async move {
             let exists = self.exists(file).await.map_err(|thrown| self.refused(file, &thrown))?;
             Ok(exists.is_truthy())
         })
     }
 
-    fn read_range<'a>(&'a self, file: &'a str, range: Range<u64>) -> Reading<'a, Vec<u8>> {
+    fn read_range<'a>(&'a self, file: &'a str, range: Range<u64>) -> Work<'a, Vec<u8>> {
         Box::pin(async move {
             let bytes = self.read(file, range.start as f64, range.end as f64).await;
             let bytes = bytes.map_err(|thrown| self.refused(file, &thrown))?;

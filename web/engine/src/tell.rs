@@ -1,6 +1,6 @@
 //! Facts for JavaScript, as plain objects with declared types.
 
-use foveate::gpu::{AdapterClass, Caps};
+use foveate::graph::{AdapterClass, Caps};
 use foveate::pipelines::Kind;
 use foveate::{Error, Pipeline};
 use serde_json::{Value, json};

@@ -1,4 +1,25 @@
-//! The harness every kernel is held to its reference with.
+//! The harness that holds every kernel to its reference: the library's own, and those of other crates.
+//!
+//! A crate with an op of its own turns on the feature `testing` for its tests (`[dev-dependencies] foveate = {
+//! features = ["testing"], … }`), builds a [`Case`], and asks whether GPU and reference agree:
+//!
+//! ```no_run
+//! # use foveate::kernels::{Activation, activation as halve};
+//! use foveate::testing::Case;
+//!
+//! let mut case = Case::new();
+//! let x = case.input("x", &[3, 7]);
+//! // `halve` stands for the crate's own constructor, which checks shapes and pushes the op.
+//! halve(&mut case.graph, x, # Activation::Silu,
+//! ).unwrap();
+//! case.agrees(1e-6);
+//! ```
+//!
+//! A case fails where GPU and reference differ, where the comparison could not fail, where an op's
+//! [passes](crate::graph::Op::passes) are not what its shader declares, and where there is no adapter.
+#![allow(clippy::unwrap_used, clippy::panic, reason = "a failure here is what tests are for")]
+
+mod reflection;
 
 use std::collections::HashMap;
 use std::sync::OnceLock;
@@ -6,27 +27,52 @@ use std::sync::OnceLock;
 use rand::rngs::StdRng;
 use rand::{RngExt, SeedableRng};
 
-use crate::gpu::{AdapterClass, Gpu, GpuOptions, Shader};
-use crate::graph::{Access, Element, Graph, Home, Memory, Plan, Store, ValueId, reference};
+pub use reflection::{check_passes, params_match};
+
+use crate::device::{Device, Memory, Plan, Store};
+use crate::gpu::{Gpu, GpuOptions};
+use crate::graph::{Access, AdapterClass, Caps, Element, Graph, Home, ValueId, reference};
 use crate::tensor::{Data, Tensor, relative_l2};
 use crate::weights::Format;
 
 /// The adapter under test. A missing one fails every kernel test: it never skips.
-pub(crate) fn gpu() -> &'static Gpu {
+pub fn gpu() -> &'static Gpu {
     static GPU: OnceLock<Gpu> = OnceLock::new();
     GPU.get_or_init(|| pollster::block_on(Gpu::request(GpuOptions::default())).unwrap())
 }
 
+/// The adapter under test, as a device.
+pub fn device() -> &'static Device {
+    static DEVICE: OnceLock<Device> = OnceLock::new();
+    DEVICE.get_or_init(|| gpu().into())
+}
+
+/// The adapter under test, believed to be of another class: every variant of a kernel runs on the adapter at hand.
+pub fn posing_as(class: AdapterClass) -> Gpu {
+    gpu().with_caps(Caps { class, ..gpu().caps().clone() })
+}
+
 /// A graph under construction with random contents for its inputs.
-pub(crate) struct Case {
+#[derive(Debug)]
+pub struct Case {
+    /// Ops are added to it.
     pub graph: Graph,
+    /// The contents of its stored values, by name; those not given start at zero.
     pub stored: HashMap<String, Tensor>,
+    /// Seeded alike for every case.
     pub rng: StdRng,
 }
 
-impl Case {
-    pub fn new() -> Self {
+impl Default for Case {
+    fn default() -> Self {
         Self { graph: Graph::new(), stored: HashMap::new(), rng: StdRng::seed_from_u64(7) }
+    }
+}
+
+impl Case {
+    /// An empty graph.
+    pub fn new() -> Self {
+        Self::default()
     }
 
     /// Numbers roughly normal: the sum of three uniform ones in −1…1.
@@ -70,13 +116,14 @@ impl Case {
     pub fn agrees_on_every_class(&self, tolerance: f64) {
         static CLASSES: OnceLock<[Gpu; 2]> = OnceLock::new();
         let classes = [AdapterClass::Software, AdapterClass::Hardware];
-        for gpu in CLASSES.get_or_init(|| classes.map(|class| gpu().posing_as(class))) {
+        for gpu in CLASSES.get_or_init(|| classes.map(posing_as)) {
             self.agrees_on(gpu, tolerance);
         }
     }
 
-    pub fn agrees_on(&self, gpu: &Gpu, tolerance: f64) {
-        let found = self.run(gpu);
+    /// [`Case::agrees`] on a given device.
+    pub fn agrees_on(&self, device: impl Into<Device>, tolerance: f64) {
+        let found = self.run(device);
         let expected = reference::run(&self.graph, &self.stored).unwrap();
         assert!(!found.is_empty(), "no op wrote anything");
         for (id, data) in found {
@@ -97,26 +144,28 @@ impl Case {
         }
     }
 
-    /// What the GPU computes for every value that an op writes.
-    pub fn run(&self, gpu: &Gpu) -> HashMap<ValueId, Data> {
+    /// What a device computes for every value that an op writes. What each op binds is checked against its shader.
+    pub fn run(&self, device: impl Into<Device>) -> HashMap<ValueId, Data> {
+        let device = &device.into();
+        for node in self.graph.nodes() {
+            check_passes(&self.graph, node.op.as_ref(), device.caps()).unwrap_or_else(|reason| panic!("{reason}"));
+        }
         pollster::block_on(async {
             let mut store = Store::new();
             for value in self.graph.values().iter().filter(|v| v.home == Home::Stored) {
-                store.allocate(gpu, &value.name, &value.shape, value.element).await.unwrap();
+                store.allocate(device, &value.name, &value.shape, value.element).await.unwrap();
                 match (self.stored.get(&value.name), value.element) {
                     (None, _) => {}
                     (Some(tensor), Element::Packed(format)) => {
                         let mut words = Vec::new();
                         format.encode_rows(tensor.f32(), value.matrix().1, &mut words).unwrap();
-                        store.write_rows(gpu, &value.name, 0, &words).unwrap();
+                        store.write_rows(device, &value.name, 0, &words).unwrap();
                     }
-                    (Some(tensor), _) => store.write(gpu, &value.name, tensor.bytes()).unwrap(),
+                    (Some(tensor), _) => store.write(device, &value.name, tensor.bytes()).unwrap(),
                 }
             }
-            let plan = Plan::compile(gpu, &self.graph, &store, Memory::Separate).await.unwrap();
-            let mut encoder = gpu.encoder();
-            plan.recording.encode(&mut encoder);
-            gpu.submit(encoder);
+            let plan = Plan::compile(device, &self.graph, &store, Memory::Separate).await.unwrap();
+            plan.run(device).unwrap();
 
             let mut found = HashMap::new();
             for (id, access) in self.graph.nodes().iter().flat_map(|n| n.op.access()) {
@@ -125,7 +174,7 @@ impl Case {
                 }
                 let value = self.graph.get(id);
                 let buffer = plan.transient(id).unwrap_or_else(|| store.buffer(&value.name).unwrap());
-                let bytes = gpu.read(buffer, 4 * value.len() as u64).await.unwrap();
+                let bytes = device.read(buffer, 4 * value.len() as u64).await.unwrap();
                 found.insert(
                     id,
                     match value.element {
@@ -136,59 +185,5 @@ impl Case {
             }
             found
         })
-    }
-}
-
-/// Asserts that `fields` (name, Rust type) are the members of the shader's `Params`, in order, by naga's reflection.
-pub(crate) fn params_match(shader: &Shader, fields: &[(&str, &str)]) {
-    let module = naga::front::wgsl::parse_str(shader.source).unwrap();
-    let params = module.types.iter().find(|(_, t)| t.name.as_deref() == Some("Params")).unwrap().1;
-    let naga::TypeInner::Struct { members, .. } = &params.inner else { panic!("Params is no struct") };
-    let found: Vec<_> = members
-        .iter()
-        .map(|m| {
-            let kind = match module.types[m.ty].inner {
-                naga::TypeInner::Scalar(naga::Scalar { kind: naga::ScalarKind::Uint, .. }) => "u32",
-                naga::TypeInner::Scalar(naga::Scalar { kind: naga::ScalarKind::Sint, .. }) => "i32",
-                naga::TypeInner::Scalar(naga::Scalar { kind: naga::ScalarKind::Float, .. }) => "f32",
-                _ => "not a scalar",
-            };
-            (m.name.clone().unwrap(), kind)
-        })
-        .collect();
-    let expected: Vec<_> = fields.iter().map(|&(n, k)| (n.to_owned(), k)).collect();
-    assert_eq!(found, expected, "{}.wgsl and its Params differ", shader.stem);
-}
-
-#[test]
-fn every_shader_is_valid_and_keeps_to_the_conventions() {
-    for shader in super::SHADERS {
-        let module = naga::front::wgsl::parse_str(shader.source)
-            .unwrap_or_else(|e| panic!("{}", e.emit_to_string_with_path(shader.source, shader.stem)));
-        // Core WebGPU and no more; naga counts unpack2x16float as a capability, for old OpenGL's sake.
-        let core = naga::valid::Capabilities::SHADER_FLOAT16_IN_FLOAT32;
-        let info = naga::valid::Validator::new(naga::valid::ValidationFlags::all(), core)
-            .validate(&module)
-            .unwrap_or_else(|e| panic!("{}.wgsl: {e:?}", shader.stem));
-        let storage = |v: &&naga::GlobalVariable| matches!(v.space, naga::AddressSpace::Storage { .. });
-        for (index, _) in module.entry_points.iter().enumerate() {
-            let used = module.global_variables.iter().filter(|(h, _)| !info.get_entry_point(index)[*h].is_empty());
-            assert!(used.map(|(_, v)| v).filter(storage).count() <= 8, "{}: over 8 storage buffers", shader.stem);
-        }
-    }
-}
-
-#[test]
-fn every_shader_file_has_its_rust_twin_and_its_place_in_the_table() {
-    let files = std::fs::read_dir(concat!(env!("CARGO_MANIFEST_DIR"), "/shaders")).unwrap();
-    let mut stems: Vec<_> =
-        files.map(|f| f.unwrap().path().file_stem().unwrap().to_str().unwrap().to_owned()).collect();
-    let mut listed: Vec<_> = super::SHADERS.iter().map(|s| s.stem.to_owned()).collect();
-    stems.sort();
-    listed.sort();
-    assert_eq!(stems, listed);
-    for stem in stems {
-        let twin = format!("{}/src/kernels/{stem}.rs", env!("CARGO_MANIFEST_DIR"));
-        assert!(std::path::Path::new(&twin).exists(), "{stem}.wgsl has no {twin}");
     }
 }

@@ -1,0 +1,63 @@
+//! What a device must be able to do.
+
+use std::any::Any;
+use std::fmt::Debug;
+use std::sync::Arc;
+
+use super::{Buffer, Places};
+use crate::Result;
+use crate::graph::{Caps, Graph};
+use crate::shared::{Shared, Work};
+
+/// What a device must be able to do. Everything that can wait is asynchronous, because a browser cannot block.
+///
+/// A buffer or a program of another device is an error ([`Error::NotThisDevice`](crate::Error::NotThisDevice)).
+pub trait Executor: Any + Debug + Shared {
+    /// What it can do.
+    fn caps(&self) -> &Caps;
+
+    /// Zeroed memory of at least `bytes`; `what` names it in errors.
+    fn allocate<'a>(&'a self, bytes: u64, what: &'a str) -> Work<'a, Buffer>;
+
+    /// Writes `bytes` (a multiple of 4) at `offset`, after all that was run before and before all that runs later.
+    fn write(&self, buffer: &Buffer, offset: u64, bytes: &[u8]) -> Result<()>;
+
+    /// Reads `bytes` bytes from the start of `buffer`, after all that was run before.
+    fn read<'a>(&'a self, buffer: &'a Buffer, bytes: u64) -> Work<'a, Vec<u8>>;
+
+    /// Makes `graph` ready to run, with its values in the given places.
+    fn compile<'a>(&'a self, graph: Arc<Graph>, places: Places) -> Work<'a, Box<dyn Program>>;
+
+    /// Makes copies between buffers ready to run.
+    fn copies(&self, copies: Vec<Copy>) -> Result<Box<dyn Program>>;
+
+    /// Runs programs in order, as one submission, and returns without waiting for them.
+    fn run(&self, programs: &[&dyn Program]) -> Result<()>;
+
+    /// Hands queued writes to the device and waits until their staging memory is free again. Streaming a model calls
+    /// this every few dozen MiB, so that its size is never held twice.
+    fn flush<'a>(&'a self) -> Work<'a, ()>;
+
+    /// Waits until everything that was run so far is done.
+    fn wait<'a>(&'a self) -> Work<'a, ()>;
+
+    /// The first error that no call could return, once.
+    fn check(&self) -> Result<()>;
+}
+
+/// Something that the device which made it can run, any number of times. Making it allocates; running it does not
+/// have to.
+pub trait Program: Any + Debug + Shared {}
+
+/// Copies bytes between two buffers.
+#[derive(Clone, Debug)]
+pub struct Copy {
+    /// Read from here.
+    pub from: Buffer,
+    /// At this byte, a multiple of 4.
+    pub offset: u64,
+    /// Written to the start of this.
+    pub to: Buffer,
+    /// So many bytes, a multiple of 4.
+    pub bytes: u64,
+}

@@ -1,0 +1,240 @@
+//! A device without a driver: every op by its CPU reference. Slow, plain, and the judge of every other device.
+
+use std::collections::HashMap;
+use std::sync::{Arc, Mutex};
+
+use super::{Buffer, Copy, Device, Executor, Places, Program};
+use crate::graph::reference::HostValues;
+use crate::graph::{Access, AdapterClass, Caps, Element, Graph, ValueId};
+use crate::shared::{Work, lock};
+use crate::tensor::Data;
+use crate::{Error, Result, Tensor};
+
+/// A device that runs every op by its CPU reference. Work is done by the time [`Executor::run`] returns.
+#[derive(Clone, Debug)]
+pub struct Reference {
+    caps: Caps,
+}
+
+impl Default for Reference {
+    fn default() -> Self {
+        let most = 1 << 40;
+        let (name, backend) = ("reference".into(), "CPU".into());
+        let class = AdapterClass::Software;
+        Self { caps: Caps { name, backend, class, max_binding: most, max_buffer: most, ..Caps::minimum() } }
+    }
+}
+
+impl Reference {
+    /// The reference device, without limits on the size of a tensor.
+    pub fn new() -> Self {
+        Self::default()
+    }
+}
+
+impl From<&Reference> for Device {
+    fn from(reference: &Reference) -> Self {
+        Self::new(reference.clone())
+    }
+}
+
+impl From<Reference> for Device {
+    fn from(reference: Reference) -> Self {
+        Self::new(reference)
+    }
+}
+
+/// What lies behind its buffers.
+#[derive(Debug)]
+struct HostMemory(Mutex<Contents>);
+
+#[derive(Debug)]
+struct Contents {
+    words: Vec<u32>,
+    /// Counts the writes, so that a program reads again only what has changed.
+    version: u64,
+}
+
+/// What it runs.
+#[derive(Debug)]
+enum HostProgram {
+    Graph(HostGraph),
+    Copies(Vec<Copy>),
+}
+
+#[derive(Debug)]
+struct HostGraph {
+    graph: Arc<Graph>,
+    places: Places,
+    /// Every value as it was last read or written: packed weights are decoded once.
+    known: Mutex<Known>,
+}
+
+#[derive(Debug, Default)]
+struct Known {
+    host: HostValues,
+    versions: HashMap<ValueId, Vec<u64>>,
+}
+
+impl Program for HostProgram {}
+
+impl Executor for Reference {
+    fn caps(&self) -> &Caps {
+        &self.caps
+    }
+
+    fn allocate<'a>(&'a self, bytes: u64, what: &'a str) -> Work<'a, Buffer> {
+        Box::pin(async move {
+            let available = self.caps.max_tensor_bytes();
+            if bytes > available {
+                let limit = "max_buffer_size";
+                return Err(Error::Limit { what: what.into(), limit, needed: bytes, available });
+            }
+            // As large as a GPU would make it.
+            let size = bytes.next_multiple_of(16).max(16);
+            let contents = Contents { words: vec![0; size as usize / 4], version: 0 };
+            Ok(Buffer::new(size, Arc::new(HostMemory(Mutex::new(contents)))))
+        })
+    }
+
+    fn write(&self, buffer: &Buffer, offset: u64, bytes: &[u8]) -> Result<()> {
+        write(buffer, offset, bytes).map(|_| ())
+    }
+
+    fn read<'a>(&'a self, buffer: &'a Buffer, bytes: u64) -> Work<'a, Vec<u8>> {
+        Box::pin(async move {
+            let HostMemory(contents) = buffer.backing()?;
+            let contents = lock(contents);
+            let all: &[u8] = bytemuck::cast_slice(&contents.words);
+            Ok(all[..(bytes as usize).min(all.len())].to_vec())
+        })
+    }
+
+    fn compile<'a>(&'a self, graph: Arc<Graph>, places: Places) -> Work<'a, Box<dyn Program>> {
+        Box::pin(async move {
+            let program: Box<dyn Program> =
+                Box::new(HostProgram::Graph(HostGraph { graph, places, known: Mutex::default() }));
+            Ok(program)
+        })
+    }
+
+    fn copies(&self, copies: Vec<Copy>) -> Result<Box<dyn Program>> {
+        for copy in &copies {
+            copy.from.backing::<HostMemory>()?;
+            copy.to.backing::<HostMemory>()?;
+        }
+        Ok(Box::new(HostProgram::Copies(copies)))
+    }
+
+    fn run(&self, programs: &[&dyn Program]) -> Result<()> {
+        for program in programs {
+            let program: &dyn std::any::Any = *program;
+            match program.downcast_ref() {
+                Some(HostProgram::Graph(graph)) => graph.run()?,
+                Some(HostProgram::Copies(copies)) => copies.iter().try_for_each(copy)?,
+                None => return Err(Error::NotThisDevice { what: "a program".into() }),
+            }
+        }
+        Ok(())
+    }
+
+    fn flush<'a>(&'a self) -> Work<'a, ()> {
+        Box::pin(async { Ok(()) })
+    }
+
+    fn wait<'a>(&'a self) -> Work<'a, ()> {
+        Box::pin(async { Ok(()) })
+    }
+
+    fn check(&self) -> Result<()> {
+        Ok(())
+    }
+}
+
+impl HostGraph {
+    /// Runs every op in order; what it writes goes back to memory at once, as another value may share the buffer.
+    fn run(&self) -> Result<()> {
+        let mut known = lock(&self.known);
+        for node in self.graph.nodes() {
+            let access = node.op.access();
+            for &(id, how) in &access {
+                if how != Access::Write {
+                    self.load(&mut known, id)?;
+                }
+            }
+            node.op.reference(&self.graph, &mut known.host);
+            for (id, how) in access {
+                if how != Access::Read {
+                    self.save(&mut known, id)?;
+                }
+            }
+        }
+        Ok(())
+    }
+
+    /// Reads a value, unless its memory is as it was.
+    fn load(&self, known: &mut Known, id: ValueId) -> Result<()> {
+        let value = self.graph.get(id);
+        let parts = self.places.parts(id).iter().map(Buffer::backing).collect::<Result<Vec<&HostMemory>>>()?;
+        let versions: Vec<u64> = parts.iter().map(|HostMemory(contents)| lock(contents).version).collect();
+        if parts.is_empty() || known.versions.get(&id) == Some(&versions) {
+            return Ok(());
+        }
+        let row_words = (value.bytes() / 4) as usize / value.matrix().0.max(1);
+        let mut left = (value.bytes() / 4) as usize;
+        let mut words = Vec::with_capacity(left);
+        for HostMemory(contents) in parts {
+            // Behind the last row a buffer is filled up.
+            let contents = lock(contents);
+            let whole = contents.words.len() / row_words.max(1) * row_words;
+            let most = if matches!(value.element, Element::Packed(_)) { whole } else { contents.words.len() };
+            words.extend_from_slice(&contents.words[..left.min(most)]);
+            left -= left.min(most);
+        }
+        let data = match value.element {
+            Element::U32 => Data::U32(words),
+            Element::F32 => Data::F32(words.into_iter().map(f32::from_bits).collect()),
+            Element::Packed(format) => Data::F32(format.decode_rows(&words, value.matrix().1)),
+        };
+        known.host.insert(id, Tensor { shape: value.shape.clone(), data });
+        known.versions.insert(id, versions);
+        Ok(())
+    }
+
+    /// Writes a value back.
+    fn save(&self, known: &mut Known, id: ValueId) -> Result<()> {
+        let Some(buffer) = self.places.parts(id).first() else { return Ok(()) };
+        let bytes: &[u8] = match self.graph.get(id).element {
+            Element::U32 => bytemuck::cast_slice(known.host.u32(id)),
+            _ => bytemuck::cast_slice(known.host.f32(id)),
+        };
+        let version = write(buffer, 0, bytes)?;
+        known.versions.insert(id, vec![version]);
+        Ok(())
+    }
+}
+
+/// Overwrites part of a buffer, and gives its new version.
+fn write(buffer: &Buffer, offset: u64, bytes: &[u8]) -> Result<u64> {
+    let HostMemory(contents) = buffer.backing()?;
+    let mut contents = lock(contents);
+    let all: &mut [u8] = bytemuck::cast_slice_mut(&mut contents.words);
+    let size = all.len();
+    let range = offset as usize..offset as usize + bytes.len();
+    let Some(part) = all.get_mut(range) else {
+        let reason = format!("{} bytes at {offset} do not fit its {size}", bytes.len());
+        return Err(Error::tensor("of the reference device", reason));
+    };
+    part.copy_from_slice(bytes);
+    contents.version += 1;
+    Ok(contents.version)
+}
+
+fn copy(Copy { from, offset, to, bytes }: &Copy) -> Result<()> {
+    let HostMemory(contents) = from.backing()?;
+    let range = *offset as usize..(offset + bytes) as usize;
+    let copied = bytemuck::cast_slice::<u32, u8>(&lock(contents).words).get(range).map(<[u8]>::to_vec);
+    let copied =
+        copied.ok_or_else(|| Error::tensor("of the reference device", "ends before what is copied from it"))?;
+    write(to, 0, &copied).map(|_| ())
+}

@@ -1,0 +1,127 @@
+//! What a device can do, asked once and kept in one place: kernels read this instead of testing features.
+
+use std::fmt;
+use std::ops::Range;
+
+use crate::{Error, Result};
+
+/// Which habits an adapter rewards. Software adapters run a workgroup's threads on few CPU lanes and have no fast
+/// workgroup memory, so reading rows straight from storage beats staging them; GPUs prefer the opposite.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum AdapterClass {
+    /// lavapipe, SwiftShader, WARP.
+    Software,
+    /// Everything with compute units of its own.
+    Hardware,
+}
+
+/// The capabilities that decide which kernel variant runs and how tensors are split.
+#[derive(Clone, Debug)]
+pub struct Caps {
+    /// The adapter's own name.
+    pub name: String,
+    /// Vulkan, Metal, Dx12 or BrowserWebGpu.
+    pub backend: String,
+    /// The driver and its version.
+    pub driver: String,
+    /// Software or hardware.
+    pub class: AdapterClass,
+    /// Largest storage binding, bytes. A weight beyond it is split by rows.
+    pub max_binding: u64,
+    /// Largest buffer, bytes.
+    pub max_buffer: u64,
+    /// Storage buffers in one dispatch; the kernels need 8.
+    pub max_storage_buffers: u32,
+    /// Workgroup memory, bytes; the kernels need 16 KiB.
+    pub workgroup_memory: u32,
+    /// Threads in a workgroup; the kernels need 256.
+    pub workgroup_threads: u32,
+    /// Workgroups along one axis of a dispatch.
+    pub max_workgroups: u32,
+    /// Alignment of a uniform binding's offset, bytes.
+    pub uniform_alignment: u32,
+    /// `shader-f16`.
+    pub f16: bool,
+    /// Subgroup operations.
+    pub subgroups: bool,
+    /// Timestamps at pass boundaries, for `--profile`.
+    pub timestamps: bool,
+    /// Rounds that all loops of one thread may take together. Mesa's software adapter ends them after 65,535, silently.
+    pub max_rounds: u64,
+}
+
+impl Caps {
+    /// WebGPU's guaranteed minimum: what plans and tests assume where no device is at hand.
+    pub fn minimum() -> Self {
+        Self {
+            name: "WebGPU minimum".into(),
+            backend: "none".into(),
+            driver: String::new(),
+            class: AdapterClass::Hardware,
+            max_binding: 128 << 20,
+            max_buffer: 256 << 20,
+            max_storage_buffers: 8,
+            workgroup_memory: 16 << 10,
+            workgroup_threads: 256,
+            max_workgroups: 65_535,
+            uniform_alignment: 256,
+            f16: false,
+            subgroups: false,
+            timestamps: false,
+            max_rounds: u64::MAX,
+        }
+    }
+
+    /// The bytes that one buffer bound whole may have.
+    pub fn max_tensor_bytes(&self) -> u64 {
+        self.max_binding.min(self.max_buffer)
+    }
+
+    /// The row ranges into which a `[rows, …]` weight of `row_bytes` per row is split so that each part can be bound.
+    /// The uploader and the kernels both ask here, so they agree.
+    pub fn split_rows(&self, rows: usize, row_bytes: u64) -> Result<Vec<Range<usize>>> {
+        let most = (self.max_tensor_bytes() / row_bytes.max(1)) as usize;
+        if most == 0 {
+            return Err(Error::Limit {
+                what: "one row of a weight".into(),
+                limit: "max_storage_buffer_binding_size",
+                needed: row_bytes,
+                available: self.max_tensor_bytes(),
+            });
+        }
+        // A multiple of 64 keeps every part but the last whole in the kernels' tiles.
+        let most = if most >= 64 { most / 64 * 64 } else { most };
+        Ok((0..rows).step_by(most).map(|start| start..rows.min(start + most)).collect())
+    }
+
+    /// Lays `count` workgroups out over x and y, so that more than 65,535 fit. Shaders recover the index as
+    /// `wid.x + wid.y * num_workgroups.x` and return early beyond the count.
+    pub fn grid(&self, count: u64) -> [u32; 3] {
+        let max = u64::from(self.max_workgroups);
+        let y = count.div_ceil(max).max(1);
+        let x = count.div_ceil(y).max(1);
+        [x as u32, y as u32, 1]
+    }
+}
+
+impl fmt::Display for Caps {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "{} ({}, {})", self.name, self.backend, self.driver)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn weights_split_into_bindable_rows() {
+        let caps = Caps { max_binding: 1 << 20, ..Caps::minimum() };
+        let whole = caps.split_rows(100, 4096).unwrap();
+        assert_eq!(whole, vec![0..100; 1]);
+        let parts = caps.split_rows(1000, 4096).unwrap();
+        assert_eq!(parts, [0..256, 256..512, 512..768, 768..1000]);
+        let error = caps.split_rows(2, 2 << 20).unwrap_err().to_string();
+        assert!(error.contains("max_storage_buffer_binding_size = 2097152"), "{error}");
+    }
+}

@@ -1,0 +1,18 @@
+//! WGSL sources.
+
+/// A WGSL file: plain, complete, and open to any WGSL tool. Variants are `override` constants.
+#[derive(Debug)]
+pub struct Shader {
+    /// Its name in errors and captures: here the file's stem, which it shares with its Rust twin in `src/kernels/`.
+    /// Two shaders may have the same name; a device tells them apart by their source.
+    pub name: &'static str,
+    /// Its text.
+    pub source: &'static str,
+}
+
+impl Shader {
+    /// A shader for a `static`: `Shader::new("halve", include_str!("halve.wgsl"))`.
+    pub const fn new(name: &'static str, source: &'static str) -> Self {
+        Self { name, source }
+    }
+}
