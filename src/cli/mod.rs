@@ -12,6 +12,7 @@ mod maps;
 mod metadata;
 mod model;
 mod output;
+mod paths;
 mod progress;
 mod quiet;
 mod record;
