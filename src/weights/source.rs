@@ -9,7 +9,7 @@ use crate::{Error, Result};
 
 mod files;
 mod folder;
-#[cfg(all(feature = "cli", not(target_arch = "wasm32")))]
+#[cfg(all(feature = "http", not(target_arch = "wasm32")))]
 mod http;
 
 pub use files::Files;
@@ -151,28 +151,36 @@ fn in_memory<'a>(files: &'a BTreeMap<String, Vec<u8>>, file: &str) -> Result<&'a
 }
 
 /// A build without an HTTP client: every address is refused.
-#[cfg(not(all(feature = "cli", not(target_arch = "wasm32"))))]
+#[cfg(not(all(feature = "http", not(target_arch = "wasm32"))))]
 mod http {
-    use super::{Error, Range, Result};
+    use super::{Range, Result, without_http};
 
     pub fn address(base: &str, file: &str) -> String {
         format!("{base}/{file}")
     }
     pub fn read(url: &str, _most: u64) -> Result<Vec<u8>> {
-        refuse(url)
+        Err(without_http(url))
     }
     pub fn read_range(url: &str, _range: Range<u64>) -> Result<Vec<u8>> {
-        refuse(url)
+        Err(without_http(url))
     }
     pub fn size(url: &str) -> Result<u64> {
-        refuse(url)
+        Err(without_http(url))
     }
     pub fn exists(url: &str) -> Result<bool> {
-        refuse(url)
+        Err(without_http(url))
     }
-    fn refuse<T>(url: &str) -> Result<T> {
-        Err(Error::file(url, "reading addresses is not implemented by this build"))
-    }
+}
+
+/// Why a build without an HTTP client cannot read `url`. Tests ask it in every build.
+#[cfg(any(test, not(all(feature = "http", not(target_arch = "wasm32")))))]
+fn without_http(url: &str) -> Error {
+    let reason = match cfg!(target_arch = "wasm32") {
+        // The feature changes nothing there: requests are the host's.
+        true => "in a browser the host reads addresses: Source::Host",
+        false => "addresses cannot be read, foveate was built without the feature `http`",
+    };
+    Error::file(url, reason)
 }
 
 #[cfg(test)]
@@ -278,6 +286,16 @@ mod tests {
         assert!(matches!(Source::parse("https://host/model/"), Source::Url(url) if url == "https://host/model"));
         assert!(matches!(Source::parse("http/model"), Source::Folder(_)));
         assert_eq!(Source::parse("http://host/m").display("vae/x"), "http://host/m/vae/x");
+    }
+
+    #[test]
+    fn a_build_without_http_names_the_feature() {
+        let told = "addresses cannot be read, foveate was built without the feature `http`";
+        assert_eq!(without_http("http://host/m/x").to_string(), format!("http://host/m/x: {told}"));
+        if cfg!(not(feature = "http")) {
+            let refused = pollster::block_on(Source::parse("http://localhost:1/m").read("x")).unwrap_err().to_string();
+            assert_eq!(refused, format!("http://localhost:1/m/x: {told}"));
+        }
     }
 
     #[test]

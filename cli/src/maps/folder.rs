@@ -9,7 +9,7 @@ use std::path::{Path, PathBuf};
 use foveate::{Context, Error, Result};
 use tempfile::TempDir;
 
-use super::super::output::{failed_in, parent};
+use crate::paths::{failed_in, parent};
 
 /// A place where a folder is, or can be made.
 #[derive(Debug)]

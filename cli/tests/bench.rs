@@ -1,8 +1,8 @@
 //! `foveate bench` as a shell sees it: figures that agree with each other, and errors.
 #![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic, reason = "tests")]
 
+#[path = "../../tests/common/mod.rs"]
 mod common;
-#[path = "common/shell.rs"]
 mod shell;
 
 use serde_json::Value;

@@ -1,8 +1,8 @@
 //! `--maps`: the files that a run leaves, and what their pixels say.
 #![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic, reason = "tests")]
 
+#[path = "../../tests/common/mod.rs"]
 mod common;
-#[path = "common/shell.rs"]
 mod shell;
 
 use std::fs;

@@ -8,7 +8,7 @@ use serde_json::{Value, json};
 use super::options::{Bench, RATIO};
 use super::random_model;
 use super::shape::{PATCH, Shape};
-use crate::cli::model;
+use crate::model;
 
 /// A transformer and the step to take with it.
 #[derive(Debug)]

@@ -4,7 +4,7 @@ use serde_json::{Value, json};
 
 use super::candidate::Candidate;
 use super::groups::Groups;
-use crate::cli::table;
+use crate::table;
 
 /// One policy's figures.
 #[derive(Debug)]

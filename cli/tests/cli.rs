@@ -1,8 +1,8 @@
 //! The built program, as a shell sees it: exit codes, lines, files.
 #![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic, reason = "tests")]
 
+#[path = "../../tests/common/mod.rs"]
 mod common;
-#[path = "common/shell.rs"]
 mod shell;
 
 use std::fs;

@@ -26,8 +26,8 @@ pub fn find(named: Option<&str>) -> Result<Source> {
 /// The bundled model: below the current folder, in the repository this program was built in, or beside the program.
 fn bundled() -> Option<PathBuf> {
     let program = std::env::current_exe().unwrap_or_default();
-    let roots =
-        [Path::new("")].into_iter().chain(program.ancestors().skip(1)).chain([Path::new(env!("CARGO_MANIFEST_DIR"))]);
+    let built_in = Path::new(env!("CARGO_MANIFEST_DIR")).parent(); // the repository around this crate
+    let roots = [Path::new("")].into_iter().chain(program.ancestors().skip(1)).chain(built_in);
     roots.map(|root| root.join(BUNDLED)).find(|folder| folder.join("model_index.json").is_file())
 }
 

@@ -4,7 +4,7 @@ use foveate::compress::DiffcrConfig;
 
 use super::facts::{Component, DTYPES, Facts};
 use super::precision::Loss;
-use crate::cli::table;
+use crate::table;
 
 /// All of it.
 pub fn write(facts: &Facts) -> String {

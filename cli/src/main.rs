@@ -1,4 +1,4 @@
-//! The command line: what was asked for, one file per command, and how the answer is told.
+//! The `foveate` command: what was asked for, one file per command, and how the answer is told.
 
 mod args;
 mod bench;
@@ -12,6 +12,7 @@ mod maps;
 mod metadata;
 mod model;
 mod output;
+mod paths;
 mod progress;
 mod quiet;
 mod record;
@@ -28,7 +29,7 @@ use clap::Parser;
 use args::{Args, Command};
 
 /// Exit code 0: done, 1: failed, 2: the request was wrong.
-pub fn main() -> ExitCode {
+fn main() -> ExitCode {
     let args = match Args::try_parse() {
         Ok(args) => args,
         Err(error) => return report::unparsed(&error),

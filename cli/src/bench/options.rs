@@ -8,7 +8,7 @@ use foveate::weights::Format;
 use foveate::{Error, Result};
 
 use super::shape::Shape;
-use crate::cli::values::{pair, ratio, size};
+use crate::values::{pair, ratio, size};
 
 /// What random routers save where nothing else is said.
 pub const RATIO: f64 = 0.3;

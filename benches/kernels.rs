@@ -1,7 +1,7 @@
 //! How fast the heavy kernels run on this machine's adapter, at the shapes of real models: GFLOP/s, median of
 //! several runs taken in turn, so that a busy machine slows all of them alike.
 //!
-//! `cargo run --release --example kernel_bench [adapter] [part of a name]`
+//! `cargo bench --bench kernels -- [adapter] [part of a name]`
 
 use std::time::Instant;
 
@@ -13,7 +13,8 @@ use foveate::weights::Format;
 use foveate::{GpuOptions, Result};
 
 fn main() -> Result<()> {
-    let mut arguments = std::env::args().skip(1);
+    // `cargo bench` adds --bench, which is for the standard harness.
+    let mut arguments = std::env::args().skip(1).filter(|argument| argument != "--bench");
     let (adapter, only) = (arguments.next().filter(|name| name != "any"), arguments.next().unwrap_or_default());
     pollster::block_on(run(adapter, &only))
 }

@@ -8,6 +8,7 @@ use tempfile::NamedTempFile;
 
 use super::args::Generate;
 use super::maps;
+use super::paths::{failed_in, parent};
 
 /// A place known to be writable.
 #[derive(Debug)]
@@ -100,22 +101,6 @@ impl Output {
         #[cfg(unix)]
         builder.permissions(std::os::unix::fs::PermissionsExt::from_mode(0o666));
         builder.tempfile_in(folder).map_err(|error| failed_in(folder, error))
-    }
-}
-
-/// The folder of a file.
-pub fn parent(file: &Path) -> &Path {
-    match file.parent() {
-        Some(folder) if folder != Path::new("") => folder,
-        _ => Path::new("."),
-    }
-}
-
-/// Why nothing could be made in `folder`.
-pub fn failed_in(folder: &Path, error: std::io::Error) -> Error {
-    match error.kind() {
-        std::io::ErrorKind::NotFound => Error::file(folder.display().to_string(), "there is no such folder"),
-        _ => Error::io(folder, error),
     }
 }
 
