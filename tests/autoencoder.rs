@@ -7,10 +7,10 @@ use std::path::Path;
 
 use common::{Tensors, close, device, golden, json, max_error};
 use foveate::Tensor;
-use foveate::config::Fields;
 use foveate::device::{Memory, Plan, Store};
 use foveate::graph::{Element, Graph};
-use foveate::models::Loader;
+use foveate::loading::{Fields, Loader};
+use foveate::models::Decoder;
 use foveate::models::autoencoder_kl::{AutoencoderKl, Config};
 use foveate::weights::{Checkpoint, Source};
 use pollster::block_on;

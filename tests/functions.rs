@@ -4,12 +4,11 @@
 mod common;
 
 use common::{Tensors, close, device, golden, json};
-use foveate::config::Fields;
 use foveate::device::{Memory, Plan, Store};
 use foveate::graph::{Element, Graph, ValueId};
 use foveate::kernels::{self, Activation, Norm, NormKind, TimestepEmbedding, Timesteps};
-use foveate::models::Loader;
-use foveate::models::patch_embed::positions;
+use foveate::loading::{Fields, Loader};
+use foveate::models::parts::positions;
 use foveate::models::t5::{Config, T5};
 use foveate::tensor::{Tensor, relative_l2};
 use foveate::weights::{Checkpoint, Source};
@@ -61,7 +60,7 @@ fn positions_timesteps_and_activations_equal_torch() {
             "position" => {
                 let grid = [count("rows"), count("columns")];
                 let stretch = case["interpolation_scale"].as_f64().unwrap();
-                let found = positions(count("width"), count("base_size"), stretch, grid).unwrap();
+                let found = positions(count("width"), count("base_size"), stretch, grid.into()).unwrap();
                 close("positions", found.f32(), expected, 1e-6);
             }
             "activation" => {

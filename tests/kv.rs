@@ -10,14 +10,14 @@ use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
 use common::pipeline::{
-    Given, IMAGE_TOLERANCE, STEP_TOLERANCE, deviations, folders, read_folder, request, run, too_far,
+    Given, IMAGE_TOLERANCE, STEP_TOLERANCE, deviations, folders, load, read_folder, request, run, too_far,
 };
-use common::{Tensors, golden, gpu, json};
-use foveate::Result;
-use foveate::compress::{Dense, Kv, Policy, Sampling, StepPolicy, Variant};
+use common::{Tensors, golden, json};
+use foveate::compress::{AnyPolicy, Dense, Kv, Policy, Sampling, StepAt};
 use foveate::graph::{Element, Graph};
-use foveate::pipelines::{Backbone, LoadOptions, ModelFolder, Request, StepSize, TextToImage};
+use foveate::pipeline::{Model, StepSize, TransformerSteps};
 use foveate::weights::{Format, Source};
+use foveate::{LoadOptions, Request, Result, Size};
 use pollster::block_on;
 
 const CONFIG: &str = "transformer/config.json";
@@ -52,12 +52,13 @@ fn tensor<'a>(file: &'a mut [u8], name: &str) -> &'a mut [u8] {
     &mut file[offsets[0]..offsets[1]]
 }
 
-fn backbone(source: Source, dtype: Option<Format>) -> Result<Backbone> {
-    block_on(async { Backbone::open(&ModelFolder::open(source).await?, LoadOptions { dtype }).await })
+fn transformer(source: Source) -> Result<TransformerSteps> {
+    block_on(async { TransformerSteps::open(&Model::open(source, LoadOptions::default()).await?).await })
 }
 
-fn step(backbone: &Backbone, size: StepSize, policy: &dyn Policy) -> Result<Graph> {
-    backbone.step(size, StepPolicy { policy, variant: &Variant::new() })
+fn step(transformer: &TransformerSteps, size: StepSize, policy: impl Policy) -> Result<Graph> {
+    let at = StepAt { index: 0, of: 1, timestep: 0.0, tokens: transformer.grid(size.latents)?.tokens() };
+    transformer.step(size, &block_on(transformer.given(size))?, &AnyPolicy::new(policy).step(at))
 }
 
 #[test]
@@ -132,15 +133,15 @@ fn the_policy_does_what_the_config_says() {
     ] {
         let folder = golden(&format!("kv/{name}"));
         let plain = edited(&folder, |config| drop(config.remove("kv_compress_config")));
-        let plain = backbone(Source::Memory(Arc::new(plain)), None).unwrap();
-        let trained = backbone(Source::Folder(folder.join("model")), None).unwrap();
-        let size = StepSize { batch: 2, latent: [14, 12], text: 5 };
+        let plain = transformer(Source::Memory(Arc::new(plain))).unwrap();
+        let trained = transformer(Source::Folder(folder.join("model"))).unwrap();
+        let size = StepSize { batch: 2, latents: Size::new(12, 14), text: 5 };
         let first = *layers.start();
         let policy = Kv { stride, sampling, layers: Some(layers) };
-        let by_config = step(&trained, size, &Dense).unwrap();
-        let by_policy = step(&plain, size, &policy).unwrap();
+        let by_config = step(&trained, size, Dense).unwrap();
+        let by_policy = step(&plain, size, policy.clone()).unwrap();
         assert_eq!(by_config.to_string(), by_policy.to_string(), "{name}");
-        let error = step(&trained, size, &policy).unwrap_err();
+        let error = step(&trained, size, policy).unwrap_err();
         let clash = "the model pools keys over the token grid here, but the policy would pool them as well";
         let reason = format!("layer {first}: {clash}");
         assert!(error.is_usage() && error.to_string() == reason, "{error}");
@@ -154,9 +155,9 @@ fn other_parameters_of_the_policy_show() {
     let expected = Tensors::read(&folder.join("expected.safetensors"));
     let asked = request(&folder, Given::Needed);
     for (key, value) in [("sampling", "uniform"), ("stride", "2"), ("layers", "1")] {
-        let mut set = asked.set.clone();
-        set.iter_mut().find(|(name, _)| name == key).unwrap().1 = value.into();
-        let outcome = run(Source::Folder(folder.join("model")), &Request { set, ..asked.clone() });
+        assert!(asked.compression.set.contains_key(key));
+        let compression = asked.compression.clone().with(key, value);
+        let outcome = run(Source::Folder(folder.join("model")), &Request { compression, ..asked.clone() });
         let noise = deviations(&outcome, &expected).0;
         assert!(noise > 10.0 * STEP_TOLERANCE, "{key} = {value} passes ({noise:.1e})");
     }
@@ -165,25 +166,25 @@ fn other_parameters_of_the_policy_show() {
 /// Attention of the compressed layers costs as its keys; a convolution adds little.
 #[test]
 fn work_falls_with_the_keys() {
-    let size = StepSize { batch: 2, latent: [28, 44], text: 5 };
+    let size = StepSize { batch: 2, latents: Size::new(44, 28), text: 5 };
     let (tokens, stride) = (14 * 22, 2);
     let plain = edited(&golden("kv/average"), |config| drop(config.remove("kv_compress_config")));
-    let plain = backbone(Source::Memory(Arc::new(plain)), None).unwrap();
-    let attention = |keys: usize| (4 * size.batch * tokens * keys * plain.width_and_heads()[0]) as u64;
-    let dense = step(&plain, size, &Dense).unwrap().flops();
+    let plain = transformer(Source::Memory(Arc::new(plain))).unwrap();
+    let attention = |keys: usize| (4 * size.batch * tokens * keys * plain.sizes().width) as u64;
+    let dense = step(&plain, size, Dense).unwrap().flops();
     for sampling in [Sampling::Average, Sampling::Uniform] {
         for layers in [0..=0, 1..=2, 0..=2] {
             let pooled = layers.clone().count() as u64;
-            let kv = step(&plain, size, &Kv { stride, sampling, layers: Some(layers) }).unwrap().flops();
-            assert_eq!(dense - kv, pooled * (attention(tokens) - attention(tokens / 4)), "{sampling}");
+            let kv = step(&plain, size, Kv { stride, sampling, layers: Some(layers) }).unwrap().flops();
+            assert_eq!(dense - kv, pooled * (attention(tokens) - attention(tokens / 4)), "{sampling:?}");
         }
     }
 
-    let trained = backbone(Source::Folder(golden("kv/conv").join("model")), None).unwrap();
-    let [width, _] = trained.width_and_heads();
-    assert_eq!(width, plain.width_and_heads()[0]);
+    let trained = transformer(Source::Folder(golden("kv/conv").join("model"))).unwrap();
+    let width = trained.sizes().width;
+    assert_eq!(width, plain.sizes().width);
     let convolutions = (2 * 2 * 4 * size.batch * (tokens / 4) * width) as u64;
-    let kv = step(&trained, size, &Dense).unwrap().flops();
+    let kv = step(&trained, size, Dense).unwrap().flops();
     assert_eq!(dense - kv, 2 * (attention(tokens) - attention(tokens / 4) - convolutions));
 }
 
@@ -192,12 +193,11 @@ fn work_falls_with_the_keys() {
 fn a_convolution_stays_in_f32() {
     let folder = golden("kv/conv_odd").join("model");
     for dtype in [None, Some(Format::F16), Some(Format::Int8), Some(Format::Int4)] {
-        let (_, loader) = block_on(async {
-            let folder = ModelFolder::open(Source::Folder(folder.clone())).await?;
-            TextToImage::transformer(&folder, LoadOptions { dtype }).await
-        })
-        .unwrap();
-        let convolutions = loader.weights().filter(|(weight, _)| weight.key.contains("attn1.sr.weight"));
+        let options = LoadOptions { dtype, ..LoadOptions::default() };
+        let opened =
+            block_on(async { Model::open(Source::Folder(folder.clone()), options).await?.transformer().await });
+        let opened = opened.unwrap();
+        let convolutions = opened.loader.weights().filter(|(weight, _)| weight.key.contains("attn1.sr.weight"));
         let elements: Vec<_> = convolutions.map(|(weight, _)| weight.element).collect();
         assert_eq!(elements, [Element::F32; 2], "{dtype:?}");
     }
@@ -208,7 +208,7 @@ fn what_cannot_be_is_refused_by_name() {
     let (conv, average) = (golden("kv/conv"), golden("kv/average"));
     let refused = |folder: &Path, edit: fn(&mut serde_json::Map<String, serde_json::Value>)| {
         let files = edited(folder, edit);
-        backbone(Source::Memory(Arc::new(files)), None).map_or_else(|error| error.chain().join(": "), |_| String::new())
+        transformer(Source::Memory(Arc::new(files))).map_or_else(|error| error.chain().join(": "), |_| String::new())
     };
     for (told, reason) in [
         (
@@ -241,7 +241,7 @@ fn what_cannot_be_is_refused_by_name() {
     }
     for nothing in [serde_json::json!(null), serde_json::json!({}), serde_json::json!({"kv_compress_layer": []})] {
         let files = edited(&average, |config| config["kv_compress_config"] = nothing);
-        assert!(backbone(Source::Memory(Arc::new(files)), None).is_ok());
+        assert!(transformer(Source::Memory(Arc::new(files))).is_ok());
     }
 }
 
@@ -253,13 +253,8 @@ fn routed_layers_with_pooled_keys_are_refused() {
         let pooled = serde_json::json!({"sampling": "average", "scale_factor": 2, "kv_compress_layer": [1]});
         config.insert("kv_compress_config".into(), pooled);
     });
-    let error = block_on(async {
-        let source = Source::Memory(Arc::new(files));
-        let pipeline = foveate::Pipeline::load(gpu(), source, LoadOptions::default(), |_| {}).await.unwrap();
-        let request = Request { traced: false, ..request(&routed, Given::Embeds) };
-        pipeline.prepare(&request).await.map(|_| ())
-    })
-    .unwrap_err();
+    let request = Request { traced: false, ..request(&routed, Given::Embeds) };
+    let error = load(Source::Memory(Arc::new(files))).start(&request).unwrap_err();
     let told = "layer 1: the model pools keys over the token grid here, but the policy maps the rows of attention";
     assert!(error.is_usage() && error.root().to_string() == told, "{error}");
 }

@@ -4,7 +4,7 @@
 mod common;
 
 use common::{Tensors, golden, max_error};
-use foveate::{ClassToImage, Gpu, LoadOptions, Request, Source};
+use foveate::{Gpu, LoadOptions, Pipeline, Request, Source};
 use pollster::block_on;
 
 /// A device that this program opened for itself, with the limits every WebGPU device has.
@@ -20,7 +20,7 @@ fn a_host_encodes_every_step_into_one_encoder_and_shows_the_texture() {
     let (adapter, device, queue) = host_device();
     let gpu = Gpu::from_wgpu(&adapter, device.clone(), queue.clone()).unwrap();
     let source = Source::Folder(golden("dit_ddim").join("model"));
-    let pipe = block_on(ClassToImage::load(&gpu, source, LoadOptions::default(), |_| {})).unwrap();
+    let pipe = block_on(Pipeline::load(&gpu, source, LoadOptions::default(), |_| {})).unwrap();
     let json = common::json(&golden("dit_ddim").join("request.json"));
     let request = Request {
         class: json["class"].as_u64().map(|class| class as u32),

@@ -9,16 +9,16 @@ mod common;
 use std::path::Path;
 
 use common::pipeline::{
-    Given, IMAGE_TOLERANCE, Outcome, STEP_TOLERANCE, deviations, elsewhere, folders, request, run, too_far,
+    Given, IMAGE_TOLERANCE, Outcome, STEP_TOLERANCE, deviations, elsewhere, folders, load, request, run, take, too_far,
 };
-use common::{Tensors, device, golden, gpu, json};
-use foveate::Tensor;
-use foveate::compress::{BlockInput, CARRIED, Choice, StepAt, destination_name};
+use common::{Tensors, device, golden, json};
+use foveate::compress::trace::destination_name;
+use foveate::compress::{BlockInput, CARRIED, Policies, StepAt, Trained};
 use foveate::device::{Memory, Plan, Store};
 use foveate::graph::{Element, Graph};
 use foveate::kernels::step_row;
-use foveate::pipelines::{Compress, LoadOptions, Pipeline, Request};
 use foveate::weights::Source;
+use foveate::{Compression, Grid, Request, Size, Tensor};
 use pollster::block_on;
 
 /// What is wrong with a folder's run.
@@ -33,7 +33,7 @@ fn check(folder: &Path) -> Vec<String> {
     println!("{name}: noise prediction {noise:.1e}, latents {latents:.1e}, image {image:.1e}, sets that differ {sets}");
 
     // The twin that must fail: the same model without merging.
-    (request.compress, request.ratio, request.set) = (Compress::Dense, None, Vec::new());
+    request.compression = Compression::policy("dense");
     let dense = deviations(&run(Source::Folder(folder.join("model")), &request), &expected).0;
     assert!(dense > STEP_TOLERANCE, "{name}: a dense run passes ({dense:.1e})");
 
@@ -59,24 +59,28 @@ fn merging_pipelines_agree_with_torch() {
 fn drawn(folder: &str, seed: u64) -> (Source, Request) {
     let folder = golden(folder);
     let mut request = request(&folder, Given::Embeds);
-    request.set.retain(|(key, _)| key != "deterministic");
+    request.compression.set.remove("deterministic");
     (Source::Folder(folder.join("model")), Request { seed, ..request })
+}
+
+/// The destinations of every layer that merged in a step.
+fn destinations(outcome: &Outcome, step: usize) -> Vec<Vec<u32>> {
+    outcome.merged(step).map(|(_, destination)| destination.to_vec()).collect()
 }
 
 /// The seed decides what is drawn, and nothing else does. The noise is given, so that only the draw can differ.
 #[test]
 fn the_seed_decides_every_draw() {
     for folder in ["merged/tome_pixart", "merged/sdtm_dit"] {
-        let destinations = |seed| {
+        let drawn_by = |seed| {
             let (source, mut request) = drawn(folder, seed);
             let inputs = Tensors::read(&golden(folder).join("inputs.safetensors"));
             request.init_latents = Some(inputs.get("latents").clone());
             let outcome = run(source, &request);
-            let all: Vec<Vec<u32>> =
-                outcome.merging.iter().flatten().map(|layer| layer.destination.u32().to_vec()).collect();
+            let all: Vec<_> = (0..outcome.trace.len()).map(|step| destinations(&outcome, step)).collect();
             (all, outcome.image.f32().to_vec())
         };
-        let (first, again, other) = (destinations(1), destinations(1), destinations(2));
+        let (first, again, other) = (drawn_by(1), drawn_by(1), drawn_by(2));
         assert_eq!(first, again, "{folder}: the same seed, another picture");
         assert_ne!(first.0, other.0, "{folder}: another seed, the same draw");
     }
@@ -89,16 +93,11 @@ fn carried_state_is_reset_and_resumed() {
     let folder = golden("merged/sdtm_dit");
     let request = request(&folder, Given::Needed);
     block_on(async {
-        let source = Source::Folder(folder.join("model"));
-        let pipeline = Pipeline::load(gpu(), source, LoadOptions::default(), |_| {}).await.unwrap();
+        let pipeline = load(Source::Folder(folder.join("model")));
         let whole = pipeline.prepare(&request).await.unwrap().complete().await.unwrap();
         let mut run = pipeline.prepare(&request).await.unwrap();
-        for _ in 0..run.steps() / 2 + 1 {
-            let step = run.next_step().unwrap();
-            let mut encoder = gpu().encoder();
-            step.encode(&mut encoder).unwrap();
-            gpu().submit(encoder);
-        }
+        let half = run.steps() / 2 + 1;
+        take(&mut run, half);
         let state = run.state().await.unwrap();
         let mut later = pipeline.prepare(&request).await.unwrap();
         later.resume(&state).unwrap();
@@ -112,24 +111,20 @@ fn carried_state_is_reset_and_resumed() {
 #[test]
 fn odd_grids_are_refused_by_name() {
     let folder = golden("merged/sdtm_dit");
-    let request = Request { size: Some([12, 10]), init_latents: None, ..request(&folder, Given::Needed) };
-    block_on(async {
-        let source = Source::Folder(folder.join("model"));
-        let pipeline = Pipeline::load(gpu(), source, LoadOptions::default(), |_| {}).await.unwrap();
-        let error = pipeline.prepare(&request).await.unwrap_err();
-        assert!(error.is_usage() && error.to_string().contains("a grid of 5×6 tokens has an odd side"), "{error}");
-    });
+    let request = Request { size: Some(Size::new(12, 10)), init_latents: None, ..request(&folder, Given::Needed) };
+    let error = load(Source::Folder(folder.join("model"))).start(&request).unwrap_err();
+    assert!(error.is_usage() && error.to_string().contains("a grid of 5×6 tokens has an odd side"), "{error}");
 }
 
 /// One decision of a policy, as the golden `decisions` lists them.
 struct Decision {
     name: String,
     kind: String,
-    grid: [usize; 2],
+    grid: Grid,
     /// Windows, or tokens, that merge.
     count: usize,
     batch: usize,
-    choice: Choice,
+    compression: Compression,
     index: usize,
 }
 
@@ -139,31 +134,27 @@ impl Decision {
         let number = |value: &serde_json::Value| value.as_u64().unwrap() as usize;
         let pair = |value: &serde_json::Value| [number(&value[0]), number(&value[1])];
         let kind = case["kind"].as_str().unwrap().to_owned();
-        let (grid, count) = (pair(&case["grid"]), number(&case["count"]));
-        let (tokens, asked) = ((grid[0] * grid[1]) as f64, if kind == "structure" { 3 * count } else { count });
+        let (grid, count) = (Grid::from(pair(&case["grid"])), number(&case["count"]));
+        let (tokens, asked) = (grid.tokens() as f64, if kind == "structure" { 3 * count } else { count });
         // None is what rounding down to a multiple leaves of some.
         let multiple = if count == 0 { "1000" } else { "1" };
         let ratio = format!("{}", if count == 0 { 0.5 } else { (asked as f64 + 0.5) / tokens });
-        let (policy, set, index) = match kind.as_str() {
+        let (compression, index) = match kind.as_str() {
             "tome" => {
                 let [rows, columns] = pair(&case["stride"]);
-                (Compress::Tome, vec![("ratio", ratio), ("stride", format!("{rows}x{columns}"))], 0)
+                (Compression::policy("tome").with("stride", format!("{rows}x{columns}")), 0)
             }
             stage => {
-                let switch_step = if stage == "structure" { "1" } else { "0" };
-                let a_s = case["a_s"].as_f64().unwrap_or(0.05).to_string();
-                let set =
-                    [("deviation", "0"), ("multiple", multiple), ("protect_every", "0"), ("switch_step", switch_step)];
-                let set = set.into_iter().map(|(key, value)| (key, value.to_owned()));
-                (Compress::Sdtm, set.chain([("ratio", ratio), ("a_s", a_s)]).collect(), 1)
+                let switch_step = if stage == "structure" { 1 } else { 0 };
+                let sdtm = Compression::policy("sdtm").with("deviation", 0).with("multiple", multiple);
+                let sdtm = sdtm.with("protect_every", 0).with("switch_step", switch_step);
+                (sdtm.with("a_s", case["a_s"].as_f64().unwrap_or(0.05)), 1)
             }
         };
-        let set = set.into_iter().map(|(key, value)| (key.to_owned(), value));
-        let set = set.chain([("deterministic".to_owned(), "true".to_owned())]).collect();
         Self {
             name: case["name"].as_str().unwrap().to_owned(),
             batch: number(&case["batch"]),
-            choice: Choice { policy, set, traced: true, ..Choice::default() },
+            compression: compression.with("ratio", ratio).with("deterministic", true),
             kind,
             grid,
             count,
@@ -175,14 +166,14 @@ impl Decision {
     async fn check(&self, tensors: &Tensors) -> Vec<String> {
         let given = |what: &str| tensors.0.get(&format!("{}/{what}", self.name));
         let metric = given("metric").unwrap();
-        let policy = self.choice.policy(&Err(String::new())).unwrap();
-        let tokens = self.grid[0] * self.grid[1];
-        let variant = policy.variant(StepAt { index: self.index, of: 3, timestep: 500.0, tokens });
+        let policy = Policies::default().policy(&self.compression, &Trained::default(), 0, true).unwrap();
+        let tokens = self.grid.tokens();
+        let decided = policy.step(StepAt { index: self.index, of: 3, timestep: 500.0, tokens });
         let mut graph = Graph::new();
         let stream = graph.stored("metric", &metric.shape, Element::F32);
         let step = graph.stored("step", &[step_row::LEN], Element::F32);
         let at = BlockInput { layer: 0, layers: 1, stream, modulated: Some(stream), grid: self.grid, step };
-        policy.block(&mut graph, &variant, at).unwrap();
+        decided.block(&mut graph, at).unwrap();
 
         let mut store = Store::new();
         store.insert(device(), "metric", metric).await.unwrap();
@@ -238,11 +229,10 @@ fn attention_can_rank_the_detail_stage() {
     let folder = golden("merged/sdtm_dit");
     let outcome = |more: &[(&str, &str)]| {
         let mut request = request(&folder, Given::Needed);
-        request.set.extend(more.iter().map(|(key, value)| ((*key).to_owned(), (*value).to_owned())));
+        for (key, value) in more {
+            request.compression = request.compression.with(key, value);
+        }
         run(Source::Folder(folder.join("model")), &request)
-    };
-    let destinations = |outcome: &Outcome, step: usize| -> Vec<Vec<u32>> {
-        outcome.merging[step].iter().map(|layer| layer.destination.u32().to_vec()).collect()
     };
     let (by_age, by_attention) = (outcome(&[]), outcome(&[("attentiveness", "attention"), ("a_d", "0")]));
     // Steps 1 to 4 merge windows, 5 and 7 single tokens; 0, 3 and 6 are protected.
@@ -258,25 +248,20 @@ fn attention_can_rank_the_detail_stage() {
 /// of N × N.
 #[test]
 fn no_matrix_of_all_pairs_is_ever_held() {
-    let (grid, channels) = ([64, 64], 8);
-    let tokens = grid[0] * grid[1];
-    let choice = |policy, set: &[(&str, &str)]| {
-        let set = set.iter().map(|(key, value)| ((*key).to_owned(), (*value).to_owned())).collect();
-        Choice { policy, set, ..Choice::default() }
-    };
-    for (choice, index) in [
-        (choice(Compress::Sdtm, &[("protect_every", "0")]), 1),
-        (choice(Compress::Sdtm, &[("protect_every", "0"), ("switch_step", "0")]), 1),
-        (choice(Compress::Tome, &[("ratio", "0.5")]), 0),
-    ] {
-        let policy = choice.policy(&Err(String::new())).unwrap();
-        let variant = policy.variant(StepAt { index, of: 3, timestep: 500.0, tokens });
+    let (grid, channels) = (Grid::new(64, 64), 8);
+    let tokens = grid.tokens();
+    let sdtm = Compression::policy("sdtm").with("protect_every", 0);
+    for (compression, index) in
+        [(sdtm.clone(), 1), (sdtm.with("switch_step", 0), 1), (Compression::policy("tome").with("ratio", 0.5), 0)]
+    {
+        let policy = Policies::default().policy(&compression, &Trained::default(), 0, false).unwrap();
+        let decided = policy.step(StepAt { index, of: 3, timestep: 500.0, tokens });
         let mut graph = Graph::new();
         let stream = graph.stored("x", &[1, tokens, channels], Element::F32);
         let step = graph.stored("step", &[step_row::LEN], Element::F32);
         let at = BlockInput { layer: 0, layers: 1, stream, modulated: Some(stream), grid, step };
-        policy.block(&mut graph, &variant, at).unwrap();
+        decided.block(&mut graph, at).unwrap();
         let largest = graph.values().iter().max_by_key(|value| value.len()).unwrap();
-        assert!(!graph.nodes().is_empty() && largest.len() < tokens * tokens / 128, "{choice:?}: {largest:?}");
+        assert!(!graph.nodes().is_empty() && largest.len() < tokens * tokens / 128, "{compression:?}: {largest:?}");
     }
 }

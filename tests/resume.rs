@@ -4,7 +4,7 @@
 mod common;
 
 use common::golden;
-use foveate::{ClassToImage, Gpu, LoadOptions, Pictures, Request, Run, Source};
+use foveate::{Gpu, LoadOptions, Pictures, Pipeline, Request, Run, Size, Source};
 use pollster::block_on;
 
 /// A scheduler that looks two steps back, and one that draws noise at every step, both on the routed transformer.
@@ -19,10 +19,10 @@ fn requests() -> Vec<Request> {
     vec![scheduler("dpm-solver++"), scheduler("ddpm")]
 }
 
-fn load() -> (Gpu, ClassToImage) {
+fn load() -> (Gpu, Pipeline) {
     let gpu = block_on(Gpu::request(Default::default())).unwrap();
     let source = Source::Folder(golden("routed/dit_mlp").join("model"));
-    let pipe = block_on(ClassToImage::load(&gpu, source, LoadOptions::default(), |_| {})).unwrap();
+    let pipe = block_on(Pipeline::load(&gpu, source, LoadOptions::default(), |_| {})).unwrap();
     (gpu, pipe)
 }
 
@@ -55,8 +55,8 @@ fn a_run_goes_on_on_another_device_to_the_same_bytes() {
 
         // Without the scheduler's history the picture is another: the comparison can fail.
         let mut forgetful = state.clone();
-        let latents = forgetful.values.len() / 3;
-        forgetful.values[latents..].fill(0.0);
+        let latents = forgetful.words.len() / 3;
+        forgetful.words[latents..].fill(0);
         if request.scheduler.as_deref() == Some("dpm-solver++") {
             let mut resumed = other_pipe.start(&request).unwrap();
             resumed.resume(&forgetful).unwrap();
@@ -71,11 +71,11 @@ fn a_state_of_another_request_is_refused() {
     let (_, pipe) = load();
     let [request, _] = requests().try_into().unwrap();
     let state = block_on(pipe.start(&request).unwrap().state()).unwrap();
-    let mut larger = pipe.start(&Request { size: Some([32, 32]), ..request.clone() }).unwrap();
+    let mut larger = pipe.start(&Request { size: Some(Size::square(32)), ..request.clone() }).unwrap();
     let error = larger.resume(&state).unwrap_err();
     assert!(error.is_usage() && error.to_string().contains("another request"), "{error}");
     let mut shorter = pipe.start(&Request { steps: Some(1), ..request }).unwrap();
-    assert!(shorter.resume(&foveate::pipelines::RunState { taken: 2, ..state }).is_err());
+    assert!(shorter.resume(&foveate::pipeline::RunState { taken: 2, ..state }).is_err());
 }
 
 #[test]
@@ -89,7 +89,7 @@ fn a_viewer_shows_what_decoding_gives_at_every_step() {
         let shown = block_on(viewer.rgba()).unwrap();
         let decoded: Pictures = block_on(run.decode()).unwrap();
         let rgb = decoded.rgb(0).unwrap();
-        assert_eq!([rgb.width() as usize, rgb.height() as usize], run.size());
+        assert_eq!(Size::new(rgb.width() as usize, rgb.height() as usize), run.size());
         let same = rgb.pixels().zip(shown.chunks_exact(4)).all(|(a, b)| a.0 == b[..3] && b[3] == 255);
         assert!(same && shown != before, "the preview is not the picture");
         before = shown;

@@ -11,12 +11,13 @@ use std::path::Path;
 use std::sync::Arc;
 
 use common::pipeline::{
-    Given, IMAGE_TOLERANCE, Outcome, STEP_TOLERANCE, deviations, folders, read_folder, request, run, too_far,
+    Given, IMAGE_TOLERANCE, Outcome, STEP_TOLERANCE, deviations, folders, load, read_folder, request, run, take,
+    too_far,
 };
 use common::{Tensors, golden, gpu, max_error};
-use foveate::pipelines::{Compress, LayerRouting, LoadOptions, Pipeline, Request};
+use foveate::pipeline::Traced;
 use foveate::weights::Source;
-use foveate::{Gpu, GpuOptions};
+use foveate::{Compression, Gpu, GpuOptions, LoadOptions, Pipeline, Request};
 use pollster::block_on;
 
 /// Router scores, maximum absolute error.
@@ -25,8 +26,8 @@ const SCORE_TOLERANCE: f32 = 2e-5;
 /// (kept sets that differ, largest error of a score) over all steps and layers.
 fn routing(outcome: &Outcome, expected: &Tensors) -> (usize, f32) {
     let (mut wrong, mut worst, mut layers) = (0, 0.0f32, 0);
-    for (step, routed) in outcome.routing.iter().enumerate() {
-        for (layer, LayerRouting { scores, kept }) in routed.iter().enumerate() {
+    for step in 0..outcome.trace.len() {
+        for (layer, scores, kept) in outcome.routed(step) {
             let expect = |what: &str| expected.get(&format!("router.{what}.{step}.{layer}"));
             wrong += usize::from(kept.f32() != expect("kept").f32());
             worst = worst.max(max_error(scores.f32(), expect("scores").f32()));
@@ -51,11 +52,11 @@ fn check(folder: &Path, given: Given) -> Vec<String> {
     // Tracing, which adds a selection where all tokens are kept, must change nothing.
     request.traced = false;
     let untraced = run(Source::Folder(folder.join("model")), &request);
-    assert!(untraced.routing.iter().all(Vec::is_empty));
+    assert!(untraced.trace.iter().all(Vec::is_empty));
     assert_eq!(untraced.image.f32(), outcome.image.f32(), "{name}: tracing changes the picture");
 
     // The twin that must fail: the same weights without routing.
-    (request.compress, request.ratio) = (Compress::Dense, None);
+    request.compression = Compression::policy("dense");
     let dense = deviations(&run(Source::Folder(folder.join("model")), &request), &expected).0;
     assert!(dense > STEP_TOLERANCE, "{name}: a dense run passes ({dense:.1e})");
 
@@ -97,30 +98,27 @@ fn regions_the_other_way_round_show() {
 fn every_picture_of_a_batch_is_routed_by_itself() {
     let folder = golden("routed/pixart_sigma_mlp");
     block_on(async {
-        let source = Source::Folder(folder.join("model"));
-        let pipeline = Pipeline::load(gpu(), source, LoadOptions::default(), |_| {}).await.unwrap();
+        let pipeline = load(Source::Folder(folder.join("model")));
         let mut kept = Vec::new();
         for (count, guidance, rows) in [(1, 4.0, [1, 1]), (2, 4.0, [2, 3]), (1, 1.0, [0, 0]), (2, 1.0, [0, 1])] {
             let request = request(&folder, Given::Needed);
             let request =
                 Request { count: Some(count), guidance: Some(guidance), seed: 3, init_latents: None, ..request };
             let mut run = pipeline.prepare(&request).await.unwrap();
-            assert!(run.routing().await.unwrap().is_empty(), "routing before the first step");
-            let step = run.next_step().unwrap();
-            let mut encoder = gpu().encoder();
-            step.encode(&mut encoder).unwrap();
-            gpu().submit(encoder);
-            let layers = run.routing().await.unwrap();
+            assert!(run.trace().await.unwrap().is_empty(), "a trace before the first step");
+            take(&mut run, 1);
+            let layers = run.trace().await.unwrap();
             let samples = count * if guidance > 1.0 { 2 } else { 1 };
             for (picture, row) in (0..count).zip(rows) {
                 assert_eq!(run.conditional_sample(picture), row, "{count} pictures, guidance {guidance}");
             }
             let mask = |row: usize| {
-                let of = |layer: &LayerRouting| {
-                    assert_eq!(layer.kept.shape[0], samples);
-                    layer.kept.f32().chunks(layer.kept.shape[1]).nth(row).unwrap().to_vec()
+                let of = |traced: &Traced| {
+                    let kept = traced.computed().unwrap();
+                    assert_eq!(kept.shape[0], samples);
+                    kept.f32().chunks(kept.shape[1]).nth(row).unwrap().to_vec()
                 };
-                layers.iter().map(of).collect::<Vec<_>>()
+                layers.iter().map(|layer| of(&layer.tokens)).collect::<Vec<_>>()
             };
             kept.push(rows.map(mask));
         }
@@ -169,13 +167,13 @@ fn steps_allocate_nothing() {
 fn memory_and_work_fall_with_the_kept_ratio() {
     let folder = golden("routed/pixart_large");
     block_on(async {
-        let source = Source::Folder(folder.join("model"));
-        let pipeline = Pipeline::load(gpu(), source, LoadOptions::default(), |_| {}).await.unwrap();
+        let pipeline = load(Source::Folder(folder.join("model")));
         let mut before = (u64::MAX, u64::MAX);
         for ratio in [None, Some(0.1), Some(0.3), Some(0.6)] {
             let request = request(&folder, Given::Embeds);
-            let compress = if ratio.is_some() { Compress::Mod } else { Compress::Dense };
-            let request = Request { compress, ratio, traced: false, ..request };
+            let policy = if ratio.is_some() { "mod" } else { "dense" };
+            let compression = Compression { ratio, ..Compression::policy(policy) };
+            let request = Request { compression, traced: false, ..request };
             let run = pipeline.prepare(&request).await.unwrap();
             let now = (run.transient_bytes(), run.flops_per_step());
             assert!(now.0 < before.0 && now.1 < before.1, "{ratio:?}: {now:?} after {before:?}");
@@ -195,20 +193,21 @@ fn bad_checkpoints_are_named() {
     let diffcr = |edit: fn(&mut serde_json::Map<String, serde_json::Value>)| -> Edit {
         Box::new(move |config| edit(config["diffcr"].as_object_mut().unwrap()))
     };
-    let cases: Vec<(Edit, Compress, &str)> = vec![
-        (diffcr(|d| drop(d.remove("bins"))), Compress::Auto, "bins is missing"),
-        (diffcr(|d| drop(d.remove("train_timesteps"))), Compress::Auto, "train_timesteps is missing"),
-        (diffcr(|d| d["kept_ratio"][0][0] = 1.2.into()), Compress::Auto, "kept_ratio = 1.2: a kept ratio is above 0"),
-        (diffcr(|d| d["kept_ratio"] = serde_json::json!([[0.5]])), Compress::Auto, "kept_ratio[0] = [0.5]"),
+    let cases: Vec<(Edit, Option<&str>, &str)> = vec![
+        (diffcr(|d| drop(d.remove("bins"))), None, "bins is missing"),
+        (diffcr(|d| drop(d.remove("train_timesteps"))), None, "train_timesteps is missing"),
+        (diffcr(|d| d["kept_ratio"][0][0] = 1.2.into()), None, "kept_ratio = 1.2: a kept ratio is above 0"),
+        (diffcr(|d| d["kept_ratio"] = serde_json::json!([[0.5]])), None, "kept_ratio[0] = [0.5]"),
         (
             Box::new(|config| drop(config.as_object_mut().unwrap().remove("diffcr"))),
-            Compress::Diffcr,
+            Some("diffcr"),
             "has no \"diffcr\"",
         ),
-        (Box::new(|config| drop(config.as_object_mut().unwrap().remove("diffcr"))), Compress::Mod, "cannot run mod"),
+        (Box::new(|config| drop(config.as_object_mut().unwrap().remove("diffcr"))), Some("mod"), "cannot run mod"),
     ];
-    let failure = |files, compress| {
-        let request = Request { compress, ..request(&folder, Given::Embeds) };
+    let failure = |files, policy: Option<&str>| {
+        let compression = policy.map(Compression::policy).unwrap_or_default();
+        let request = Request { compression, ..request(&folder, Given::Embeds) };
         let source = Source::Memory(Arc::new(files));
         block_on(async {
             let pipeline = Pipeline::load(gpu(), source, LoadOptions::default(), |_| {}).await?;
@@ -216,13 +215,13 @@ fn bad_checkpoints_are_named() {
         })
         .map_or_else(|error| format!("{error}: {:?}", error.source()), |()| "no error".into())
     };
-    for (edit, compress, reason) in cases {
+    for (edit, policy, reason) in cases {
         let mut files = files.clone();
         let config = files.get_mut("transformer/config.json").unwrap();
         let mut json = serde_json::from_slice(config).unwrap();
         edit(&mut json);
         *config = serde_json::to_vec(&json).unwrap();
-        let told = failure(files, compress);
+        let told = failure(files, policy);
         assert!(told.contains(reason), "{reason}: {told}");
     }
 
@@ -235,6 +234,6 @@ fn bad_checkpoints_are_named() {
     let edited = format!("{}{}", &text[..at], text[at..].replacen(&known, &other, 1));
     assert_ne!(text, edited);
     file[8..8 + header].copy_from_slice(edited.as_bytes());
-    let told = failure(files, Compress::Auto);
+    let told = failure(files, None);
     assert!(told.contains("transformer_blocks.1.router.weight") && told.contains(&format!("[{width}, 1]")), "{told}");
 }

@@ -10,7 +10,7 @@
 
 #![allow(clippy::unwrap_used)] // a test may; clippy knows only the functions marked as one
 
-use foveate::schedulers;
+use foveate::schedulers::{self, Schedulers};
 
 /// --scheduler, config, steps asked for, steps made, the first two timesteps and the last, the last sample.
 type Case = (&'static str, &'static str, [usize; 2], [f32; 3], [f32; 2]);
@@ -160,7 +160,7 @@ const CORNERS: &[Case] = &[
 fn configs_give_diffusers_last_sample() {
     for &(name, text, [steps, made], [first, second, last], expected) in FOREIGN.iter().chain(CORNERS) {
         let config = schedulers::parse("c.json", text).unwrap();
-        let scheduler = schedulers::named(name, "c.json", &config).unwrap();
+        let scheduler = Schedulers::default().named(name, "c.json", &config).unwrap();
         let schedule = scheduler.schedule(steps).unwrap();
         assert_eq!(schedule.steps.len(), made, "{name} {text}");
         let told = [0, 1, made - 1].map(|i| schedule.steps[i].timestep);
@@ -186,5 +186,5 @@ fn configs_give_diffusers_last_sample() {
 fn what_diffusers_saves_is_read() {
     let text = r#"{"_class_name": "DPMSolverMultistepScheduler", "lambda_min_clipped": -Infinity, "solver_order": 2}"#;
     let config = schedulers::parse("c.json", text).unwrap();
-    assert_eq!(schedulers::from_config("c.json", &config).unwrap().schedule(4).unwrap().steps.len(), 4);
+    assert_eq!(Schedulers::default().from_config("c.json", &config).unwrap().schedule(4).unwrap().steps.len(), 4);
 }

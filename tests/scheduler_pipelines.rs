@@ -5,7 +5,7 @@
 
 use std::{fs, path::PathBuf};
 
-use foveate::schedulers;
+use foveate::schedulers::{self, Schedulers};
 use safetensors::SafeTensors;
 use serde_json::Value;
 
@@ -24,7 +24,7 @@ fn latents_are_those_of_the_pipelines() {
         let file = folder.join("model/scheduler/scheduler_config.json");
         let name = file.display().to_string();
         let config = schedulers::parse(&name, fs::read(&file).unwrap()).unwrap();
-        let scheduler = schedulers::from_config(&name, &config).unwrap();
+        let scheduler = Schedulers::default().from_config(&name, &config).unwrap();
         assert_eq!(scheduler.class(), request["scheduler"]);
         let mut schedule = scheduler.schedule(request["steps"].as_u64().unwrap() as usize).unwrap();
         let mut scale = schedule.init_noise_sigma;

@@ -5,7 +5,7 @@
 
 use std::{collections::HashMap, fs, path::PathBuf};
 
-use foveate::schedulers::{self, Schedule, Step};
+use foveate::schedulers::{Schedule, Schedulers, Step};
 use safetensors::SafeTensors;
 use serde_json::Value;
 
@@ -146,7 +146,7 @@ fn every_case_passes_or_is_refused_by_name() {
         let goldens = Goldens::read(kind);
         for case in &goldens.cases {
             let name = case["name"].as_str().unwrap();
-            let scheduler = schedulers::from_config("c.json", &case["config"]);
+            let scheduler = Schedulers::default().from_config("c.json", &case["config"]);
             if let Some((.., field)) = REFUSED.iter().find(|(k, n, _)| (*k, *n) == (kind, name)) {
                 refused += 1;
                 match scheduler {
@@ -181,7 +181,7 @@ fn every_case_passes_or_is_refused_by_name() {
 fn passing(kind: &str) -> (Goldens, Vec<(Value, Schedule)>) {
     let goldens = Goldens::read(kind);
     let schedule = |case: &Value| {
-        let scheduler = schedulers::from_config("c.json", &case["config"]).ok()?;
+        let scheduler = Schedulers::default().from_config("c.json", &case["config"]).ok()?;
         let schedule = scheduler.schedule(case["steps"].as_u64()? as usize).ok()?;
         (schedule.steps.len() >= 3 && compare(&goldens, case, &schedule).is_ok_and(|error| error <= 1.0))
             .then(|| (case.clone(), schedule))

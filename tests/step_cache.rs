@@ -5,10 +5,12 @@ mod common;
 
 use std::path::Path;
 
-use common::pipeline::{Given, IMAGE_TOLERANCE, STEP_TOLERANCE, deviations, elsewhere, folders, request, run, too_far};
-use common::{Tensors, golden, gpu};
-use foveate::pipelines::{LoadOptions, Pipeline, Request};
+use common::pipeline::{
+    Given, IMAGE_TOLERANCE, STEP_TOLERANCE, deviations, elsewhere, folders, load, request, run, take, too_far,
+};
+use common::{Tensors, golden};
 use foveate::weights::Source;
+use foveate::{Compression, Request};
 use pollster::block_on;
 
 /// What is wrong with a folder's run.
@@ -25,8 +27,8 @@ fn check(folder: &Path) -> Vec<String> {
     println!("{name}: noise prediction {noise:.1e}, latents {latents:.1e}, image {image:.1e}, sets that differ {sets}");
 
     // The twin that must fail: the same policy without the cache.
-    assert!(cached.step_cache.is_some(), "{name}: its request has no step cache");
-    let plain = Request { step_cache: None, ..cached };
+    assert!(cached.compression.cache.is_some(), "{name}: its request has no step cache");
+    let plain = Request { compression: Compression { cache: None, ..cached.compression }, ..cached };
     let plain = deviations(&run(Source::Folder(folder.join("model")), &plain), &expected).0;
     assert!(plain > STEP_TOLERANCE, "{name}: a run without the cache passes ({plain:.1e})");
 
@@ -52,7 +54,8 @@ fn cached_pipelines_agree_with_torch() {
 fn routed() -> (Source, [Request; 2]) {
     let folder = golden("routed/pixart_rescaled");
     let plain = request(&folder, Given::Needed);
-    let cached = Request { step_cache: Some("every=2,first=1,last=1".parse().unwrap()), ..plain.clone() };
+    let cache = Some("every=2,first=1,last=1".parse().unwrap());
+    let cached = Request { compression: Compression { cache, ..plain.compression.clone() }, ..plain.clone() };
     (Source::Folder(folder.join("model")), [plain, cached])
 }
 
@@ -68,16 +71,16 @@ fn routing_composes_with_it() {
         assert_ne!(without.noise_pred[step].f32(), with.noise_pred[step].f32(), "step {step} reuses nothing");
     }
     // A skipped block is told of as it was when it last computed; those at the ends route at every step.
-    let scores = |step: usize, layer: usize| with.routing[step][layer].scores.f32();
-    let layers = with.routing[0].len();
-    for step in (1..with.routing.len()).step_by(2) {
+    let scores = |step: usize, layer: usize| with.routed(step).nth(layer).unwrap().1.f32();
+    let layers = with.trace[0].len();
+    for step in (1..with.trace.len()).step_by(2) {
         for layer in 0..layers {
             let inner = layer > 0 && layer + 1 < layers;
             assert_eq!(scores(step, layer) == scores(step - 1, layer), inner, "layer {layer} of step {step}");
         }
     }
     block_on(async {
-        let pipeline = Pipeline::load(gpu(), source, LoadOptions::default(), |_| {}).await.unwrap();
+        let pipeline = load(source);
         let mut flops = Vec::new();
         for request in [&plain, &cached] {
             let run = pipeline.prepare(request).await.unwrap();
@@ -93,15 +96,10 @@ fn routing_composes_with_it() {
 fn what_is_kept_is_reset_and_resumed() {
     let (source, [_, cached]) = routed();
     block_on(async {
-        let pipeline = Pipeline::load(gpu(), source, LoadOptions::default(), |_| {}).await.unwrap();
+        let pipeline = load(source);
         let whole = pipeline.prepare(&cached).await.unwrap().complete().await.unwrap();
         let mut run = pipeline.prepare(&cached).await.unwrap();
-        for _ in 0..3 {
-            let step = run.next_step().unwrap();
-            let mut encoder = gpu().encoder();
-            step.encode(&mut encoder).unwrap();
-            gpu().submit(encoder);
-        }
+        take(&mut run, 3);
         let state = run.state().await.unwrap();
         let mut later = pipeline.prepare(&cached).await.unwrap();
         later.resume(&state).unwrap();

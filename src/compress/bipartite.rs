@@ -1,9 +1,9 @@
 //! Bipartite soft matching (ToMe for diffusion, arXiv 2303.17604): one token of each cell is a destination, every other
 //! a source; the sources most like a destination join it.
 
-use crate::{Grid, Result};
 use crate::graph::{Graph, ValueId};
 use crate::kernels::{self, Destinations, Match, Norm, NormKind, ReadRows};
+use crate::{Grid, Result};
 
 /// The `joining` sources whose best destination is most like them join it, by the cosine of `tokens [B, N, C]`.
 /// `position [B, cells]` says which token of each cell is its destination.

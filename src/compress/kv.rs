@@ -136,7 +136,11 @@ mod tests {
     use crate::kernels::{Gate, ReadRows};
 
     /// The pooling of one layer, as the policy decides it and the driver of blocks accepts it.
-    fn pooling(policy: &AnyPolicy, [layer, layers]: [usize; 2], [rows, columns]: [usize; 2]) -> Result<Option<Pooling>> {
+    fn pooling(
+        policy: &AnyPolicy,
+        [layer, layers]: [usize; 2],
+        [rows, columns]: [usize; 2],
+    ) -> Result<Option<Pooling>> {
         let mut graph = Graph::new();
         let image = graph.stored("x", &[1, rows * columns, 4], Element::F32);
         let step = graph.stored("step", &[16], Element::F32);
@@ -147,7 +151,7 @@ mod tests {
             if block.layer() != layer {
                 return Ok(());
             }
-            let input = super::super::BlockInput { layer, layers, stream: image, modulated: None, grid: streams.grid, step };
+            let input = BlockInput { layer, layers, stream: image, modulated: None, grid: streams.grid, step };
             found = at.block(graph, input)?.pooling;
             let read = |_: &mut Graph, _: ReadRows| Ok(image);
             block.sublayer(graph, Sublayer::Attention, read, |_, x, _| Ok(x), None::<Gate>)

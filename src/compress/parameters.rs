@@ -205,7 +205,10 @@ mod tests {
             (wrong(&[("stride", "0")], |p| p.stride("stride").map(drop)), "stride = 0"),
             (wrong(&[("deep", "0")], |p| p.count("deep").map(drop)), "deep = 0: it is at least 1"),
             (wrong(&[("kind", "odd")], |p| p.word("kind").map(drop)), "it is early or late"),
-            (wrong(&[("layers", "3-2")], |p| p.layers("layers").map(drop)), "layers = 3-2: it is a layer, or FIRST-LAST"),
+            (
+                wrong(&[("layers", "3-2")], |p| p.layers("layers").map(drop)),
+                "layers = 3-2: it is a layer, or FIRST-LAST",
+            ),
         ] {
             assert!(found.contains(reason), "{found}");
         }

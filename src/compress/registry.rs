@@ -3,7 +3,9 @@
 use std::fmt::Debug;
 use std::sync::Arc;
 
-use super::{AnyPolicy, Cached, Compression, Dense, Diffcr, KvKind, Mod, Parameter, Parameters, SdtmKind, TomeKind, Trained};
+use super::{
+    AnyPolicy, Cached, Compression, Dense, Diffcr, KvKind, Mod, Parameter, Parameters, SdtmKind, TomeKind, Trained,
+};
 use crate::loading::{Fields, Scope};
 use crate::{Error, Refusal, Result};
 
@@ -164,7 +166,8 @@ impl Policies {
         if kind.lacks(&trained).is_some() {
             return Ok(());
         }
-        kind.policy(Choice { parameters, ratio: compression.ratio, trained: &trained, seed: 0, traced: false }).map(drop)
+        kind.policy(Choice { parameters, ratio: compression.ratio, trained: &trained, seed: 0, traced: false })
+            .map(drop)
     }
 
     /// The kind that a request names, or what the checkpoint was made for, or dense.

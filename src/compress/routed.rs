@@ -8,8 +8,8 @@ use std::sync::Arc;
 
 use super::trace;
 use super::{
-    AnyPolicy, BlockInput, BlockRows, Choice, Compaction, DiffcrConfig, KeptRatios, Policy, PolicyKind, Scale, StepAt, Traces,
-    Trained, kept_tokens,
+    AnyPolicy, BlockInput, BlockRows, Choice, Compaction, DiffcrConfig, KeptRatios, Policy, PolicyKind, Scale, StepAt,
+    Traces, Trained, kept_tokens,
 };
 use crate::graph::{Graph, ValueId, Weight};
 use crate::kernels::{self, Affine, ReadRows, WriteRows};

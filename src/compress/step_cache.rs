@@ -225,9 +225,9 @@ mod tests {
     use std::collections::HashMap;
 
     use super::*;
-    use crate::{Grid, Tensor};
     use crate::compress::{Dense, Streams};
     use crate::graph::reference;
+    use crate::{Grid, Tensor};
 
     #[test]
     fn reads_what_it_prints() {

@@ -63,7 +63,13 @@ struct PoolTokens {
 
 /// Pools the `channels` columns C of `x [B, h·w, M]`, whose rows are the tokens of a grid `[h, w]` in raster order:
 /// `[B, ⌊h/R⌋·⌊w/R⌋, C]`. Sides that R does not divide lose the remainder, as in a convolution of stride R.
-pub fn pool_tokens(graph: &mut Graph, x: Columns, channels: usize, grid: impl Into<Grid>, how: Pooling) -> Result<ValueId> {
+pub fn pool_tokens(
+    graph: &mut Graph,
+    x: Columns,
+    channels: usize,
+    grid: impl Into<Grid>,
+    how: Pooling,
+) -> Result<ValueId> {
     let grid = grid.into().sides();
     let op = SHADER.name;
     let [batch, tokens, width] = graph.dims(op, x.value)?;

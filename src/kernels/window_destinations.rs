@@ -2,8 +2,8 @@
 
 use super::window_scores::{tokens_of, windows};
 use super::{Destinations, NOTHING, params, shader};
-use crate::Result;
 use crate::Grid;
+use crate::Result;
 use crate::graph::reference::HostValues;
 use crate::graph::{Caps, Dispatch, Graph, Op, Pass, Shader, ValueId};
 

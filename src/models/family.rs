@@ -13,12 +13,12 @@ use crate::graph::{Graph, ValueId};
 use crate::kernels::Guidance;
 use crate::loading::{Fields, Loader, ModelFolder, Scope};
 use crate::schedulers::{Schedule, Scheduler};
-use crate::shared::Work;
+use crate::shared::{Shared, Work};
 use crate::weights::Format;
 use crate::{Grid, Refusal, Request, Result, Size, Tensor, Warning};
 
 /// A family of models: which diffusers pipelines it covers, and how their parts are opened.
-pub trait Family: Debug + Send + Sync {
+pub trait Family: Debug + Shared {
     /// The pipeline classes that `model_index.json` may name.
     fn pipelines(&self) -> &'static [&'static str];
 
@@ -100,7 +100,7 @@ pub enum Draws {
 }
 
 /// Predicts what a scheduler steps by: the transformer.
-pub trait Denoiser: Debug + Send + Sync {
+pub trait Denoiser: Debug + Shared {
     /// Its sizes.
     fn sizes(&self) -> Sizes;
 
@@ -151,7 +151,7 @@ pub struct Noisy {
 }
 
 /// Turns requests into conditioning.
-pub trait Conditioner: Debug + Send + Sync {
+pub trait Conditioner: Debug + Shared {
     /// Stores the conditioning of the whole batch in `preparation`, or adds the ops that compute it.
     fn condition<'a>(
         &'a self,
@@ -171,7 +171,7 @@ pub struct Batch {
 }
 
 /// Turns latents into pictures.
-pub trait Decoder: Debug + Send + Sync {
+pub trait Decoder: Debug + Shared {
     /// Pixels per latent pixel, along each side.
     fn factor(&self) -> usize;
 

@@ -10,9 +10,7 @@ pub mod t5;
 
 use std::sync::Arc;
 
-pub use family::{
-    Batch, Conditioner, Decoder, Denoiser, Draws, Family, Habits, Noisy, Opening, Sizes, Transformer,
-};
+pub use family::{Batch, Conditioner, Decoder, Denoiser, Draws, Family, Habits, Noisy, Opening, Sizes, Transformer};
 pub use preparation::{Canvas, Given, Preparation};
 
 use crate::loading::ModelFolder;
@@ -25,10 +23,7 @@ pub struct Families(Vec<Arc<dyn Family>>);
 impl Default for Families {
     /// Those of this crate: one line each.
     fn default() -> Self {
-        Self(vec![
-            Arc::new(dit::DitFamily),
-            Arc::new(pixart::PixArtFamily),
-        ])
+        Self(vec![Arc::new(dit::DitFamily), Arc::new(pixart::PixArtFamily)])
     }
 }
 

@@ -65,7 +65,8 @@ impl Preparation {
 impl Given {
     /// The stored value of this name in a step's graph.
     pub fn value(&self, graph: &mut Graph, name: &str) -> Result<ValueId> {
-        let (shape, element) = self.0.get(name).ok_or_else(|| Error::tensor(name, "was not prepared for this request"))?;
+        let (shape, element) =
+            self.0.get(name).ok_or_else(|| Error::tensor(name, "was not prepared for this request"))?;
         Ok(graph.stored(name, shape, *element))
     }
 }

@@ -85,11 +85,7 @@ impl Model {
 }
 
 /// Loads the components' tensors, one component after the other.
-pub async fn upload(
-    device: &Device,
-    loaders: &[Loader],
-    mut progress: impl FnMut(Progress<'_>),
-) -> Result<Store> {
+pub async fn upload(device: &Device, loaders: &[Loader], mut progress: impl FnMut(Progress<'_>)) -> Result<Store> {
     let mut store = Store::new();
     for loader in loaders {
         loader.allocate(device, &mut store).await.context(|| format!("making room for the {}", loader.component()))?;

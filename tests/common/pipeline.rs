@@ -3,9 +3,10 @@
 use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
 
-use foveate::pipelines::{Embeds, Ids, LayerMerging, LayerRouting, LoadOptions, Pipeline, Request};
+use foveate::pipeline::{LayerTrace, Traced};
 use foveate::tensor::{Tensor, relative_l2};
 use foveate::weights::Source;
+use foveate::{Compression, Embeds, Ids, LoadOptions, Pipeline, Request, Run, Size};
 use pollster::block_on;
 
 use super::{Tensors, golden, gpu, json, max_error};
@@ -20,10 +21,8 @@ pub struct Outcome {
     pub noise_pred: Vec<Tensor>,
     pub latents: Vec<Tensor>,
     pub image: Tensor,
-    /// Of each step, layer by layer, where the policy routes.
-    pub routing: Vec<Vec<LayerRouting>>,
-    /// Of each step, the layers whose policy merged.
-    pub merging: Vec<Vec<LayerMerging>>,
+    /// Of each step, the layers whose policy routed or merged.
+    pub trace: Vec<Vec<LayerTrace>>,
 }
 
 /// What to take from `inputs.safetensors` rather than from seed and prompt.
@@ -57,7 +56,7 @@ pub fn request(folder: &Path, given: Given) -> Request {
         steps: json["steps"].as_u64().map(|steps| steps as usize),
         guidance: json["guidance"].as_f64().map(|g| g as f32),
         seed: json["seed"].as_u64().unwrap(),
-        size: Some([0, 1].map(|i| json["size"][i].as_u64().unwrap() as usize)),
+        size: Some(Size::from([0, 1].map(|i| json["size"][i].as_u64().unwrap() as usize))),
         count: json["count"].as_u64().map(|count| count as usize),
         max_length: json["max_sequence_length"].as_u64().map(|length| length as usize),
         init_latents: latents.then(|| inputs.get("latents").clone()),
@@ -72,38 +71,65 @@ pub fn request(folder: &Path, given: Given) -> Request {
             negative: guided
                 .then(|| (inputs.get("negative_prompt_embeds").clone(), mask("negative_prompt_attention_mask"))),
         }),
-        compress: json["compress"].as_str().map(|name| name.parse().unwrap()).unwrap_or_default(),
-        ratio: json["ratio"].as_f64(),
-        set: set(&json["set"]),
-        step_cache: json["step_cache"].as_str().map(|cache| cache.parse().unwrap()),
+        compression: Compression {
+            policy: json["compress"].as_str().map(str::to_owned),
+            ratio: json["ratio"].as_f64(),
+            set: set(&json["set"]),
+            cache: json["step_cache"].as_str().map(|cache| cache.parse().unwrap()),
+        },
         traced: true,
         ..Default::default()
     }
 }
 
 /// A policy's parameters, as `--set` would give them.
-fn set(json: &serde_json::Value) -> Vec<(String, String)> {
+fn set(json: &serde_json::Value) -> BTreeMap<String, String> {
     let text = |value: &serde_json::Value| value.as_str().map_or_else(|| value.to_string(), str::to_owned);
     json.as_object().into_iter().flatten().map(|(key, value)| (key.clone(), text(value))).collect()
 }
 
+/// The pipeline of a folder, on the adapter under test.
+pub fn load(source: Source) -> Pipeline {
+    block_on(Pipeline::load(gpu(), source, LoadOptions::default(), |_| {})).unwrap()
+}
+
+/// Takes so many steps.
+pub fn take(run: &mut Run, steps: usize) {
+    for _ in 0..steps {
+        run.next_step().unwrap().run().unwrap();
+    }
+}
+
+impl Outcome {
+    /// The layers of a step that merged, each with its destinations.
+    pub fn merged(&self, step: usize) -> impl Iterator<Item = (usize, &[u32])> {
+        self.trace[step].iter().filter_map(|LayerTrace { layer, tokens }| match tokens {
+            Traced::Merged { destination } => Some((*layer, destination.u32())),
+            Traced::Kept { .. } => None,
+        })
+    }
+
+    /// The layers of a step that routed, each with its scores and kept tokens.
+    pub fn routed(&self, step: usize) -> impl Iterator<Item = (usize, &Tensor, &Tensor)> {
+        self.trace[step].iter().filter_map(|LayerTrace { layer, tokens }| match tokens {
+            Traced::Kept { kept, scores } => Some((*layer, scores, kept)),
+            Traced::Merged { .. } => None,
+        })
+    }
+}
+
 pub fn run(source: Source, request: &Request) -> Outcome {
     block_on(async {
-        let gpu = gpu();
-        let pipeline = Pipeline::load(gpu, source, LoadOptions::default(), |_| {}).await.unwrap();
-        let mut run = pipeline.prepare(request).await.unwrap();
-        let (mut noise_pred, mut latents, mut routing, mut merging) = (Vec::new(), Vec::new(), Vec::new(), Vec::new());
-        while let Some(step) = run.next_step() {
-            let mut encoder = gpu.encoder();
-            step.encode(&mut encoder).unwrap();
-            gpu.submit(encoder);
+        let mut run = load(source).prepare(request).await.unwrap();
+        let (mut noise_pred, mut latents, mut trace) = (Vec::new(), Vec::new(), Vec::new());
+        while run.taken() < run.steps() {
+            take(&mut run, 1);
             noise_pred.push(run.read("guided").await.unwrap());
             latents.push(run.read("latents").await.unwrap());
-            routing.push(run.routing().await.unwrap());
-            merging.push(run.merging().await.unwrap());
+            trace.push(run.trace().await.unwrap());
         }
         let image = run.finish().await.unwrap().planes(0).unwrap();
-        Outcome { noise_pred, latents, image, routing, merging }
+        Outcome { noise_pred, latents, image, trace }
     })
 }
 
@@ -127,10 +153,8 @@ pub fn too_far<'a>(name: &str, found: impl IntoIterator<Item = (&'a str, f64, f6
 /// nothing to merge, the golden's tokens stay by themselves, and nothing is traced.
 pub fn elsewhere(outcome: &Outcome, expected: &Tensors) -> (usize, usize) {
     let mut traced: BTreeMap<String, &[u32]> = BTreeMap::new();
-    for (step, layers) in outcome.merging.iter().enumerate() {
-        for LayerMerging { layer, destination } in layers {
-            traced.insert(format!("merge.destination.{step}.{layer}"), destination.u32());
-        }
+    for step in 0..outcome.trace.len() {
+        traced.extend(outcome.merged(step).map(|(layer, of)| (format!("merge.destination.{step}.{layer}"), of)));
     }
     let all = expected.0.iter().filter(|(name, _)| name.starts_with("merge.destination."));
     let wrong = all.filter(|(name, golden)| match traced.get(name.as_str()) {

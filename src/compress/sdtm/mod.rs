@@ -11,9 +11,7 @@ mod stage;
 
 use super::bipartite::{bipartite, layer_seed, sources};
 use super::trace::destination_name;
-use super::{
-    BlockInput, BlockRows, CARRIED, Compaction, Policy, Remembered, StepAt, attentiveness_name,
-};
+use super::{BlockInput, BlockRows, CARRIED, Compaction, Policy, Remembered, StepAt, attentiveness_name};
 use crate::graph::{Element, Graph, ValueId};
 use crate::kernels::{self, Affine, Ages, Destinations, Pick, WriteRows};
 use crate::{Error, Grid, Result, Warning};
@@ -105,13 +103,7 @@ impl Sdtm {
     }
 
     /// The rows of a sublayer that computes on `kept` rows of these groups.
-    fn merged(
-        &self,
-        graph: &mut Graph,
-        destinations: Destinations,
-        kept: usize,
-        recall: bool,
-    ) -> Result<Compaction> {
+    fn merged(&self, graph: &mut Graph, destinations: Destinations, kept: usize, recall: bool) -> Result<Compaction> {
         let groups = kernels::groups(graph, destinations.of, kept)?;
         // Of its own branch a merged token takes the cache's weight, any other all.
         let lent = 1.0 - self.cache_weight as f32;

@@ -14,11 +14,11 @@ use encoder::Encoder;
 use tiling::{Mosaic, Tiles};
 
 use super::Decoder as LatentDecoder;
-use crate::loading::Scope;
-use crate::shared::Work;
 use crate::device::{Device, Memory, Plan, Store};
 use crate::graph::{Caps, Element, Graph, Value, ValueId};
 use crate::kernels::{self, Affine};
+use crate::loading::Scope;
+use crate::shared::Work;
 use crate::{Error, Result, Tensor};
 
 const INPUT: &str = "autoencoder.input";
@@ -88,7 +88,13 @@ impl AutoencoderKl {
     }
 
     /// The same in tiles of `side` latent pixels, a multiple of 4.
-    pub async fn decode_in_tiles(&self, device: &Device, store: &Store, latents: &Tensor, side: usize) -> Result<Tensor> {
+    pub async fn decode_in_tiles(
+        &self,
+        device: &Device,
+        store: &Store,
+        latents: &Tensor,
+        side: usize,
+    ) -> Result<Tensor> {
         let build = |graph: &mut Graph, latents| self.sample(graph, latents);
         let tiles = Tiles { side, input: 1, output: self.config.scale_factor() };
         let sampled = in_tiles(device, store, latents, tiles, &build).await?;
@@ -104,7 +110,13 @@ impl AutoencoderKl {
     }
 
     /// The same in tiles of `side` latent pixels, a multiple of 4.
-    pub async fn encode_in_tiles(&self, device: &Device, store: &Store, picture: &Tensor, side: usize) -> Result<Posterior> {
+    pub async fn encode_in_tiles(
+        &self,
+        device: &Device,
+        store: &Store,
+        picture: &Tensor,
+        side: usize,
+    ) -> Result<Posterior> {
         let build = |graph: &mut Graph, picture| self.encode(graph, picture);
         let tiles = Tiles { side, input: self.config.scale_factor(), output: 1 };
         let moments = in_tiles(device, store, picture, tiles, &build).await?;

@@ -117,14 +117,7 @@ impl KeyCompression {
 }
 
 impl Convolution {
-    fn forward(
-        &self,
-        graph: &mut Graph,
-        tokens: Columns,
-        width: usize,
-        grid: Grid,
-        stride: usize,
-    ) -> Result<Columns> {
+    fn forward(&self, graph: &mut Graph, tokens: Columns, width: usize, grid: Grid, stride: usize) -> Result<Columns> {
         let (weight, bias) = (self.weight.in_graph(graph), Some(self.bias.in_graph(graph)));
         let how = Pooling { stride, kind: PoolKind::Convolution { weight, bias } };
         let pooled = pool_tokens(graph, tokens, width, grid, how)?; // [B, ⌊h/R⌋·⌊w/R⌋, C]

@@ -1,13 +1,13 @@
 //! `PixArtAlphaPipeline` and `PixArtSigmaPipeline` of diffusers: how they draw, and how their prompts are given.
 
 use super::{Config, PixArt};
+use crate::Result;
 use crate::kernels::Guidance;
 use crate::loading::Loader;
 use crate::models::t5::Prompts;
 use crate::models::{Conditioner, Draws, Family, Habits, Opening, Transformer};
 use crate::schedulers::{DPM_SOLVER, Schedule, Scheduler};
 use crate::shared::Work;
-use crate::Result;
 
 const ALPHA: &str = "PixArtAlphaPipeline";
 

@@ -7,8 +7,8 @@ use super::parts::{Linear, RmsNorm, attend_packed};
 use crate::graph::{Element, Graph, ValueId};
 use crate::kernels::{self, Activation, Attention, WriteRows};
 use crate::loading::{Fields, Scope, Table};
-pub use prompts::{PROMPT_EMBEDS, Prompts, TEXT_BIAS};
 use crate::{Result, Tensor};
+pub use prompts::{PROMPT_EMBEDS, Prompts, TEXT_BIAS};
 
 /// Stored: the embedded tokens `[B, S, D]`.
 pub const EMBEDDED: &str = "t5.embedded";
