@@ -3,12 +3,13 @@
 use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
 
+use foveate::Device;
 use foveate::pipelines::{Embeds, Ids, LayerMerging, LayerRouting, LoadOptions, Pipeline, Request};
 use foveate::tensor::{Tensor, relative_l2};
 use foveate::weights::Source;
 use pollster::block_on;
 
-use super::{Tensors, golden, gpu, json, max_error};
+use super::{Tensors, device, golden, json, max_error};
 
 /// Noise prediction and latents, relative L2: a third of what the project promises (1e-4).
 pub const STEP_TOLERANCE: f64 = 3e-5;
@@ -88,15 +89,16 @@ fn set(json: &serde_json::Value) -> Vec<(String, String)> {
 }
 
 pub fn run(source: Source, request: &Request) -> Outcome {
+    run_on(device(), source, request)
+}
+
+pub fn run_on(device: &Device, source: Source, request: &Request) -> Outcome {
     block_on(async {
-        let gpu = gpu();
-        let pipeline = Pipeline::load(gpu, source, LoadOptions::default(), |_| {}).await.unwrap();
+        let pipeline = Pipeline::load(device, source, LoadOptions::default(), |_| {}).await.unwrap();
         let mut run = pipeline.prepare(request).await.unwrap();
         let (mut noise_pred, mut latents, mut routing, mut merging) = (Vec::new(), Vec::new(), Vec::new(), Vec::new());
         while let Some(step) = run.next_step() {
-            let mut encoder = gpu.encoder();
-            step.encode(&mut encoder).unwrap();
-            gpu.submit(encoder);
+            step.run().unwrap();
             noise_pred.push(run.read("guided").await.unwrap());
             latents.push(run.read("latents").await.unwrap());
             routing.push(run.routing().await.unwrap());
