@@ -52,4 +52,9 @@ impl Places {
     pub fn parts(&self, id: ValueId) -> &[Buffer] {
         self.0.get(id.0 as usize).map_or(&[], Vec::as_slice)
     }
+
+    /// All buffers.
+    pub fn all(&self) -> impl Iterator<Item = &Buffer> {
+        self.0.iter().flatten()
+    }
 }

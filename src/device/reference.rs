@@ -112,8 +112,9 @@ impl Executor for Reference {
 
     fn compile<'a>(&'a self, graph: Arc<Graph>, places: Places) -> Work<'a, Box<dyn Program>> {
         Box::pin(async move {
-            let program: Box<dyn Program> =
-                Box::new(HostProgram::Graph(HostGraph { graph, places, known: Mutex::default() }));
+            places.all().try_for_each(|buffer| buffer.backing::<HostMemory>().map(|_| ()))?;
+            let graph = HostGraph { graph, places, known: Mutex::default() };
+            let program: Box<dyn Program> = Box::new(HostProgram::Graph(graph));
             Ok(program)
         })
     }
@@ -237,4 +238,114 @@ fn copy(Copy { from, offset, to, bytes }: &Copy) -> Result<()> {
     let copied =
         copied.ok_or_else(|| Error::tensor("of the reference device", "ends before what is copied from it"))?;
     write(to, 0, &copied).map(|_| ())
+}
+
+#[cfg(test)]
+mod tests {
+    use pollster::block_on;
+
+    use super::*;
+    use crate::device::{Memory, Plan, Store};
+    use crate::graph::Home;
+    use crate::kernels::{Activation, Linear, Norm, NormKind, ReadRows, WriteRows, linear, norm, residual};
+    use crate::testing::{Case, gpu};
+    use crate::weights::Format;
+
+    /// x += linear(norm(x)), twice: a value updated in place, transients that share memory, packed weights.
+    fn blocks() -> (Graph, HashMap<String, Tensor>) {
+        let mut case = Case::new();
+        let x = case.input("x", &[2, 5, 12]);
+        for block in 0..2 {
+            let weight = case.weight(&format!("w{block}"), &[12, 12], Format::Int8);
+            let options = Norm { kind: NormKind::Layer, eps: 1e-6, ..Norm::default() };
+            let y = norm(&mut case.graph, x, options).unwrap();
+            let product = Linear { weight, bias: None, activation: Activation::GeluTanh, rows: ReadRows::All };
+            let y = linear(&mut case.graph, y, product).unwrap();
+            residual(&mut case.graph, x, y, None, WriteRows::All).unwrap();
+        }
+        (case.graph, case.stored)
+    }
+
+    async fn load(device: &Device, graph: &Graph, stored: &HashMap<String, Tensor>) -> Store {
+        let mut store = Store::new();
+        for value in graph.values().iter().filter(|value| value.home == Home::Stored) {
+            let tensor = &stored[&value.name];
+            store.allocate(device, &value.name, &value.shape, value.element).await.unwrap();
+            match value.element {
+                Element::Packed(format) => {
+                    let mut words = Vec::new();
+                    format.encode_rows(tensor.f32(), value.matrix().1, &mut words).unwrap();
+                    store.write_rows(device, &value.name, 0, &words).unwrap();
+                }
+                _ => store.write(device, &value.name, tensor.bytes()).unwrap(),
+            }
+        }
+        store
+    }
+
+    #[test]
+    fn the_same_graph_gives_the_same_on_both_devices() {
+        let (graph, stored) = blocks();
+        let run = |device: Device| {
+            block_on(async {
+                let store = load(&device, &graph, &stored).await;
+                let plan = Plan::compile(&device, &graph, &store, Memory::Shared).await.unwrap();
+                let kept = device.allocate(store.buffer("x").unwrap().size(), "kept").await.unwrap();
+                let copy = Copy { from: store.buffer("x").unwrap().clone(), offset: 0, to: kept.clone(), bytes: 480 };
+                let copies = device.copies(vec![copy]).unwrap();
+                // What it was after one run is kept; then it goes on with another weight.
+                device.run(&[plan.program(), &*copies]).unwrap();
+                let mut words = Vec::new();
+                Format::Int8.encode_rows(&[0.25; 144], 12, &mut words).unwrap();
+                store.write_rows(&device, "w1", 0, &words).unwrap();
+                plan.run(&device).unwrap();
+                device.wait().await.unwrap();
+                let once: Vec<f32> = bytemuck::pod_collect_to_vec(&device.read(&kept, 480).await.unwrap());
+                (once, store.read(&device, "x").await.unwrap())
+            })
+        };
+        let (found, expected) = (run(gpu().into()), run(Reference::new().into()));
+        assert!(crate::tensor::relative_l2(&found.0, &expected.0) < 1e-6);
+        assert!(crate::tensor::relative_l2(found.1.f32(), expected.1.f32()) < 1e-6);
+        assert!(crate::tensor::relative_l2(&found.0, found.1.f32()) > 1e-2, "the second run changed something");
+    }
+
+    #[test]
+    fn what_another_device_made_is_refused() {
+        let (graph, stored) = blocks();
+        let (own, other) = (Device::from(Reference::new()), Device::from(gpu()));
+        block_on(async {
+            for (own, other) in [(&own, &other), (&other, &own)] {
+                let store = load(own, &graph, &stored).await;
+                let buffer = store.buffer("x").unwrap();
+                let plan = Plan::compile(own, &graph, &store, Memory::Shared).await.unwrap();
+                let copy = Copy { from: buffer.clone(), offset: 0, to: buffer.clone(), bytes: 16 };
+                let refused = [
+                    other.write(buffer, 0, &[0; 16]).unwrap_err(),
+                    other.read(buffer, 16).await.unwrap_err(),
+                    other.copies(vec![copy]).unwrap_err(),
+                    plan.run(other).unwrap_err(),
+                    Plan::compile(other, &graph, &store, Memory::Shared).await.unwrap_err(),
+                ];
+                for error in refused {
+                    assert!(matches!(error.root(), Error::NotThisDevice { .. }), "{error}");
+                }
+            }
+        });
+        assert!(other.gpu("a texture").is_ok());
+        let error = own.gpu("a texture").unwrap_err().to_string();
+        assert_eq!(error, "a texture needs a GPU; this device is reference");
+    }
+
+    #[test]
+    fn answers_move_between_threads() {
+        fn movable<T: Send>(answer: T) -> T {
+            answer
+        }
+        let (graph, stored) = blocks();
+        let device = Device::from(gpu());
+        let store = block_on(load(&device, &graph, &stored));
+        let plan = movable(Plan::compile(&device, &graph, &store, Memory::Shared));
+        std::thread::scope(|scope| scope.spawn(|| block_on(plan).unwrap().run(&device).unwrap()).join().unwrap());
+    }
 }

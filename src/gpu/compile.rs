@@ -23,7 +23,9 @@ impl Gpu {
         let mut all = Vec::new();
         for node in graph.nodes() {
             let passes = node.op.passes();
-            for dispatch in node.op.record(graph, self.caps())? {
+            let dispatches = node.op.record(graph, self.caps())?;
+            check_parts(graph, places, node.op.as_ref(), &dispatches)?;
+            for dispatch in dispatches {
                 let binds = pass_of(node.op.as_ref(), &passes, &dispatch)?.binds().to_vec();
                 all.push(Bound { group: &node.group, dispatch, binds });
             }
@@ -143,6 +145,20 @@ fn pass_of<'a>(op: &dyn Op, passes: &'a [Pass], dispatch: &Dispatch) -> Result<&
         let reason = format!("a dispatch binds pass {}, of which there are {}", dispatch.pass, passes.len());
         Error::shape(op.name(), reason)
     })
+}
+
+/// A weight that was split by rows must be bound part by part: an op that binds its first part alone would be wrong without
+/// a word.
+fn check_parts(graph: &Graph, places: &Places, op: &dyn Op, dispatches: &[Dispatch]) -> Result<()> {
+    let bound = dispatches.iter().map(|dispatch| dispatch.part + 1).max().unwrap_or(0);
+    for (id, _) in op.access() {
+        let (value, parts) = (graph.get(id), places.parts(id).len());
+        if matches!(value.element, Element::Packed(_)) && parts > bound {
+            let reason = format!("lies in {parts} parts, of which {} binds {bound}", op.name());
+            return Err(Error::tensor(&value.name, reason));
+        }
+    }
+    Ok(())
 }
 
 /// The buffer of a value that is bound: of a packed weight the part that the dispatch asks for.

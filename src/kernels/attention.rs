@@ -220,7 +220,7 @@ mod tests {
 
     fn both_classes(case: &Case) {
         for class in [AdapterClass::Software, AdapterClass::Hardware] {
-            case.agrees_on(&gpu().with_caps(Caps { class, ..gpu().caps().clone() }), TOLERANCE);
+            case.agrees_on(gpu().with_caps(Caps { class, ..gpu().caps().clone() }), TOLERANCE);
         }
     }
 
@@ -268,7 +268,7 @@ mod tests {
             let [k, v] = ["k", "v"].map(|name| whole(&mut case, name, [1, keys, 72]));
             attention(&mut case.graph, q, k, v, plain(1, 72)).unwrap();
             match case.graph.nodes()[0].op.record(&case.graph, &caps) {
-                Ok(_) => case.agrees_on(&gpu().with_caps(caps.clone()), TOLERANCE),
+                Ok(_) => case.agrees_on(gpu().with_caps(caps.clone()), TOLERANCE),
                 Err(error) => assert!(error.to_string().contains("attention to 34960 keys of 72 numbers"), "{error}"),
             }
             assert_eq!(case.graph.nodes()[0].op.record(&case.graph, &caps).is_ok(), fits);
@@ -324,7 +324,7 @@ mod tests {
             attention(&mut case.graph, q, k, v, Attention { key_bias, ..plain(1, 8) }).unwrap();
             // Beside −10000 a score keeps three decimals in f32.
             for class in [AdapterClass::Software, AdapterClass::Hardware] {
-                case.agrees_on(&gpu().with_caps(Caps { class, ..gpu().caps().clone() }), 1e-3);
+                case.agrees_on(gpu().with_caps(Caps { class, ..gpu().caps().clone() }), 1e-3);
             }
         }
     }

@@ -182,7 +182,7 @@ impl Op for ColumnSums {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::testing::{Case, gpu};
+    use crate::testing::{Case, gpu, posing_as};
 
     /// Sums of up to a few hundred weights; exp in f32 is good to a few units of 1e-7.
     const TOLERANCE: f64 = 1e-5;
@@ -252,7 +252,7 @@ mod tests {
                 // Beside −10000 a score keeps three decimals in f32; the lowest scores are not for the harness to square.
                 let host = crate::graph::reference::run(&case.graph, &case.stored).unwrap();
                 for class in [AdapterClass::Software, AdapterClass::Hardware] {
-                    let found = case.run(&crate::testing::posing_as(class));
+                    let found = case.run(posing_as(class));
                     let crate::tensor::Data::F32(found) = &found[&out] else { panic!("no numbers") };
                     for (found, expected) in found.iter().zip(host.f32(out)) {
                         assert!((found - expected).abs() <= 2e-3 * expected.max(1.0), "{found} for {expected}");
@@ -289,7 +289,7 @@ mod tests {
                 assert_eq!(node.op.record(&case.graph, &caps).is_ok(), fits);
             }
             if fits {
-                case.agrees_on(&gpu().with_caps(caps.clone()), TOLERANCE);
+                case.agrees_on(gpu().with_caps(caps.clone()), TOLERANCE);
             }
         }
     }

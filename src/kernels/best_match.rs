@@ -151,7 +151,7 @@ impl Op for Matching {
 mod tests {
     use super::*;
     use crate::tensor::Data;
-    use crate::testing::{Case, gpu};
+    use crate::testing::{Case, gpu, posing_as};
 
     /// f32 sums of up to a few hundred products, in another order than the reference's.
     const TOLERANCE: f64 = 3e-6;
@@ -205,7 +205,7 @@ mod tests {
             assert_eq!(case.graph.nodes()[0].op.record(&case.graph, &caps).is_ok(), fits, "{channels}");
             if fits {
                 // Sums of so many products lose a few digits.
-                case.agrees_on(&gpu().with_caps(caps.clone()), 3e-5);
+                case.agrees_on(gpu().with_caps(caps.clone()), 3e-5);
             }
         }
     }
@@ -267,7 +267,7 @@ mod tests {
                 let host = crate::graph::reference::run(&case.graph, &case.stored).unwrap();
                 assert_eq!(host.u32(best), expected);
                 for class in [AdapterClass::Software, AdapterClass::Hardware] {
-                    let found = case.run(&crate::testing::posing_as(class));
+                    let found = case.run(posing_as(class));
                     assert_eq!(found[&best], Data::U32(expected.to_vec()), "{class:?}, {channels} channels");
                 }
             }

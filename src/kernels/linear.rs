@@ -190,7 +190,7 @@ mod tests {
 
     fn both_classes(case: &Case) {
         for class in [AdapterClass::Software, AdapterClass::Hardware] {
-            case.agrees_on(&gpu().with_caps(Caps { class, ..gpu().caps().clone() }), TOLERANCE);
+            case.agrees_on(gpu().with_caps(Caps { class, ..gpu().caps().clone() }), TOLERANCE);
         }
     }
 

@@ -6,10 +6,10 @@ use std::path::{Path, PathBuf};
 use foveate::pipeline::{LayerTrace, Traced};
 use foveate::tensor::{Tensor, relative_l2};
 use foveate::weights::Source;
-use foveate::{Compression, Embeds, Ids, LoadOptions, Pipeline, Request, Run, Size};
+use foveate::{Compression, Device, Embeds, Ids, LoadOptions, Pipeline, Request, Run, Size};
 use pollster::block_on;
 
-use super::{Tensors, golden, gpu, json, max_error};
+use super::{Tensors, device, golden, json, max_error};
 
 /// Noise prediction and latents, relative L2: a third of what the project promises (1e-4).
 pub const STEP_TOLERANCE: f64 = 3e-5;
@@ -90,7 +90,7 @@ fn set(json: &serde_json::Value) -> BTreeMap<String, String> {
 
 /// The pipeline of a folder, on the adapter under test.
 pub fn load(source: Source) -> Pipeline {
-    block_on(Pipeline::load(gpu(), source, LoadOptions::default(), |_| {})).unwrap()
+    block_on(Pipeline::load(device(), source, LoadOptions::default(), |_| {})).unwrap()
 }
 
 /// Takes so many steps.
@@ -119,8 +119,13 @@ impl Outcome {
 }
 
 pub fn run(source: Source, request: &Request) -> Outcome {
+    run_on(device(), source, request)
+}
+
+pub fn run_on(device: &Device, source: Source, request: &Request) -> Outcome {
     block_on(async {
-        let mut run = load(source).prepare(request).await.unwrap();
+        let pipeline = Pipeline::load(device, source, LoadOptions::default(), |_| {}).await.unwrap();
+        let mut run = pipeline.prepare(request).await.unwrap();
         let (mut noise_pred, mut latents, mut trace) = (Vec::new(), Vec::new(), Vec::new());
         while run.taken() < run.steps() {
             take(&mut run, 1);
