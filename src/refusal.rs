@@ -1,5 +1,5 @@
-//! What a caller should know about a request, as values: why it cannot be met, and what is odd about it though it can.
-//! The texts speak of the request. Each face adds how to say it better there.
+//! Reasons as values: why a request cannot be met, and what is odd about one that can. The texts speak of the request. Each
+//! face adds its own hint.
 
 /// Why a request cannot be met.
 #[derive(Clone, Debug, PartialEq, thiserror::Error)]

@@ -41,7 +41,7 @@ pub struct Request {
     /// Which tokens are computed.
     #[serde(skip_serializing_if = "is_default")]
     pub compression: Compression,
-    /// Whether [`Run::trace`](crate::Run::trace) can tell what the policy did in the last step.
+    /// Whether [`Run::trace`](crate::Run::trace) can return what the policy did in the last step.
     #[serde(skip_serializing_if = "is_default")]
     pub traced: bool,
     /// Starting noise `[B, C, h, w]`, before the scheduler scales it, instead of the seed's.

@@ -117,7 +117,7 @@ fn in_a_graph_of_ones_own_it_decodes_the_same() {
         let input = graph.stored("latents", &latents.shape, Element::F32);
         store.insert(device(), "latents", &latents).await.unwrap();
         let pictures = model.decode(&mut graph, input).unwrap();
-        graph.keep(pictures, "pictures");
+        graph.store(pictures, "pictures");
         store.allocate_missing(device(), &graph).await.unwrap();
         let plan = Plan::compile(device(), &graph, &store, Memory::Shared).await.unwrap();
         plan.run(device()).unwrap();

@@ -37,7 +37,7 @@ fn t5_equals_transformers() {
             }
             let mut graph = Graph::new();
             let hidden = t5.forward(&mut graph, batch, length).unwrap();
-            graph.keep(hidden, "hidden");
+            graph.store(hidden, "hidden");
             store.allocate_missing(device, &graph).await.unwrap();
             let plan = Plan::compile(device, &graph, &store, Memory::Shared).await.unwrap();
             plan.run(device).unwrap();
@@ -143,7 +143,7 @@ fn on_gpu(inputs: &[(&str, Tensor)], build: impl Fn(&mut Graph, &[ValueId]) -> V
             ids.push(graph.stored(*name, &tensor.shape, Element::F32));
         }
         let out = build(&mut graph, &ids);
-        graph.keep(out, "out");
+        graph.store(out, "out");
         store.allocate_missing(device, &graph).await.unwrap();
         let plan = Plan::compile(device, &graph, &store, Memory::Shared).await.unwrap();
         plan.run(device).unwrap();

@@ -3,6 +3,8 @@
 
 mod common;
 
+use std::sync::Arc;
+
 use common::{Tensors, golden, max_error};
 use foveate::{Gpu, LoadOptions, Pipeline, Request, Source};
 use pollster::block_on;
@@ -54,6 +56,24 @@ fn a_host_encodes_every_step_into_one_encoder_and_shows_the_texture() {
     assert_eq!(again, pictures);
     let other = block_on(pipe.generate(&Request { seed: request.seed + 1, ..request })).unwrap();
     assert_ne!(other, pictures);
+}
+
+/// Natively the library's futures may move between threads, as an async runtime's spawn asks.
+#[test]
+fn futures_can_be_spawned() {
+    fn spawn<T: Send + 'static>(future: impl Future<Output = T> + Send + 'static) -> T {
+        std::thread::spawn(move || block_on(future)).join().unwrap()
+    }
+    let source = Source::Folder(golden("dit_ddim").join("model"));
+    let pipe = spawn(async {
+        let gpu = Gpu::request(Default::default()).await.unwrap();
+        Arc::new(Pipeline::load(&gpu, source, LoadOptions::default(), |_| {}).await.unwrap())
+    });
+    let request = Request { steps: Some(2), guidance: Some(1.0), ..Request::class(1) };
+    let (elsewhere, asked) = (pipe.clone(), request.clone());
+    let run = spawn(async move { elsewhere.prepare(&asked).await.unwrap() });
+    let pictures = spawn(run.complete()).unwrap();
+    assert_eq!(pictures, block_on(pipe.generate(&request)).unwrap());
 }
 
 fn read_texture(device: &wgpu::Device, queue: &wgpu::Queue, texture: &wgpu::Texture) -> Vec<u8> {

@@ -4,9 +4,9 @@ use std::any::Any;
 use std::fmt::Debug;
 use std::sync::Arc;
 
-use super::{BlockInput, BlockRows, KeptRatios, Policy, Span, StepAt};
+use super::{BlockInput, BlockRows, KeptRatios, Policy, RunAt, Span, StepAt};
 use crate::graph::Graph;
-use crate::{Result, Warning};
+use crate::{Result, Tensor, Warning};
 
 /// A policy of any type. Cloning shares it.
 #[derive(Clone, Debug)]
@@ -44,6 +44,11 @@ impl AnyPolicy {
     /// See [`Policy::kept_ratios`].
     pub fn kept_ratios(&self) -> Option<&KeptRatios> {
         self.0.kept_ratios()
+    }
+
+    /// See [`Policy::tables`].
+    pub fn tables(&self, run: RunAt) -> Result<Vec<(String, Tensor)>> {
+        self.0.tables(run)
     }
 
     /// The policy at one step.
@@ -108,6 +113,7 @@ trait Untyped: Debug + Send + Sync {
     fn name(&self) -> &str;
     fn label(&self) -> String;
     fn kept_ratios(&self) -> Option<&KeptRatios>;
+    fn tables(&self, run: RunAt) -> Result<Vec<(String, Tensor)>>;
     fn step(&self, at: StepAt) -> PolicyStep;
     fn warning(&self, steps: &[PolicyStep], tokens: usize) -> Option<Warning>;
 }
@@ -143,6 +149,10 @@ impl<P: Policy> Untyped for Shared<P> {
 
     fn kept_ratios(&self) -> Option<&KeptRatios> {
         self.0.kept_ratios()
+    }
+
+    fn tables(&self, run: RunAt) -> Result<Vec<(String, Tensor)>> {
+        self.0.tables(run)
     }
 
     fn step(&self, at: StepAt) -> PolicyStep {

@@ -67,8 +67,8 @@ impl Block<'_> {
     }
 
     /// Adds one sublayer. `read` makes the sublayer's input from the rows of the stream that it is given: a norm with its
-    /// modulation, or the projection of queries. `branch` computes on the compact rows `[B, k, C]` that come of it, and
-    /// knows neither which they are nor how many. Its result, times `gate`, is added to the stream.
+    /// modulation, or the projection of queries. `branch` computes on the compact rows `[B, k, C]` that result,
+    /// whichever and however many they are. Its result, times `gate`, is added to the stream.
     ///
     /// Attention goes through [`Attend`], which the branch is given.
     pub fn sublayer(
@@ -166,7 +166,7 @@ impl Attend {
             }
             graph.overhead(format!("block {} policy", self.layer));
             let received = kernels::attention_columns(graph, queries, keys, options)?;
-            graph.keep(received, attentiveness_name(self.layer));
+            graph.store(received, attentiveness_name(self.layer));
             graph.group(format!("block {} attention", self.layer));
         }
         kernels::attention(graph, queries, keys, values, options)

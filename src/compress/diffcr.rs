@@ -1,4 +1,4 @@
-//! What a DiffCR checkpoint says of itself: `"diffcr"` in `transformer/config.json`.
+//! The object that describes a DiffCR checkpoint: `"diffcr"` in `transformer/config.json`.
 
 use serde_json::{Value, json};
 

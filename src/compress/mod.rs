@@ -28,7 +28,7 @@ pub use diffcr::{DiffcrConfig, Scale};
 pub use kept_ratio::{KeptRatios, kept_tokens};
 pub use kv::{Kv, KvKind, Sampling};
 pub use parameters::{Parameter, Parameters, Values};
-pub use policy::{BlockInput, Policy, StepAt};
+pub use policy::{BlockInput, Policy, RunAt, StepAt};
 pub use registry::{Choice, Policies, PolicyKind, Traces};
 pub use routed::{Diffcr, Mod, Routed, Routers};
 pub use rows::{BlockRows, Compaction, Remembered, Sublayer};

@@ -4,7 +4,7 @@ use std::fmt::Debug;
 
 use super::{BlockRows, KeptRatios, Span};
 use crate::graph::{Graph, ValueId};
-use crate::{Grid, Result, Warning};
+use crate::{Grid, Result, Tensor, Warning};
 
 /// Decides which rows of the residual stream each sublayer reads and writes.
 ///
@@ -23,6 +23,11 @@ pub trait Policy: Debug + Send + Sync + 'static {
 
     /// The rows of one block of such a step. Ops that the policy needs to decide (scores, selections) are added to `graph`.
     fn block(&self, step: &Self::Step, graph: &mut Graph, at: BlockInput) -> Result<BlockRows>;
+
+    /// Tensors that its ops find stored, under these names: fixed rows, masks, tables. Asked for once, before the first step.
+    fn tables(&self, _run: RunAt) -> Result<Vec<(String, Tensor)>> {
+        Ok(Vec::new())
+    }
 
     /// Its name, and what distinguishes it from others of that name.
     fn label(&self) -> String {
@@ -57,7 +62,18 @@ pub trait Policy: Debug + Send + Sync + 'static {
     }
 }
 
-/// What a policy knows of a step before the run.
+/// A run, as a policy sees it.
+#[derive(Clone, Copy, Debug)]
+pub struct RunAt {
+    /// The picture's token grid.
+    pub grid: Grid,
+    /// Samples B of the residual stream.
+    pub samples: usize,
+    /// The model's blocks.
+    pub layers: usize,
+}
+
+/// A step, as a policy sees it before the run.
 #[derive(Clone, Copy, Debug)]
 pub struct StepAt {
     /// The step's number, from 0.
@@ -70,7 +86,7 @@ pub struct StepAt {
     pub tokens: usize,
 }
 
-/// What a policy knows of a block while the graph is built.
+/// A block, as a policy sees it while the graph is built.
 #[derive(Clone, Copy, Debug)]
 pub struct BlockInput {
     /// The block's number, from 0.

@@ -37,7 +37,7 @@ pub trait PolicyKind: Debug + Send + Sync + 'static {
         None
     }
 
-    /// Reads what this kind was trained with: that object, and tensors of the transformer's checkpoint. What it keeps in
+    /// Reads what this kind was trained with: that object, and tensors of the transformer's checkpoint. What it puts in
     /// `trained` reaches [`PolicyKind::policy`]. Called once when a model of so many layers and such a width is opened.
     fn read(
         &self,
@@ -64,7 +64,7 @@ pub trait PolicyKind: Debug + Send + Sync + 'static {
     fn policy(&self, choice: Choice<'_>) -> Result<AnyPolicy>;
 }
 
-/// What a traced run tells of each layer, see [`Run::trace`](crate::Run::trace).
+/// What a traced run records of each layer, see [`Run::trace`](crate::Run::trace).
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Traces {
     /// Nothing.

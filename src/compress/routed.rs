@@ -72,8 +72,8 @@ impl Policy for Routed {
             true => {
                 let selection = kernels::select(graph, routing.logits, kept)?;
                 if self.traced {
-                    graph.keep(routing.scores, trace::scores_name(at.layer));
-                    graph.keep(selection.place, trace::place_name(at.layer));
+                    graph.store(routing.scores, trace::scores_name(at.layer));
+                    graph.store(selection.place, trace::place_name(at.layer));
                 }
                 (selection.read(), Some(selection.place))
             }

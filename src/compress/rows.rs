@@ -48,19 +48,19 @@ pub struct Compaction {
     pub merge: Option<Groups>,
     /// Which compact row each row of the stream receives.
     pub write: WriteRows,
-    /// What of the branch is kept for later steps, or comes from earlier ones.
+    /// What of the branch is stored for later steps, or comes from earlier ones.
     pub remembered: Remembered,
 }
 
 /// A branch that outlives its step.
 #[derive(Clone, Copy, Debug, Default)]
 pub enum Remembered {
-    /// Nothing is kept.
+    /// Nothing.
     #[default]
     Nothing,
-    /// The gated branch `[B, N, C]` is kept for later steps.
-    Kept,
-    /// Each row also receives `share [B, N]` of what an earlier step kept.
+    /// The gated branch `[B, N, C]` is stored for later steps.
+    Stored,
+    /// Each row also receives `share [B, N]` of what an earlier step stored.
     Recalled {
         /// How much of it, row by row.
         share: ValueId,
@@ -100,11 +100,11 @@ impl Compaction {
     ) -> Result<()> {
         match self.remembered {
             Remembered::Nothing => kernels::residual(graph, x, branch, gate, self.write),
-            Remembered::Kept => {
+            Remembered::Stored => {
                 let zero = Affine { scale: 0.0, ..Affine::default() };
                 let gated = kernels::affine(graph, x, zero)?;
                 kernels::residual(graph, gated, branch, gate, self.write)?;
-                graph.keep(gated, branch_name(layer, sublayer));
+                graph.store(gated, branch_name(layer, sublayer));
                 kernels::residual(graph, x, gated, None, WriteRows::All)
             }
             Remembered::Recalled { share } => {

@@ -1,7 +1,7 @@
 //! Step caching: what the inner blocks add to the stream changes little from one step to the next. Only every n-th step
-//! computes it; the others add what was kept. It needs no training and wraps any policy.
+//! computes it; the others add what was stored. It needs no training and wraps any policy.
 //!
-//! The kept difference spans whole blocks, as in Δ-DiT (arXiv 2406.01125), at a fixed rhythm, as in FORA (arXiv 2407.01425).
+//! The stored difference spans whole blocks, as in Δ-DiT (arXiv 2406.01125), at a fixed rhythm, as in FORA (arXiv 2407.01425).
 //! Which steps compute is known before the run, so a step needs no readback.
 
 use std::fmt;
@@ -9,12 +9,12 @@ use std::str::FromStr;
 
 use serde::{Deserialize, Serialize};
 
-use super::{AnyPolicy, BlockInput, BlockRows, CARRIED, KeptRatios, Policy, PolicyStep, StepAt};
+use super::{AnyPolicy, BlockInput, BlockRows, CARRIED, KeptRatios, Policy, PolicyStep, RunAt, StepAt};
 use crate::graph::{Element, Graph, ValueId};
 use crate::kernels::{self, Affine, WriteRows};
-use crate::{Error, Result, Warning};
+use crate::{Error, Result, Tensor, Warning};
 
-/// Which blocks are kept, and for how long. As text and in JSON: `every=2,first=1,last=1`, or the first number alone.
+/// Which blocks are reused, and for how long. As text and in JSON: `every=2,first=1,last=1`, or the first number alone.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(try_from = "String", into = "String")]
 pub struct StepCache {
@@ -26,12 +26,12 @@ pub struct StepCache {
     pub last: usize,
 }
 
-/// Which blocks of one step are kept for later steps, or taken over from an earlier one.
+/// Which blocks of one step are stored for later steps, or taken over from an earlier one.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Span {
     /// None: every block is computed.
     Compute,
-    /// What the blocks `first..end` add to the stream is kept.
+    /// What the blocks `first..end` add to the stream is stored.
     Record {
         /// The first of them.
         first: usize,
@@ -68,6 +68,10 @@ impl Policy for Cached {
 
     fn name(&self) -> &str {
         self.policy.name()
+    }
+
+    fn tables(&self, run: RunAt) -> Result<Vec<(String, Tensor)>> {
+        self.policy.tables(run)
     }
 
     fn label(&self) -> String {
@@ -140,7 +144,7 @@ impl Span {
                     kernels::residual(graph, x, difference, None, WriteRows::All)?;
                 } else {
                     let minus = kernels::affine(graph, x, Affine { scale: -1.0, ..Affine::default() })?;
-                    graph.keep(minus, difference_name(index));
+                    graph.store(minus, difference_name(index));
                 }
             }
         }
@@ -161,7 +165,7 @@ impl Span {
     }
 }
 
-/// Stored: a stream after the kept blocks less the stream before them, `[B, N, C]`.
+/// Stored: a stream after the reused blocks less the stream before them, `[B, N, C]`.
 fn difference_name(stream: usize) -> String {
     format!("{CARRIED}difference.{stream}")
 }
@@ -225,9 +229,9 @@ mod tests {
     use std::collections::HashMap;
 
     use super::*;
+    use crate::Grid;
     use crate::compress::{Dense, Streams};
     use crate::graph::reference;
-    use crate::{Grid, Tensor};
 
     #[test]
     fn reads_what_it_prints() {

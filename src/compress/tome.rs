@@ -126,7 +126,7 @@ impl Policy for Tome {
         let destinations = bipartite(graph, at.stream, position, at.grid, self.stride, joining)?;
         let groups = kernels::groups(graph, destinations.of, tokens - joining)?;
         if self.traced {
-            graph.keep(destinations.of, destination_name(at.layer));
+            graph.store(destinations.of, destination_name(at.layer));
         }
         let write = WriteRows::Map { index: groups.place, weight: None };
         let merged = Compaction { merge: Some(groups), write, ..Compaction::default() };

@@ -56,6 +56,11 @@ impl Store {
         Ok(())
     }
 
+    /// Whether there is an entry of this name.
+    pub fn contains(&self, name: &str) -> bool {
+        self.entries.contains_key(name)
+    }
+
     /// Adds a tensor with its contents.
     pub async fn insert(&mut self, device: &Device, name: &str, tensor: &Tensor) -> Result<()> {
         let element = match tensor.data {

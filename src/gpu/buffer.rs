@@ -16,8 +16,8 @@ pub(super) struct Storage(pub Arc<Owned>);
 #[derive(Debug)]
 pub(super) struct Owned(wgpu::Buffer);
 
-/// A browser would keep the memory until it collects its garbage, of whose size on the device it knows little. What was
-/// submitted before still runs.
+/// A browser frees memory when it collects its garbage, which does not count memory on the device. So it is freed here.
+/// What was submitted before still runs.
 #[cfg(target_arch = "wasm32")]
 impl Drop for Owned {
     fn drop(&mut self) {

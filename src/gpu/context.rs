@@ -161,7 +161,7 @@ impl Gpu {
         self.0.fault.check()
     }
 
-    /// Waits until the device is lost, and says why. Of a device that a host lent, only the host is told.
+    /// Waits until the device is lost, and says why. The loss of a borrowed device is reported to the host alone.
     pub fn lost(&self) -> impl Future<Output = Error> + Send + use<> {
         self.0.fault.clone().loss()
     }

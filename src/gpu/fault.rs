@@ -31,7 +31,7 @@ impl Fault {
         self.state().error.get_or_insert(error);
     }
 
-    /// The device is gone: whoever waits for it is told.
+    /// The device is gone: whoever waits for it receives the loss.
     pub(super) fn lose(&self, why: String) {
         let mut state = self.state();
         state.lost.get_or_insert(why);

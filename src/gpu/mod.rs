@@ -1,5 +1,5 @@
 //! The GPU, by wgpu: a device of its own or borrowed from a host, and all that only a GPU has: command encoders
-//! ([`engine`] is the one file that fills them), timestamps, textures, and the loss of the device.
+//! (`engine.rs` is the one file that fills them), timestamps, textures, and the loss of the device.
 //!
 //! [`Gpu`] is a [`Device`](crate::Device) like others, by implementing [`Executor`](crate::device::Executor). Outside
 //! this floor wgpu is named only where a host hands in its encoder or takes out a texture.

@@ -141,8 +141,8 @@ impl Graph {
         }
     }
 
-    /// Makes a transient a stored value, so that it outlives the plan under `name`.
-    pub fn keep(&mut self, id: ValueId, name: impl Into<String>) {
+    /// Makes a transient a stored value: it outlives the plan, under `name`.
+    pub fn store(&mut self, id: ValueId, name: impl Into<String>) {
         let value = &mut self.values[id.0 as usize];
         (value.home, value.name) = (Home::Stored, name.into());
     }

@@ -1,4 +1,4 @@
-//! Uniforms: what a kernel is told beside its values.
+//! Uniforms: the numbers that a kernel receives beside its values.
 
 /// A uniform struct of 4-byte scalars, laid out as WGSL lays out the same fields.
 ///

@@ -4,7 +4,7 @@
 #[derive(Debug)]
 pub struct Shader {
     /// Its name in errors and captures: here the file's stem, which it shares with its Rust twin in `src/kernels/`.
-    /// Two shaders may have the same name; a device tells them apart by their source.
+    /// Two shaders may have the same name; a device distinguishes them by their source.
     pub name: &'static str,
     /// Its text.
     pub source: &'static str,

@@ -12,7 +12,7 @@ pub(super) static SHADER: Shader = shader!("scheduler_step");
 pub mod step_row {
     /// Numbers in a row; those not named here are not read.
     pub const LEN: usize = 16;
-    /// What the model is told.
+    /// The timestep that the model receives.
     pub const TIMESTEP: usize = 0;
     /// What multiplies the latents that the model is shown.
     pub const INPUT_SCALE: usize = 1;

@@ -123,7 +123,7 @@ impl Loader {
         Ok(())
     }
 
-    /// Streams everything asked for to its place in `store`. `progress` is told bytes done and in all.
+    /// Streams everything asked for to its place in `store`. `progress` receives bytes done and in all.
     pub async fn upload(&self, gpu: &Device, store: &Store, mut progress: impl FnMut(u64, u64)) -> Result<()> {
         let mut order: Vec<&Wanted> = self.wanted.iter().collect();
         order.sort_by_key(|w| self.checkpoint.get(&w.parts[0]).map(|info| (info.file.clone(), info.offset)));

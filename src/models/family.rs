@@ -5,7 +5,6 @@ use std::fmt::Debug;
 use std::sync::Arc;
 
 use super::autoencoder_kl::{self, AutoencoderKl};
-use super::parts::PatchEmbed;
 use super::{Canvas, Given, Preparation};
 use crate::compress::{Policies, PolicyStep, Trained};
 use crate::device::{Device, Store};
@@ -104,8 +103,8 @@ pub trait Denoiser: Debug + Shared {
     /// Its sizes.
     fn sizes(&self) -> Sizes;
 
-    /// How latents become tokens.
-    fn patch_embed(&self) -> &PatchEmbed;
+    /// The token grid of latents. A size that does not divide into tokens is an error.
+    fn grid(&self, latents: Size) -> Result<Grid>;
 
     /// Adds what no step changes to `preparation`, which holds the conditioning already.
     fn prepare<'a>(&'a self, preparation: &'a mut Preparation, canvas: Canvas) -> Work<'a, ()>;
@@ -117,11 +116,6 @@ pub trait Denoiser: Debug + Shared {
     /// Random conditioning for `samples` samples, with `text` tokens where there is text: for counting and timing steps
     /// without a request.
     fn stand_in(&self, samples: usize, text: usize) -> Result<Preparation>;
-
-    /// The token grid of latents.
-    fn grid(&self, latents: Size) -> Result<Grid> {
-        self.patch_embed().grid(latents)
-    }
 }
 
 /// The sizes of a transformer.

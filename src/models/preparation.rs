@@ -10,7 +10,7 @@ use crate::{Error, Grid, Result, Size, Tensor};
 /// A graph that runs once per request, and the tensors that it starts from. Whatever it keeps is stored for the steps.
 #[derive(Debug, Default)]
 pub struct Preparation {
-    /// Runs once. [`Graph::keep`] makes its results last.
+    /// Runs once. [`Graph::store`] makes its results last.
     pub graph: Graph,
     inputs: Vec<(String, Tensor)>,
 }

@@ -5,7 +5,7 @@ use std::sync::Arc;
 use super::names::{GUIDED, HISTORY, LATENTS, NOISE, STEP};
 use super::run::Run;
 use super::step_inputs::StepInputs;
-use crate::compress::{AnyPolicy, CARRIED, Dense, PolicyStep, PolicySteps, StepAt};
+use crate::compress::{AnyPolicy, CARRIED, Dense, PolicyStep, PolicySteps, RunAt, StepAt};
 use crate::device::{Device, Plan, Store};
 use crate::graph::{Element, Graph, Home};
 use crate::kernels::{self, Guidance, SchedulerStep, step_row};
@@ -43,6 +43,13 @@ impl Start<'_> {
             let shape = &self.latents.shape;
             Error::shape("latents", format!("shape {shape:?} should be [batch, channels, height, width]"))
         })?;
+        let (grid, layers) = (self.canvas.grid, self.denoiser.sizes().layers);
+        for (name, table) in self.policy.tables(RunAt { grid, samples: self.samples(shape[0]), layers })? {
+            if self.store.contains(&name) {
+                return Err(Error::tensor(name, "is stored already: the policy's table needs another name"));
+            }
+            self.store.insert(self.device, &name, &table).await?;
+        }
         let mut graphs = Vec::new();
         for step in &self.steps.distinct {
             let graph = self.step(shape, step)?;
@@ -77,9 +84,14 @@ impl Start<'_> {
         })
     }
 
+    /// Samples in the model's batch for so many pictures.
+    fn samples(&self, pictures: usize) -> usize {
+        pictures * if self.guidance.is_some() { 2 } else { 1 }
+    }
+
     /// The graph of one step: the model's prediction, guidance, and the scheduler's update.
     fn step(&self, shape: [usize; 4], policy: &PolicyStep) -> Result<Graph> {
-        let batch = shape[0] * if self.guidance.is_some() { 2 } else { 1 };
+        let batch = self.samples(shape[0]);
         let mut graph = Graph::new();
         let latents = graph.stored(LATENTS, &shape, Element::F32);
         let step = graph.stored(STEP, &[step_row::LEN], Element::F32);

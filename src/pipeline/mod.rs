@@ -48,7 +48,7 @@ pub struct Pipeline {
 }
 
 impl Pipeline {
-    /// Loads a model folder onto a device. `progress` is told how far it is.
+    /// Loads a model folder onto a device. `progress` receives how far it is.
     pub async fn load(
         device: impl Into<Device>,
         source: Source,

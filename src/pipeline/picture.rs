@@ -1,5 +1,7 @@
 //! Finished pictures.
 
+use std::path::Path;
+
 use image::RgbImage;
 
 use crate::{Error, Result, Tensor};
@@ -37,6 +39,15 @@ impl Pictures {
             let at = y as usize * width + x as usize;
             image::Rgb([0, 1, 2].map(|c| (values[c * height * width + at] * 255.0).round_ties_even() as u8))
         }))
+    }
+
+    /// Writes picture `index` as a PNG file.
+    pub fn save(&self, index: usize, path: impl AsRef<Path>) -> Result<()> {
+        let path = path.as_ref();
+        self.rgb(index)?.save_with_format(path, image::ImageFormat::Png).map_err(|error| match error {
+            image::ImageError::IoError(error) => Error::io(path, error),
+            other => Error::file(path.display().to_string(), other.to_string()),
+        })
     }
 
     fn shape(&self) -> Result<[usize; 4]> {

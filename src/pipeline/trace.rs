@@ -1,4 +1,4 @@
-//! What a traced run tells of its policy: which tokens each layer of the last step kept, or which tokens shared a row.
+//! What a traced run records of its policy: which tokens each layer of the last step kept, or which tokens shared a row.
 
 use super::run::Run;
 use crate::compress::trace::{destination_layer, place_name, scores_name};

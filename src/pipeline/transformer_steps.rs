@@ -64,7 +64,7 @@ impl TransformerSteps {
         let step = graph.stored(STEP, &[step_row::LEN], Element::F32);
         let noisy = Noisy { latents, step, batch: size.batch };
         let output = self.denoiser.forward(&mut graph, noisy, given, policy)?;
-        graph.keep(output, PREDICTION);
+        graph.store(output, PREDICTION);
         Ok(graph)
     }
 
@@ -86,7 +86,7 @@ impl TransformerSteps {
 
     async fn preparation(&self, size: StepSize) -> Result<crate::models::Preparation> {
         let mut preparation = self.denoiser.stand_in(size.batch, size.text)?;
-        // Which size of picture the model is told changes no cost.
+        // The size of the picture, where it is a condition, changes no cost.
         let canvas = Canvas { pixels: size.latents, latents: size.latents, grid: self.grid(size.latents)? };
         self.denoiser.prepare(&mut preparation, canvas).await?;
         Ok(preparation)

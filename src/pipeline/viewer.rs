@@ -28,7 +28,7 @@ impl Viewer {
         let [_, _, height, width] = graph.dims("texture", picture)?;
         let pixels = kernels::rgba(&mut graph, picture)?;
         let stride = graph.shape(pixels)[1];
-        graph.keep(pixels, PIXELS);
+        graph.store(pixels, PIXELS);
         let mut store = store.clone();
         store.allocate_missing(device, &graph).await?;
         let plan = Plan::compile(device, &graph, &store, Memory::Shared).await?;

@@ -18,11 +18,11 @@ pub(super) enum Curve {
     Sigmoid,
 }
 
-/// What every class knows.
+/// What every class implements.
 pub(super) const CURVES: [(&str, Curve); 3] =
     [("linear", Curve::Linear), ("scaled_linear", Curve::ScaledLinear), ("squaredcos_cap_v2", Curve::Cosine)];
 
-/// What DDPM alone knows as well.
+/// What DDPM alone implements as well.
 pub(super) const DDPM_CURVES: [(&str, Curve); 5] =
     [CURVES[0], CURVES[1], CURVES[2], ("laplace", Curve::Laplace), ("sigmoid", Curve::Sigmoid)];
 

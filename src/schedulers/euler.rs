@@ -32,7 +32,7 @@ pub(super) struct Euler {
     curves: Curves,
     /// σ even in its logarithm over the model's range, whatever the timesteps.
     log_linear: bool,
-    /// The model is told log σ / 4 instead of a timestep.
+    /// The model receives log σ / 4 instead of a timestep.
     continuous: bool,
     /// The last σ is the model's smallest, not zero.
     ends_at_min: bool,

@@ -41,7 +41,7 @@ use crate::{Error, Refusal, Result};
 #[repr(C)]
 #[derive(Clone, Copy, Debug, PartialEq, bytemuck::Pod, bytemuck::Zeroable)]
 pub struct Step {
-    /// Which timestep the model is told, in training timesteps.
+    /// The timestep that the model receives, in training timesteps.
     pub timestep: f32,
     /// What the sample is scaled by before the model sees it.
     pub input_scale: f32,
@@ -61,7 +61,7 @@ pub struct Step {
     pub previous: [f32; 2],
     /// z in x'.
     pub noise: f32,
-    /// Left to the caller, who may complete the row with what else the kernel is told. 64 bytes in all, the stride of an
+    /// Left to the caller, who may complete the row with what else the kernel needs. 64 bytes in all, the stride of an
     /// array in a uniform buffer.
     pub _free: [f32; 4],
     /// 1 where z is drawn, else 0. Some schedulers draw where `noise` is zero: the generator advances all the same.
@@ -106,7 +106,7 @@ pub struct Schedule {
 }
 
 impl Schedule {
-    /// What the model is told at each step.
+    /// The timestep of each step.
     pub fn timesteps(&self) -> Vec<f32> {
         self.steps.iter().map(|step| step.timestep).collect()
     }

@@ -14,7 +14,7 @@ pub(super) enum Prediction {
     Flow,
 }
 
-/// What most classes know.
+/// What most classes implement.
 pub(super) const PREDICTIONS: [(&str, Prediction); 3] =
     [("epsilon", Prediction::Noise), ("sample", Prediction::Image), ("v_prediction", Prediction::Velocity)];
 
@@ -26,7 +26,7 @@ pub(super) struct Combination {
 }
 
 impl Prediction {
-    /// The image. At α = 0 the noise tells nothing of it, and the coefficients are infinite.
+    /// The image. At α = 0 the noise contains nothing of it, and the coefficients are infinite.
     pub(super) fn image(self, alpha: f32, sigma: f32) -> Combination {
         let (sample, output) = match self {
             Self::Noise => (1.0 / alpha, -sigma / alpha),

@@ -4,14 +4,15 @@
 //! features = ["testing"], … }`), builds a [`Case`], and asks whether GPU and reference agree:
 //!
 //! ```no_run
-//! # use foveate::kernels::{Activation, activation as halve};
+//! # use foveate::graph::{Graph, ValueId};
+//! # use foveate::kernels::{Activation, activation};
+//! # fn halve(graph: &mut Graph, x: ValueId) -> foveate::Result<ValueId> { activation(graph, x, Activation::Silu) }
 //! use foveate::testing::Case;
 //!
 //! let mut case = Case::new();
 //! let x = case.input("x", &[3, 7]);
-//! // `halve` stands for the crate's own constructor, which checks shapes and pushes the op.
-//! halve(&mut case.graph, x, # Activation::Silu,
-//! ).unwrap();
+//! // The crate's own constructor, which checks shapes and pushes the op.
+//! halve(&mut case.graph, x).unwrap();
 //! case.agrees(1e-6);
 //! ```
 //!

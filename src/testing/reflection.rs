@@ -132,4 +132,14 @@ mod tests {
         let none = check_passes(&Graph::new(), &Halve(Vec::new()), &Caps::minimum());
         assert_eq!(none.unwrap_err(), "halve (main) binds pass 0 of 0");
     }
+
+    #[test]
+    #[should_panic(expected = "the op binds 1: read, 2: read")]
+    fn a_case_finds_it() {
+        let mut case = crate::testing::Case::new();
+        let x = case.input("x", &[1]);
+        let out = case.graph.transient("out", &[1]);
+        case.graph.push(Halve(vec![Pass::new().read(x).read(out)]));
+        case.agrees(1e-6);
+    }
 }

@@ -162,10 +162,10 @@ impl Policy for Sdtm {
         let (tokens, mut decided) = (at.grid.tokens(), BlockRows::default());
         let destinations = match *stage {
             Stage::Idle => None,
-            Stage::Protected { keep_attention, keep_mlp, watch } => {
-                let kept = |keep: bool| if keep { Remembered::Kept } else { Remembered::Nothing };
-                decided.attention.remembered = kept(keep_attention);
-                decided.mlp.remembered = kept(keep_mlp);
+            Stage::Protected { store_attention, store_mlp, watch } => {
+                let stored = |store: bool| if store { Remembered::Stored } else { Remembered::Nothing };
+                decided.attention.remembered = stored(store_attention);
+                decided.mlp.remembered = stored(store_mlp);
                 decided.attentiveness = watch;
                 None
             }
@@ -184,7 +184,7 @@ impl Policy for Sdtm {
             }
         };
         if let (true, Some(destinations)) = (self.traced, destinations) {
-            graph.keep(destinations.of, destination_name(at.layer));
+            graph.store(destinations.of, destination_name(at.layer));
         }
         Ok(decided)
     }

@@ -6,12 +6,12 @@ use crate::compress::StepAt;
 /// What one step does.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Stage {
-    /// Dense, keeping the branches that later steps recall.
+    /// Dense, storing the branches that later steps recall.
     Protected {
-        /// Keeps those of attention.
-        keep_attention: bool,
-        /// Keeps those of the feed-forward.
-        keep_mlp: bool,
+        /// Stores those of attention.
+        store_attention: bool,
+        /// Stores those of the feed-forward.
+        store_mlp: bool,
         /// Measures the attention that each token receives: a later step ranks by it.
         watch: bool,
     },
@@ -69,7 +69,7 @@ impl Sdtm {
         if self.protects(index) {
             let later = |last: usize| (index + 1..of.min(last.saturating_add(1))).any(merges);
             let watch = self.attention && (self.switch_step.saturating_add(1).max(index)..of).any(merges);
-            return Stage::Protected { keep_attention: later(self.switch_step), keep_mlp: later(of), watch };
+            return Stage::Protected { store_attention: later(self.switch_step), store_mlp: later(of), watch };
         }
         let recall = (0..index).any(|step| self.protects(step));
         match self.merging(index, of, tokens) {
@@ -122,20 +122,20 @@ mod tests {
     #[test]
     fn the_published_schedule() {
         let stages = stages(&sdtm(&[]).unwrap(), 50, 1024);
-        assert_eq!(stages[0], Stage::Protected { keep_attention: true, keep_mlp: true, watch: false });
+        assert_eq!(stages[0], Stage::Protected { store_attention: true, store_mlp: true, watch: false });
         // 0.1 + 0.4·cos(π/98) of 1024 tokens are 511: ten times 16 windows of three sources.
         assert_eq!(stages[1], Stage::Structure { windows: 160, recall: true });
         assert_eq!(stages[20], Stage::Structure { windows: 128, recall: true });
-        assert_eq!(stages[21], Stage::Protected { keep_attention: false, keep_mlp: true, watch: false });
+        assert_eq!(stages[21], Stage::Protected { store_attention: false, store_mlp: true, watch: false });
         assert_eq!(stages[22], Stage::Detail { joining: 400, recall: true, rank: Rank::Age });
-        assert_eq!(stages[48], Stage::Protected { keep_attention: false, keep_mlp: true, watch: false });
+        assert_eq!(stages[48], Stage::Protected { store_attention: false, store_mlp: true, watch: false });
         assert_eq!(stages[49], Stage::Detail { joining: 96, recall: true, rank: Rank::Age }, "a tenth, in sixteens");
     }
 
     #[test]
     fn nothing_is_kept_that_nobody_recalls() {
         let one = sdtm(&[("protect_every", "2"), ("switch_step", "1"), ("multiple", "1")]).unwrap();
-        let kept = |keep_attention, keep_mlp| Stage::Protected { keep_attention, keep_mlp, watch: false };
+        let kept = |store_attention, store_mlp| Stage::Protected { store_attention, store_mlp, watch: false };
         let stages = stages(&one, 5, 64);
         assert_eq!([stages[0], stages[2], stages[4]], [kept(true, true), kept(false, true), kept(false, false)]);
         let never = sdtm(&[("protect_every", "0"), ("switch_step", "0"), ("multiple", "4")]).unwrap();

@@ -214,7 +214,7 @@ async fn compile(device: &Device, store: &Store, shape: &[usize], build: Build<'
     let mut graph = Graph::new();
     let input = graph.stored(INPUT, shape, Element::F32);
     let output = build(&mut graph, input)?;
-    graph.keep(output, OUTPUT);
+    graph.store(output, OUTPUT);
     let mut store = store.clone();
     store.allocate_missing(device, &graph).await?;
     let plan = Plan::compile(device, &graph, &store, Memory::Shared).await?;

@@ -10,7 +10,7 @@ use crate::graph::{Graph, ValueId};
 use crate::kernels::{self, Activation, Gate, Modulation, ReadRows};
 use crate::loading::{Fields, Scope, Table};
 use crate::shared::Work;
-use crate::{Error, Refusal, Result, Tensor};
+use crate::{Error, Grid, Refusal, Result, Size, Tensor};
 pub use family::DitFamily;
 use family::{LABELS, NULL_LABEL};
 
@@ -115,8 +115,8 @@ impl Denoiser for DiT {
         Sizes { layers: *layers, width, heads, channels: *in_channels, sample_size: *sample_size }
     }
 
-    fn patch_embed(&self) -> &PatchEmbed {
-        &self.patch_embed
+    fn grid(&self, latents: Size) -> Result<Grid> {
+        self.patch_embed.grid(latents)
     }
 
     fn prepare<'a>(&'a self, preparation: &'a mut Preparation, canvas: Canvas) -> Work<'a, ()> {

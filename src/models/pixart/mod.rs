@@ -15,7 +15,7 @@ use crate::kernels::{self, Activation, Gate, Modulation, NOTHING, ReadRows, Writ
 use crate::loading::{Fields, Scope};
 use crate::rng::Generator;
 use crate::shared::Work;
-use crate::{Error, Result, Size, Tensor};
+use crate::{Error, Grid, Result, Size, Tensor};
 pub use family::PixArtFamily;
 
 const RESOLUTION: &str = "size.resolution";
@@ -182,7 +182,7 @@ impl PixArt {
         for (i, block) in self.blocks.iter().enumerate() {
             if let Some(attn2) = &block.attn2 {
                 let kv = attn2.keys_and_values(graph, text)?;
-                graph.keep(kv, text_name(i));
+                graph.store(kv, text_name(i));
             }
         }
         Ok(())
@@ -216,8 +216,8 @@ impl Denoiser for PixArt {
         Sizes { layers: *layers, width, heads, channels: *in_channels, sample_size: *sample_size }
     }
 
-    fn patch_embed(&self) -> &PatchEmbed {
-        &self.patch_embed
+    fn grid(&self, latents: Size) -> Result<Grid> {
+        self.patch_embed.grid(latents)
     }
 
     fn prepare<'a>(&'a self, preparation: &'a mut Preparation, canvas: Canvas) -> Work<'a, ()> {

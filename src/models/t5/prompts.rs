@@ -74,7 +74,7 @@ impl Prompts {
             preparation.input(name, tensor);
         }
         let embeds = encoder.forward(&mut preparation.graph, ids.len(), ids.first().map_or(0, Vec::len))?;
-        preparation.graph.keep(embeds, PROMPT_EMBEDS);
+        preparation.graph.store(embeds, PROMPT_EMBEDS);
         Ok(())
     }
 }

@@ -39,7 +39,7 @@ pub fn read(url: &str, most: u64) -> Result<Vec<u8>> {
     check_status(url, &response)?;
     let length = response.body().content_length();
     check_whole(url, length.unwrap_or(0), most)?;
-    // Asking for one byte more than allowed tells a file of unstated length that is too long.
+    // Asking for one byte more than allowed shows that a file of unstated length is too long.
     let bytes = collect(url, response, 0, length.unwrap_or(most + 1), length.is_some())?;
     check_whole(url, bytes.len() as u64, most)?;
     Ok(bytes)
