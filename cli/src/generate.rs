@@ -3,49 +3,50 @@
 use std::time::Instant;
 
 use foveate::gpu::{Gpu, GpuOptions};
-use foveate::pipelines::{LoadOptions, ModelFolder, Pipeline, Request, Run};
-use foveate::{Pictures, Result};
+use foveate::pipeline::Model;
+use foveate::{LoadOptions, Pictures, Pipeline, Request, Result, Run};
 
 use super::args::Generate;
 use super::cancel::Cancel;
 use super::drawing::{Drawing, Seconds};
+use super::hints;
 use super::inputs;
 use super::model;
 use super::output::Outputs;
 use super::progress::Progress;
 use super::record::Record;
+use super::request::Asked;
 
 /// Draws what `options` ask for. Whatever can be found wrong early is.
 pub async fn run(options: &Generate) -> Result<()> {
-    options.check()?;
-    let request = inputs::request(options).await?;
+    let mut asked = Asked::new(options)?;
+    inputs::read(options, &mut asked.request).await?;
+    let request = &asked.request;
     let source = model::find(options.model.as_deref())?;
-    let outputs = Outputs::check(options, count(&request))?;
-    let folder = ModelFolder::open(source).await?;
-    folder.kind()?.check(&request)?;
-    let scheduler = folder.scheduler(request.scheduler.as_deref()).await?.class();
+    let name = model::name(&source);
+    let outputs = Outputs::check(options, request.pictures())?;
+    let model = Model::open(source, LoadOptions { dtype: asked.dtype, ..LoadOptions::default() }).await?;
+    model.habits().draws.check(request)?;
+    let scheduler = model.scheduler(request.scheduler.as_deref()).await?.class();
 
     let mut studio = Studio::open(options).await?;
     let mut record = Record::new(options, &studio.gpu).await?;
-    let pipeline = studio.load(&folder, LoadOptions { dtype: options.dtype }).await?;
-    let mut run = studio.prepare(&pipeline, &request).await?;
-    record.start(&request, &run).await?;
+    if let Some(other) = asked.drawn_with.as_ref().filter(|other| **other != name) {
+        studio.warn(format!("the picture was drawn with the model {other:?}, and this one is drawn with {name:?}"));
+    }
+    let pipeline = studio.load(model).await?;
+    let mut run = studio.prepare(&pipeline, request).await?;
+    record.start(request, &run).await?;
     studio.steps(&mut run, &mut record).await?;
     let pictures = studio.decode(&run).await?;
+    record.warnings().into_iter().for_each(|warning| studio.warn(warning));
 
-    let Studio { gpu, mut progress, cancel, seconds } = studio;
+    let Studio { gpu, mut progress, cancel, seconds, warnings } = studio;
     progress.busy("write");
-    let drawing = Drawing { request, folder, scheduler, gpu, run, pictures, seconds };
-    record.warnings().iter().for_each(|warning| progress.warn(warning));
+    let drawing = Drawing { asked, model: name, scheduler, gpu, run, pictures, seconds, warnings };
     drawing.write(&outputs, record, &cancel)?;
     progress.done();
-    drawing.tell(options, &outputs)
-}
-
-/// As many pictures as asked for; as many as there are latents where those were given.
-fn count(request: &Request) -> usize {
-    let given = request.init_latents.as_ref().and_then(|latents| latents.shape.first().copied());
-    request.count.or(given).unwrap_or(1)
+    drawing.report(options, &outputs)
 }
 
 /// The device, and what the user sees and says while it works.
@@ -54,6 +55,7 @@ struct Studio {
     progress: Progress,
     cancel: Cancel,
     seconds: Seconds,
+    warnings: Vec<String>,
 }
 
 impl Studio {
@@ -61,12 +63,17 @@ impl Studio {
         let cancel = Cancel::on_interrupt()?;
         let wish = GpuOptions { adapter: options.adapter.clone(), profile: options.profile.is_some() };
         let gpu = Gpu::request(wish).await?;
-        Ok(Self { gpu, progress: Progress::new(), cancel, seconds: Seconds::default() })
+        Ok(Self { gpu, progress: Progress::new(), cancel, seconds: Seconds::default(), warnings: Vec::new() })
     }
 
-    async fn load(&mut self, folder: &ModelFolder, options: LoadOptions) -> Result<Pipeline> {
+    fn warn(&mut self, warning: String) {
+        self.progress.warn(&warning);
+        self.warnings.push(warning);
+    }
+
+    async fn load(&mut self, model: Model) -> Result<Pipeline> {
         let clock = Instant::now();
-        let pipeline = Pipeline::from_folder(&self.gpu, folder, options, |at| self.progress.loading(at)).await?;
+        let pipeline = Pipeline::from_model(&self.gpu, model, |at| self.progress.loading(at)).await?;
         self.seconds.load = clock.elapsed().as_secs_f64();
         self.cancel.check()?;
         Ok(pipeline)
@@ -78,7 +85,7 @@ impl Studio {
         let run = pipeline.prepare(request).await?;
         self.gpu.wait().await?; // for the text encoder, which was only submitted
         self.seconds.compile = clock.elapsed().as_secs_f64();
-        run.warnings.iter().for_each(|warning| self.progress.warn(warning));
+        run.warnings.iter().map(hints::warning).for_each(|warning| self.warn(warning));
         self.cancel.check()?;
         Ok(run)
     }
@@ -87,9 +94,8 @@ impl Studio {
         self.progress.steps(run.steps());
         let clock = Instant::now();
         while let Some(step) = run.next_step() {
-            let (index, timestep, mut encoder) = (step.index, step.timestep, self.gpu.encoder());
-            record.encode(&step, &mut encoder)?;
-            self.gpu.submit(encoder);
+            let (index, timestep) = (step.index, step.timestep);
+            record.run(&self.gpu, &step)?;
             self.gpu.wait().await?;
             self.cancel.check()?;
             record.after_step(&self.gpu, run, index, timestep).await?;

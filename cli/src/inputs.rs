@@ -1,32 +1,14 @@
-//! From options to a request: the tensors that a caller may bring instead of a seed or a prompt.
+//! The tensors that a caller may bring instead of a seed or a prompt.
 
 use std::path::Path;
 
-use foveate::pipelines::{Embeds, Ids, Request};
-use foveate::weights::{Checkpoint, Source, SourceType};
-use foveate::{Context, Error, Result, Tensor};
+use foveate::weights::{Checkpoint, SourceType};
+use foveate::{Context, Embeds, Error, Ids, Request, Result, Source, Tensor};
 
 use super::args::Generate;
 
-/// The request that `options` describe.
-pub async fn request(options: &Generate) -> Result<Request> {
-    let mut request = Request {
-        prompt: options.prompt.clone().unwrap_or_default(),
-        negative: options.negative.clone(),
-        class: options.class,
-        steps: options.steps,
-        guidance: options.guidance,
-        seed: options.seed,
-        size: options.size,
-        count: options.count,
-        scheduler: options.scheduler.clone(),
-        compress: options.compress.unwrap_or_default(),
-        ratio: options.ratio,
-        set: options.set.clone(),
-        step_cache: options.step_cache,
-        traced: options.maps.is_some() || options.save_tensors.is_some(),
-        ..Request::default()
-    };
+/// Puts the tensors that `options` name into the request.
+pub async fn read(options: &Generate, request: &mut Request) -> Result<()> {
     if let Some(path) = &options.init_latents {
         request.init_latents = Some(latents(path).await.context(|| "reading --init-latents")?);
     }
@@ -36,7 +18,7 @@ pub async fn request(options: &Generate) -> Result<Request> {
     if let Some(path) = &options.prompt_embeds {
         request.prompt_embeds = Some(embeds(path).await.context(|| "reading --prompt-embeds")?);
     }
-    Ok(request)
+    Ok(())
 }
 
 async fn latents(path: &Path) -> Result<Tensor> {

@@ -1,15 +1,17 @@
-//! The `foveate` command: what was asked for, one file per command, and how the answer is told.
+//! The `foveate` command. Each of its commands has a file or a folder of its own.
 
+mod about;
 mod args;
 mod bench;
 mod cancel;
 mod devices;
 mod drawing;
 mod generate;
+mod help;
+mod hints;
 mod inputs;
 mod inspect;
 mod maps;
-mod metadata;
 mod model;
 mod output;
 mod paths;
@@ -17,6 +19,7 @@ mod progress;
 mod quiet;
 mod record;
 mod report;
+mod request;
 mod table;
 mod tensors;
 mod trace;

@@ -2,8 +2,7 @@
 
 use std::path::{Path, PathBuf};
 
-use foveate::weights::Source;
-use foveate::{Error, Result};
+use foveate::{Error, Result, Source};
 
 /// The bundled model's folder within the repository.
 const BUNDLED: &str = "assets/scenes";

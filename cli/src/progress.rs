@@ -2,8 +2,9 @@
 
 use std::time::Duration;
 
-use foveate::pipelines;
 use indicatif::{ProgressBar, ProgressStyle};
+
+use super::report;
 
 const BYTES: &str = "{prefix:>14} {wide_bar} {bytes} of {total_bytes}";
 const STEPS: &str = "{prefix:>14} {wide_bar} {pos} of {len}, {eta} left";
@@ -24,7 +25,7 @@ impl Progress {
     }
 
     /// Weights arrive, component by component.
-    pub fn loading(&mut self, at: pipelines::Progress<'_>) {
+    pub fn loading(&mut self, at: foveate::Progress<'_>) {
         if self.component != at.component {
             at.component.clone_into(&mut self.component);
             self.show(ProgressBar::new(at.total), &format!("load {}", at.component.replace('_', " ")), BYTES);
@@ -50,7 +51,7 @@ impl Progress {
 
     /// One line that stays.
     pub fn warn(&self, warning: &str) {
-        self.bar.suspend(|| eprintln!("warning: {warning}"));
+        self.bar.suspend(|| eprintln!("warning: {}", report::printable(warning)));
     }
 
     /// Nothing is left to show.

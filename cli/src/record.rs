@@ -1,12 +1,12 @@
 //! What is kept of a run beside its pictures: tensors for `--save-tensors`, times for `--profile`,
 //! routing for `--maps`.
 
-use foveate::pipelines::{GUIDED, LATENTS, LayerMerging, Request, Run, Step};
+use foveate::pipeline::{GUIDED, LATENTS, LayerTrace, Traced};
 use foveate::rng::Generator;
-use foveate::{Gpu, Pictures, Result, Tensor, wgpu};
+use foveate::{Gpu, Pictures, Request, Result, Run, Step, Tensor};
 
 use super::args::Generate;
-use super::maps::{self, Traced, Trail};
+use super::maps::{self, Routing, StepTrail, Trail};
 use super::tensors::Tensors;
 use super::trace::Trace;
 
@@ -40,15 +40,16 @@ impl Record {
         Ok(())
     }
 
-    /// Encodes a step, timed where times are wanted.
-    pub fn encode(&mut self, step: &Step<'_>, encoder: &mut wgpu::CommandEncoder) -> Result<()> {
-        match &mut self.trace {
-            Some(trace) => step.encode_profiled(encoder, &mut trace.profiler),
-            None => step.encode(encoder),
-        }
+    /// Hands a step to the device, timed where times are wanted.
+    pub fn run(&mut self, gpu: &Gpu, step: &Step<'_>) -> Result<()> {
+        let Some(trace) = &mut self.trace else { return step.run() };
+        let mut encoder = gpu.encoder();
+        step.encode_profiled(&mut encoder, &mut trace.profiler)?;
+        gpu.submit(encoder);
+        Ok(())
     }
 
-    /// After step `index` has run, of which the model was told `timestep`.
+    /// After step `index` has run, at `timestep`.
     pub async fn after_step(&mut self, gpu: &Gpu, run: &Run, index: usize, timestep: f32) -> Result<()> {
         if let Some(trace) = &mut self.trace {
             trace.end_step(gpu).await?;
@@ -60,20 +61,24 @@ impl Record {
         if self.tensors.is_none() && self.trail.is_none() {
             return Ok(());
         }
-        let layers = run.routing().await?;
-        if let Some(tensors) = &mut self.tensors {
-            for LayerMerging { layer, destination } in run.merging().await? {
-                tensors.insert(format!("merge.destination.{index}.{layer}"), destination);
-            }
-        }
-        if let Some(tensors) = &mut self.tensors {
-            for (layer, routing) in layers.iter().enumerate() {
-                tensors.insert(format!("router.scores.{index}.{layer}"), routing.scores.clone());
-                tensors.insert(format!("router.kept.{index}.{layer}"), routing.kept.clone());
+        let mut layers = Vec::new();
+        for LayerTrace { layer, tokens } in run.trace().await? {
+            match (tokens, &mut self.tensors) {
+                (Traced::Kept { kept, scores }, tensors) => {
+                    if let Some(tensors) = tensors {
+                        tensors.insert(format!("router.scores.{index}.{layer}"), scores.clone());
+                        tensors.insert(format!("router.kept.{index}.{layer}"), kept.clone());
+                    }
+                    layers.push(Routing { scores, kept });
+                }
+                (Traced::Merged { destination }, Some(tensors)) => {
+                    tensors.insert(format!("merge.destination.{index}.{layer}"), destination);
+                }
+                (Traced::Merged { .. }, None) => {}
             }
         }
         if let Some(Trail(steps)) = &mut self.trail {
-            steps.push(Traced { timestep, layers });
+            steps.push(StepTrail { timestep, layers });
         }
         Ok(())
     }

@@ -1,10 +1,12 @@
-//! How results and errors are told: text or JSON on stdout, errors as one line on stderr.
+//! How results and errors are printed: text or JSON on stdout, errors as one line on stderr.
 
 use std::io::{self, Write};
 use std::process::ExitCode;
 
 use foveate::{Error, Result};
 use serde_json::{Value, json};
+
+use super::hints;
 
 /// Writes a result to stdout. A reader that has seen enough (`| head`) is no error.
 pub fn say(text: &str) -> Result<()> {
@@ -19,13 +21,13 @@ pub fn say_json(value: &Value) -> Result<()> {
     say(&format!("{value:#}"))
 }
 
-/// Tells why a command failed.
+/// Prints why a command failed, and what to type instead where that is known.
 pub fn failure(error: &Error, json: bool) -> ExitCode {
-    tell(&error.chain(), json);
+    print(&error.chain(), hints::of_error(error), json);
     ExitCode::from(if error.is_usage() { 2 } else { 1 })
 }
 
-/// Tells why the arguments could not be read; or answers `--help` and `--version`, which come the same way.
+/// Prints why the arguments could not be read; or answers `--help` and `--version`, which come the same way.
 pub fn unparsed(error: &clap::Error) -> ExitCode {
     use clap::error::ErrorKind;
     match error.kind() {
@@ -38,17 +40,23 @@ pub fn unparsed(error: &clap::Error) -> ExitCode {
             ExitCode::from(2)
         }
         _ => {
-            tell(&[one_line(&error.render().to_string())], std::env::args_os().any(|arg| arg == "--json"));
+            print(&[one_line(&error.render().to_string())], None, std::env::args_os().any(|arg| arg == "--json"));
             ExitCode::from(2)
         }
     }
 }
 
-fn tell(messages: &[String], json: bool) {
-    let told = json && say_json(&json!({ "error": messages[0], "causes": messages[1..] })).is_ok();
-    if !told {
-        eprintln!("error: {}", messages.join(": "));
+fn print(messages: &[String], hint: Option<&str>, json: bool) {
+    let printed = json && say_json(&json!({ "error": messages[0], "causes": messages[1..], "hint": hint })).is_ok();
+    if !printed {
+        let hint = hint.map(|hint| format!("; {hint}")).unwrap_or_default();
+        eprintln!("error: {}{hint}", printable(&messages.join(": ")));
     }
+}
+
+/// The text without characters that control a terminal. Some of it may come from a stranger's picture or model.
+pub fn printable(text: &str) -> String {
+    text.chars().map(|c| if c.is_control() { char::REPLACEMENT_CHARACTER } else { c }).collect()
 }
 
 /// clap's message without its usage and its pointer to `--help`.
@@ -69,5 +77,10 @@ mod tests {
         let rendered = "error: unexpected argument '--sed' found\n\n  tip: a similar argument exists: '--seed'\n\n\
                         Usage: foveate generate\n\nFor more information, try '--help'.\n";
         assert_eq!(one_line(rendered), "unexpected argument '--sed' found; tip: a similar argument exists: '--seed'");
+    }
+
+    #[test]
+    fn strangers_do_not_steer_the_terminal() {
+        assert_eq!(printable("no scheduler \u{1b}[2Jä\n"), "no scheduler \u{fffd}[2Jä\u{fffd}");
     }
 }

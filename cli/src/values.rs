@@ -1,5 +1,9 @@
 //! Values of options, from text.
 
+use std::collections::BTreeMap;
+
+use foveate::{Error, Result};
+
 /// torch takes negative seeds too, as the bits that they are.
 pub fn seed(text: &str) -> Result<u64, String> {
     let negative = || text.parse::<i64>().map(|seed| seed as u64);
@@ -14,22 +18,19 @@ pub fn finite(text: &str) -> Result<f32, String> {
     }
 }
 
+/// A number of things that are made at once.
+pub fn count(text: &str) -> Result<usize, String> {
+    match text.parse() {
+        Ok(count @ 1..=1024) => Ok(count),
+        _ => Err("it is a whole number from 1 to 1024".into()),
+    }
+}
+
 /// A share of tokens to save.
 pub fn ratio(text: &str) -> Result<f64, String> {
     match text.parse::<f64>() {
         Ok(value) if (0.0..1.0).contains(&value) => Ok(value),
         _ => Err("a ratio is at least 0 and below 1".into()),
-    }
-}
-
-/// Width and height.
-pub fn size(text: &str) -> Result<[usize; 2], String> {
-    let sides = text.split_once(['x', 'X']).and_then(|(w, h)| Some([w.parse().ok()?, h.parse().ok()?]));
-    match sides {
-        // Beyond any picture, and far from overflow in what is computed from it.
-        Some([w, h]) if w > 1 << 16 || h > 1 << 16 => Err("no side may exceed 65536".into()),
-        Some(size) => Ok(size),
-        None => Err("a size is WIDTHxHEIGHT, such as 512x384".into()),
     }
 }
 
@@ -39,4 +40,15 @@ pub fn pair(text: &str) -> Result<(String, String), String> {
         Some((key, value)) => Ok((key.into(), value.into())),
         None => Err("it has no '='".into()),
     }
+}
+
+/// All values of `--set` by their keys, of which none may come twice.
+pub fn set(pairs: &[(String, String)]) -> Result<BTreeMap<String, String>> {
+    let mut all = BTreeMap::new();
+    for (key, value) in pairs {
+        if all.insert(key.clone(), value.clone()).is_some() {
+            return Err(Error::Usage(format!("--set {key}: {key} is set twice")));
+        }
+    }
+    Ok(all)
 }

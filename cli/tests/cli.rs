@@ -33,13 +33,20 @@ fn wrong_requests_are_usage_errors() {
             "tome has no parameter \"size\": it knows ratio, stride",
         ),
         (&["generate", "x", "--compress", "sdtm", "--ratio", "0.3", "--set", "ratio=0.5"], "ratio is set twice"),
-        (&["generate", "x", "--compress", "kv", "--ratio", "0.3"], "--ratio: the policy kv pools keys by its stride"),
+        (
+            &["generate", "x", "--compress", "kv", "--ratio", "0.3"],
+            "kv pools keys by its stride, it has no ratio; leave out --ratio",
+        ),
+        (&["generate", "x", "--set", "stride=2", "--set", "stride=3"], "stride is set twice"),
         (&["generate", "x", "--step-cache", "1"], "nothing is reused"),
         (&["generate", "x", "--step-cache", "every=2,first=9"], "leaves none of this model's"),
         (&["generate", "x", "--compress", "sdtm", "--maps", "maps"], "the policy sdtm has no routers to map"),
         (&["generate", "x", "--compress", "gzip"], "dense, diffcr, mod, sdtm, tome, kv"),
         (&["generate", "x", "--set", "ratio=0.5"], "the policy dense has no parameter \"ratio\": it has none"),
-        (&["generate", "x", "--compress", "dense", "--ratio", "0.5"], "--ratio: the policy dense computes every token"),
+        (
+            &["generate", "x", "--compress", "dense", "--ratio", "0.5"],
+            "dense computes every token, it has no ratio; leave out --ratio",
+        ),
         (&["generate", "x", "--ratio", "1.5"], "at least 0 and below 1"),
         (&["generate", "--class", "1", "--model", &dit, "--compress", "diffcr"], "has no \"diffcr\" with kept ratios"),
         (&["generate", "--class", "1", "--model", &dit, "--ratio", "0.5"], "it has no ratio"),
@@ -48,8 +55,8 @@ fn wrong_requests_are_usage_errors() {
         (&["generate", "x", "-o", "x.png", "--profile", "x.png"], "two outputs go to"),
         (&["generate", "x", "-o", "x.png", "--maps", "x.png"], "two outputs go to"),
         (&["generate", "x", "--maps", "maps"], "no routers, so it runs dense and every layer computes every token"),
-        (&["generate", "--class", "1"], "this model draws prompts"),
-        (&["generate", "x", "--model", &dit], "this model draws classes"),
+        (&["generate", "--class", "1"], "this model draws prompts and takes no class; give a prompt, not --class"),
+        (&["generate", "x", "--model", &dit], "this model draws classes, and the request names none; give --class N"),
         (&["generate", "--class", "5000", "--model", &dit], "no class 5000"),
         (&["generate", "--prompt-ids", &ids, "--prompt-embeds", &ids], "cannot be used with"),
         (&["inspect"], "<DIR|URL>"),
@@ -83,14 +90,16 @@ fn what_cannot_be_read_is_named() {
 #[test]
 fn errors_are_json_where_asked() {
     let shell = Shell::new();
-    for (arguments, code, reason) in [
-        (&["generate", "x", "--json", "--sed", "1"][..], 2, "--seed"),
-        (&["generate", "x", "--json", "--model", "absent"], 1, "opening the model"),
+    for (arguments, code, reason, hint) in [
+        (&["generate", "x", "--json", "--sed", "1"][..], 2, "--seed", None),
+        (&["generate", "x", "--json", "--model", "absent"], 1, "opening the model", None),
+        (&["generate", "--class", "1", "--json"], 2, "takes no class", Some("give a prompt, not --class")),
     ] {
         let output = shell.run(arguments);
         let told: Value = serde_json::from_slice(&output.stdout).unwrap();
         assert_eq!((output.status.code(), text(&output.stderr).as_str()), (Some(code), ""));
         assert!(told["error"].as_str().unwrap().contains(reason) && told["causes"].is_array(), "{told}");
+        assert_eq!(told["hint"].as_str(), hint);
     }
 }
 
@@ -177,6 +186,9 @@ fn what_is_cut_off_is_said() {
     assert!(output.status.success() && stderr.starts_with("warning: the prompt is longer than 120 tokens"), "{stderr}");
     assert_eq!(stderr.lines().count(), 1);
     assert!(shell.run(&["generate", "", "--steps", "1"]).status.success());
+    let merges = shell.run(&["generate", "x", "--steps", "2", "--compress", "sdtm"]);
+    let stderr = text(&merges.stderr);
+    assert!(merges.status.success() && stderr.ends_with("of 16 to merge; give --set multiple=1\n"), "{stderr}");
 }
 
 #[test]
@@ -257,6 +269,13 @@ fn routing_is_saved_with_the_tensors() {
         let tolerance = if name.starts_with("router.kept.") { 0.0 } else { 2e-5 };
         assert!(max_error(found.f32(), expected.f32()) <= tolerance, "{name}");
     }
+}
+
+#[test]
+fn the_help_lists_policies_and_schedulers() {
+    let help = text(&Shell::new().run(&["generate", "--help"]).stdout);
+    let words = ["dense   every token", "multiple=16", "one of ddim, ddpm", "--like <PICTURE.png>"];
+    assert!(words.iter().all(|word| help.contains(word)), "{help}");
 }
 
 #[test]

@@ -98,4 +98,8 @@ fn several_pictures_have_folders_of_their_own() {
     shell.json(&mapped);
     assert!(!shell.path("maps/picture-1").exists() && shell.path("maps/sheet.png").exists());
     assert_eq!(fs::read(shell.path("maps/notes.txt")).unwrap(), b"mine");
+
+    // A map carries its picture's request.
+    shell.json(&["generate", "--like", "maps/sheet.png", "--model", &dit, "-o", "again.png"]);
+    assert_eq!(fs::read(shell.path("again.png")).unwrap(), fs::read(shell.path("foveate.png")).unwrap());
 }

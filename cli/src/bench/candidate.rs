@@ -1,8 +1,9 @@
 //! A policy under test: the graphs of its steps, and how many of a picture's steps each stands for.
 
 use foveate::Result;
-use foveate::compress::{Policy, StepPolicy};
+use foveate::compress::{AnyPolicy, PolicySteps};
 use foveate::graph::Graph;
+use foveate::models::Given;
 
 use super::subject::Subject;
 
@@ -14,21 +15,19 @@ pub struct Candidate {
     pub ratio: Option<f64>,
     /// Floating-point operations of a step, the mean over all steps.
     pub flops: f64,
-    /// Of each variant the share of the steps that take it.
+    /// Of each distinct step the share of all steps that are like it.
     pub shares: Vec<f64>,
 }
 
 impl Candidate {
-    /// The policy on this subject, and the graph of each variant.
-    pub fn new(subject: &Subject, policy: &dyn Policy) -> Result<(Self, Vec<Graph>)> {
-        let tokens = subject.tokens();
-        let (variants, variant_of) = policy.variants(&subject.timesteps, tokens);
-        let shares = shares(&variant_of, variants.len());
-        let mut graphs = Vec::new();
-        for variant in &variants {
-            graphs.push(subject.backbone.step(subject.size, StepPolicy { policy, variant })?);
-        }
-        let saved: Option<Vec<f64>> = variants.iter().map(|variant| policy.saved(variant, tokens)).collect();
+    /// The policy on this subject, and the graph of each distinct step. `given` is what every step finds stored.
+    pub fn new(subject: &Subject, given: &Given, policy: &AnyPolicy) -> Result<(Self, Vec<Graph>)> {
+        let (tokens, layers) = (subject.grid.tokens(), subject.transformer.sizes().layers);
+        let PolicySteps { distinct, of_step } = policy.steps(&subject.timesteps, tokens);
+        let shares = shares(&of_step, distinct.len());
+        let graphs = distinct.iter().map(|step| subject.transformer.step(subject.size, given, step));
+        let graphs = graphs.collect::<Result<Vec<_>>>()?;
+        let saved: Option<Vec<f64>> = distinct.iter().map(|step| step.saved(tokens, layers)).collect();
         let flops: Vec<f64> = graphs.iter().map(|graph| graph.flops() as f64).collect();
         let candidate = Self {
             policy: policy.label(),
@@ -40,14 +39,14 @@ impl Candidate {
     }
 }
 
-/// The mean of one value per variant over all steps.
+/// The mean over all steps, of one value for each distinct step.
 pub fn mean(values: &[f64], shares: &[f64]) -> f64 {
     values.iter().zip(shares).map(|(value, share)| value * share).sum()
 }
 
-fn shares(variant_of: &[usize], variants: usize) -> Vec<f64> {
-    let steps = variant_of.len().max(1) as f64;
-    (0..variants).map(|variant| variant_of.iter().filter(|&&of| of == variant).count() as f64 / steps).collect()
+fn shares(of_step: &[usize], distinct: usize) -> Vec<f64> {
+    let steps = of_step.len().max(1) as f64;
+    (0..distinct).map(|step| of_step.iter().filter(|&&of| of == step).count() as f64 / steps).collect()
 }
 
 #[cfg(test)]
@@ -55,7 +54,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn variants_weigh_what_their_steps_do() {
+    fn steps_weigh_as_often_as_they_are_taken() {
         let shares = shares(&[0, 0, 1, 2, 2, 2, 2, 1], 3);
         assert_eq!(shares, [0.25, 0.25, 0.5]);
         assert_eq!(mean(&[4.0, 8.0, 1.0], &shares), 3.5);

@@ -13,7 +13,7 @@ const POLICY: &str = "policy";
 #[derive(Debug, Default, PartialEq)]
 pub struct Groups(pub Vec<(String, f64)>);
 
-/// The groups of each plan, the mean over so many rounds; none where the adapter cannot tell. These runs are not the ones
+/// The groups of each plan, the mean over so many rounds; none where the adapter has no timestamps. These runs are not the ones
 /// that are timed: a pass per group costs something itself.
 pub async fn profile(
     gpu: &Gpu,
@@ -42,12 +42,12 @@ pub async fn profile(
 }
 
 impl Groups {
-    /// The mean over all steps, of one for each variant.
-    pub fn mean(variants: &[Self], shares: &[f64]) -> Self {
+    /// The mean over all steps, of one for each distinct step.
+    pub fn mean(steps: &[Self], shares: &[f64]) -> Self {
         let mut all = Self::default();
-        for name in variants.iter().flat_map(|groups| &groups.0).map(|(name, _)| name) {
+        for name in steps.iter().flat_map(|groups| &groups.0).map(|(name, _)| name) {
             if all.0.iter().all(|(known, _)| known != name) {
-                let seconds: Vec<f64> = variants.iter().map(|groups| groups.of(name)).collect();
+                let seconds: Vec<f64> = steps.iter().map(|groups| groups.of(name)).collect();
                 all.0.push((name.clone(), mean(&seconds, shares)));
             }
         }

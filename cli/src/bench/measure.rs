@@ -10,7 +10,7 @@ use foveate::gpu::Gpu;
 /// What is shorter runs several times per timing: beside it, submitting and waiting would count.
 const SHORTEST: Duration = Duration::from_millis(20);
 
-/// Seconds of one run of each plan. `after_each` is told after every timing, the warm-up's too, and may stop the work.
+/// Seconds of one run of each plan. `after_each` runs after every timing, the warm-up's too, and may stop the work.
 pub async fn seconds(
     gpu: &Gpu,
     plans: &[Plan],

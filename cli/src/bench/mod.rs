@@ -10,6 +10,7 @@ mod random_weights;
 mod shape;
 mod subject;
 
+use foveate::compress::Policies;
 use foveate::device::{Device, Plan};
 use foveate::gpu::{Gpu, GpuOptions};
 use foveate::{Context, Result};
@@ -27,24 +28,25 @@ use subject::Subject;
 /// Rounds with timestamps; shares need fewer than times.
 const PROFILED: usize = 3;
 
-/// Measures and tells. Whatever can be found wrong early is.
+/// Measures and reports. Whatever can be found wrong early is.
 pub async fn run(options: &Bench) -> Result<()> {
-    options.check()?;
+    options.check(&Policies::default())?;
     let subject = Subject::open(options).await?;
     let (mut candidates, mut graphs) = (Vec::new(), Vec::new());
-    for policy in options.policies(&subject.backbone.routers)? {
-        let (candidate, variants) = Candidate::new(&subject, policy.as_ref()).context(|| "building a step")?;
+    let given = subject.transformer.given(subject.size).await?;
+    for policy in options.policies(&subject.policies, &subject.transformer.trained)? {
+        let (candidate, steps) = Candidate::new(&subject, &given, &policy).context(|| "building a step")?;
         candidates.push(candidate);
-        graphs.extend(variants);
+        graphs.extend(steps);
     }
 
     let cancel = Cancel::on_interrupt()?;
     let mut progress = Progress::new();
     let gpu = Gpu::request(GpuOptions { adapter: options.adapter.clone(), profile: true }).await?;
     let device = Device::from(&gpu);
-    let mut store = subject.backbone.load(&device, |at| progress.loading(at)).await?;
+    let mut store = subject.transformer.load(&device, |at| progress.loading(at)).await?;
     progress.busy("compile");
-    subject.backbone.insert_inputs(&device, &mut store, subject.size).await?;
+    subject.transformer.insert_inputs(&device, &mut store, subject.size).await?;
     for graph in &graphs {
         store.allocate_missing(&device, graph).await?;
     }
@@ -80,14 +82,14 @@ pub async fn run(options: &Bench) -> Result<()> {
     outcome.groups().map_or(Ok(()), |groups| report::say(&format!("\n{groups}")))
 }
 
-/// A row for each policy, of the figures of its variants, which lie one after the other.
+/// A row for each policy, of the figures of its distinct steps, which lie one after the other.
 fn rows(candidates: Vec<Candidate>, seconds: &[f64], groups: Option<&[Groups]>) -> Vec<Row> {
     let mut first = 0;
     let row = |candidate: Candidate| {
-        let variants = first..first + candidate.shares.len();
-        first = variants.end;
-        let seconds = mean(&seconds[variants.clone()], &candidate.shares);
-        let groups = groups.map(|groups| Groups::mean(&groups[variants], &candidate.shares));
+        let steps = first..first + candidate.shares.len();
+        first = steps.end;
+        let seconds = mean(&seconds[steps.clone()], &candidate.shares);
+        let groups = groups.map(|groups| Groups::mean(&groups[steps], &candidate.shares));
         Row { candidate, seconds, groups }
     };
     candidates.into_iter().map(row).collect()

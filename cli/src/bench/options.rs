@@ -1,14 +1,11 @@
 //! `foveate bench`: its options, and which policies they mean.
 
-use std::sync::Arc;
-
-use foveate::compress::{Choice, Policy, Routers, StepCache};
-use foveate::pipelines::Compress;
+use foveate::compress::{AnyPolicy, Compression, Policies, PolicyKind, StepCache, Trained};
 use foveate::weights::Format;
-use foveate::{Error, Result};
+use foveate::{Error, Result, Size};
 
 use super::shape::Shape;
-use crate::values::{pair, ratio, size};
+use crate::values::{self, count, pair, ratio};
 
 /// What random routers save where nothing else is said.
 pub const RATIO: f64 = 0.3;
@@ -19,23 +16,24 @@ pub struct Bench {
     /// A model folder in the diffusers layout [default: $FOVEATE_MODEL, or the bundled model]
     #[arg(long, value_name = "DIR|URL", conflicts_with = "shape")]
     pub model: Option<String>,
-    /// Random weights and routers instead: width, layers, heads, tokens (a number, or ROWSxCOLUMNS), and where wanted
-    /// text (tokens of the prompt, 120) and kind (pixart or dit)
+    /// Random weights and routers instead of a model: width, layers, heads and tokens (a number, or ROWSxCOLUMNS), and
+    /// optionally text (tokens of the prompt, 120) and kind (pixart or dit)
     #[arg(long, value_name = "KEY=VALUE,…")]
     pub shape: Option<Shape>,
     /// Width and height in pixels [default: what the model was trained at]
-    #[arg(long, value_name = "WxH", value_parser = size, conflicts_with = "shape")]
-    pub size: Option<[usize; 2]>,
+    #[arg(long, value_name = "WxH", conflicts_with = "shape")]
+    pub size: Option<Size>,
     /// Samples of a step; guidance makes two of a picture
     #[arg(long, value_name = "N", default_value = "2", value_parser = count)]
     pub batch: usize,
-    /// Policies to hold against dense, which is always measured and told first [default: all that the checkpoint can run]
-    #[arg(long, value_name = "POLICY,…", value_delimiter = ',')]
-    pub policies: Vec<Compress>,
+    /// Policies to compare with dense, which is always measured, and first [default: those that the checkpoint
+    /// was trained for]
+    #[arg(long, value_name = "NAME,…", value_delimiter = ',')]
+    pub policies: Vec<String>,
     /// Share of the tokens to save, such as 0.3 [default: as the checkpoint was trained; of a shape, 0.3]
     #[arg(long, value_name = "F", value_parser = ratio, allow_negative_numbers = true)]
     pub ratio: Option<f64>,
-    /// A parameter, of those among the policies that know it; may be repeated
+    /// A parameter, for those policies that have it; may be repeated with others
     #[arg(long, value_name = "KEY=VALUE", value_parser = pair)]
     pub set: Vec<(String, String)>,
     /// Every policy under this step cache too (see `foveate generate --help`)
@@ -47,7 +45,7 @@ pub struct Bench {
     /// Rounds; in each, every policy's steps run in turn
     #[arg(long, value_name = "N", default_value = "7", value_parser = count)]
     pub repeats: usize,
-    /// Tell it as JSON
+    /// Print JSON
     #[arg(long)]
     pub json: bool,
     /// Part of the adapter's name (see `foveate devices`)
@@ -57,60 +55,62 @@ pub struct Bench {
 
 impl Bench {
     /// Refuses what no model could make sense of.
-    pub fn check(&self) -> Result<()> {
-        let has_ratio = |policy: &Compress| !matches!(policy, Compress::Dense | Compress::Kv);
-        if self.ratio.is_some() && !self.policies.is_empty() && !self.policies.iter().any(has_ratio) {
+    pub fn check(&self, policies: &Policies) -> Result<()> {
+        let asked = self.policies.iter().map(|name| policies.get(name)).collect::<Result<Vec<_>>>()?;
+        if self.ratio.is_some() && !asked.is_empty() && asked.iter().all(|kind| kind.no_ratio().is_some()) {
             return Err(Error::Usage("--ratio: none of the policies to be measured has one".into()));
         }
-        if let Some((key, _)) = self.set.iter().find(|(key, _)| !self.policies.iter().any(|policy| knows(*policy, key)))
-        {
+        let set = values::set(&self.set)?;
+        if let Some(key) = set.keys().find(|key| !asked.iter().any(|kind| knows(*kind, key))) {
             return Err(Error::Usage(format!("--set {key}: none of the policies to be measured has such a parameter")));
         }
-        self.policies.iter().try_for_each(|policy| self.choice(*policy, None).check())
+        asked.into_iter().try_for_each(|kind| policies.check(&self.compression(kind, None)?))
     }
 
     /// The policies of a run, each once, dense first.
-    pub fn policies(&self, routers: &Result<Arc<Routers>, String>) -> Result<Vec<Box<dyn Policy>>> {
-        let asked = match (&self.policies[..], routers) {
-            ([], Ok(_)) => &[Compress::Diffcr, Compress::Mod],
-            (asked, _) => asked,
-        };
-        if let (Some(_), [], Err(missing)) = (self.ratio, asked, routers) {
-            return Err(Error::Usage(format!("--ratio: this model can only run dense: {missing}")));
-        }
-        let mut all = vec![Compress::Dense];
-        for &policy in asked {
-            if !all.contains(&policy) {
-                all.push(policy);
+    pub fn policies(&self, policies: &Policies, trained: &Trained) -> Result<Vec<AnyPolicy>> {
+        let mut asked: Vec<&str> = self.policies.iter().map(String::as_str).collect();
+        if asked.is_empty() {
+            asked.extend(policies.runnable(trained).filter(|kind| needs_training(*kind)).map(PolicyKind::name));
+            if let (true, Some(_)) = (asked.is_empty(), self.ratio) {
+                let missing = policies.iter().find_map(|kind| kind.lacks(trained)).unwrap_or_default();
+                return Err(Error::Usage(format!("--ratio: this model can only run dense: {missing}")));
             }
         }
-        let caches = [None].into_iter().chain(self.step_cache.map(Some));
-        caches
-            .flat_map(|cache| all.iter().map(move |policy| self.choice(*policy, cache)))
-            .map(|choice| choice.policy(routers))
-            .collect()
+        let mut all = vec![policies.get("dense")?];
+        for name in asked {
+            if all.iter().all(|kind| kind.name() != name) {
+                all.push(policies.get(name)?);
+            }
+        }
+        let mut made = Vec::new();
+        for cache in [None].into_iter().chain(self.step_cache.map(Some)) {
+            for kind in &all {
+                made.push(policies.policy(&self.compression(*kind, cache)?, trained, 0, false)?);
+            }
+        }
+        Ok(made)
     }
 
     /// What is asked of one policy.
-    fn choice(&self, policy: Compress, step_cache: Option<StepCache>) -> Choice {
-        let ratio = match policy {
-            Compress::Dense | Compress::Kv => None,
+    fn compression(&self, kind: &dyn PolicyKind, cache: Option<StepCache>) -> Result<Compression> {
+        let ratio = match kind.no_ratio() {
+            Some(_) => None,
             // Random routers were made for a ratio; what merges has a published one.
-            Compress::Auto | Compress::Diffcr | Compress::Mod => self.ratio.or(self.shape.map(|_| RATIO)),
-            Compress::Sdtm | Compress::Tome => self.ratio,
+            None if needs_training(kind) => self.ratio.or(self.shape.map(|_| RATIO)),
+            None => self.ratio,
         };
-        let set = self.set.iter().filter(|(key, _)| knows(policy, key)).cloned().collect();
-        Choice { policy, ratio, set, step_cache, ..Choice::default() }
+        let mut set = values::set(&self.set)?;
+        set.retain(|key, _| knows(kind, key));
+        Ok(Compression { policy: Some(kind.name().into()), ratio, set, cache })
     }
 }
 
-fn knows(policy: Compress, key: &str) -> bool {
-    policy.keys().contains(&key)
+fn knows(kind: &dyn PolicyKind, key: &str) -> bool {
+    kind.parameters().iter().any(|parameter| parameter.name == key)
 }
 
-fn count(text: &str) -> Result<usize, String> {
-    match text.parse() {
-        Ok(count @ 1..=1024) => Ok(count),
-        _ => Err("it is a whole number from 1 to 1024".into()),
-    }
+/// Whether only a model that was trained for it can run it.
+fn needs_training(kind: &dyn PolicyKind) -> bool {
+    kind.lacks(&Trained::default()).is_some()
 }

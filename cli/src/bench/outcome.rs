@@ -75,7 +75,7 @@ impl Outcome {
         table::lines(&lines)
     }
 
-    /// Milliseconds by group of the profile, a column for each policy; nothing where the adapter cannot tell.
+    /// Milliseconds by group of the profile, a column for each policy; nothing where the adapter has no timestamps.
     pub fn groups(&self) -> Option<String> {
         let columns: Vec<&Groups> = self.rows.iter().map(|row| row.groups.as_ref()).collect::<Option<_>>()?;
         let mut names: Vec<&str> = Vec::new();

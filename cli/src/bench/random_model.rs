@@ -4,14 +4,12 @@
 use std::collections::BTreeMap;
 use std::sync::Arc;
 
-use foveate::Result;
 use foveate::compress::KeptRatios;
-use foveate::pipelines::Kind;
-use foveate::weights::Source;
+use foveate::{Result, Source};
 use serde_json::{Value, json};
 
 use super::random_weights;
-use super::shape::{CHANNELS, PATCH, Shape};
+use super::shape::{CHANNELS, Kind, PATCH, Shape};
 
 /// Timesteps of its training, had there been one.
 const TRAIN_TIMESTEPS: usize = 1000;
@@ -19,8 +17,8 @@ const TRAIN_TIMESTEPS: usize = 1000;
 /// The folder, with routers that save the share `ratio` of the tokens. Fails where the weights are too large to be held.
 pub fn folder(shape: &Shape, ratio: f64) -> Result<Source> {
     let pipeline = match shape.kind {
-        Kind::ClassToImage => "DiTPipeline",
-        Kind::TextToImage => "PixArtAlphaPipeline",
+        Kind::Dit => "DiTPipeline",
+        Kind::PixArt => "PixArtAlphaPipeline",
     };
     let index = json!({ "_class_name": pipeline });
     let scheduler = json!({ "_class_name": "DDIMScheduler", "num_train_timesteps": TRAIN_TIMESTEPS });
@@ -47,16 +45,16 @@ fn transformer(shape: &Shape, ratio: f64) -> Value {
         "in_channels": CHANNELS[0],
         "out_channels": CHANNELS[1],
         "patch_size": PATCH,
-        "sample_size": PATCH * grid[0].max(grid[1]),
+        "sample_size": PATCH * grid.rows.max(grid.columns),
         "diffcr": { "bins": bins, "kept_ratio": kept.rows(), "train_timesteps": TRAIN_TIMESTEPS },
     });
     config["_class_name"] = match kind {
-        Kind::ClassToImage => "DiTTransformer2DModel".into(),
-        Kind::TextToImage => "PixArtTransformer2DModel".into(),
+        Kind::Dit => "DiTTransformer2DModel".into(),
+        Kind::PixArt => "PixArtTransformer2DModel".into(),
     };
     match kind {
-        Kind::ClassToImage => config["num_embeds_ada_norm"] = 1.into(),
-        Kind::TextToImage => {
+        Kind::Dit => config["num_embeds_ada_norm"] = 1.into(),
+        Kind::PixArt => {
             // Text comes as wide as the model: what projects it does not belong to a step.
             config["cross_attention_dim"] = width.into();
             config["use_additional_conditions"] = false.into();
@@ -80,10 +78,10 @@ fn kept(layers: usize, mean: f64, bins: &[f64]) -> KeptRatios {
 
 #[cfg(test)]
 mod tests {
-    use foveate::Gpu;
-    use foveate::compress::{Choice, StepAt, StepPolicy};
+    use foveate::compress::{Compression, StepAt};
     use foveate::device::{Device, Plan};
-    use foveate::pipelines::{Backbone, LoadOptions, ModelFolder, PREDICTION, StepSize};
+    use foveate::pipeline::{Model, PREDICTION, StepSize, TransformerSteps};
+    use foveate::{Gpu, LoadOptions, Size};
 
     use super::*;
 
@@ -108,15 +106,16 @@ mod tests {
             let device = Device::from(Gpu::request(Default::default()).await.unwrap());
             for kind in ["pixart", "dit"] {
                 let shape: Shape = format!("width=32,layers=12,heads=2,tokens=16,kind={kind}").parse().unwrap();
-                let folder = ModelFolder::open(folder(&shape, 0.3).unwrap()).await.unwrap();
-                let backbone = Backbone::open(&folder, LoadOptions::default()).await.unwrap();
-                let mut store = backbone.load(&device, |_| {}).await.unwrap();
-                let size = StepSize { batch: 2, latent: [8, 8], text: 5 };
-                backbone.insert_inputs(&device, &mut store, size).await.unwrap();
-                let policy = Choice::default().policy(&backbone.routers).unwrap();
-                let variant = policy.variant(StepAt { index: 0, of: 1, timestep: 500.0, tokens: 16 });
-                let step = StepPolicy { policy: policy.as_ref(), variant: &variant };
-                let graphs = [backbone.step(size, step).unwrap()];
+                let model = Model::open(folder(&shape, 0.3).unwrap(), LoadOptions::default()).await.unwrap();
+                let transformer = TransformerSteps::open(&model).await.unwrap();
+                let mut store = transformer.load(&device, |_| {}).await.unwrap();
+                let size = StepSize { batch: 2, latents: Size::square(8), text: 5 };
+                transformer.insert_inputs(&device, &mut store, size).await.unwrap();
+                let policies = &model.registry().policies;
+                let policy = policies.policy(&Compression::default(), &transformer.trained, 0, false).unwrap();
+                let step = policy.step(StepAt { index: 0, of: 1, timestep: 500.0, tokens: 16 });
+                let given = transformer.given(size).await.unwrap();
+                let graphs = [transformer.step(size, &given, &step).unwrap()];
                 store.allocate_missing(&device, &graphs[0]).await.unwrap();
                 let plans = Plan::compile_pooled(&device, &graphs, &store).await.unwrap();
                 plans[0].run(&device).unwrap();

@@ -2,19 +2,18 @@
 
 use std::borrow::Cow;
 
-use foveate::pipelines::Kind;
 use foveate::rng::Generator;
 use foveate::{Error, Result};
 use safetensors::{Dtype, View};
 
-use super::shape::{CHANNELS, PATCH, Shape};
+use super::shape::{CHANNELS, Kind, PATCH, Shape};
 
 /// The most bytes of weights that are made up in memory.
 const MOST_BYTES: u64 = 16 << 30;
 /// Numbers that are drawn; tensors read them round and round, as no time depends on their values. A prime, so that rows
 /// do not repeat.
 const DRAWN: usize = 262_139;
-/// Waves of a timestep, see `models::timestep`.
+/// Waves of a timestep, see `models::parts`.
 const WAVES: usize = 256;
 
 /// The file, in f32. Every matrix keeps the variance of what it is given, so that activations stay finite.
@@ -47,12 +46,12 @@ fn tensors(shape: &Shape) -> Vec<(String, Vec<usize>)> {
         let block = format!("transformer_blocks.{layer}");
         all.attention(&format!("{block}.attn1"), width);
         match kind {
-            Kind::ClassToImage => {
+            Kind::Dit => {
                 all.timestep(&format!("{block}.norm1.emb"), width);
                 all.add(format!("{block}.norm1.emb.class_embedder.embedding_table.weight"), &[2, width]);
                 all.linear(format!("{block}.norm1.linear"), width, 6 * width);
             }
-            Kind::TextToImage => {
+            Kind::PixArt => {
                 all.attention(&format!("{block}.attn2"), width);
                 all.add(format!("{block}.scale_shift_table"), &[6, width]);
             }
@@ -63,11 +62,11 @@ fn tensors(shape: &Shape) -> Vec<(String, Vec<usize>)> {
     }
     let patch = PATCH * PATCH * CHANNELS[1];
     match kind {
-        Kind::ClassToImage => {
+        Kind::Dit => {
             all.linear("proj_out_1", width, 2 * width);
             all.linear("proj_out_2", width, patch);
         }
-        Kind::TextToImage => {
+        Kind::PixArt => {
             all.timestep("adaln_single.emb", width);
             all.linear("adaln_single.linear", width, 6 * width);
             all.add("scale_shift_table", &[2, width]);

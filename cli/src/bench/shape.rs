@@ -2,7 +2,7 @@
 
 use std::str::FromStr;
 
-use foveate::pipelines::Kind;
+use foveate::Grid;
 
 /// Latent pixels per token side, of DiT and PixArt.
 pub const PATCH: usize = 2;
@@ -18,7 +18,7 @@ const TEXT: usize = 120;
 /// The sizes.
 #[derive(Clone, Copy, Debug, PartialEq)]
 pub struct Shape {
-    /// What the transformer is told: text as PixArt is, or classes as DiT.
+    /// The family whose tensors and configs are made up.
     pub kind: Kind,
     /// Of the residual stream, C.
     pub width: usize,
@@ -27,19 +27,18 @@ pub struct Shape {
     /// Of every attention.
     pub heads: usize,
     /// Token rows and columns.
-    pub grid: [usize; 2],
+    pub grid: Grid,
     /// Tokens of the prompt, S.
     pub text: usize,
 }
 
-impl Shape {
-    /// As `--shape` names the kind.
-    pub fn kind_name(kind: Kind) -> &'static str {
-        match kind {
-            Kind::ClassToImage => "dit",
-            Kind::TextToImage => "pixart",
-        }
-    }
+/// The families that random weights can be made up for.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Kind {
+    /// Given text.
+    PixArt,
+    /// Given classes.
+    Dit,
 }
 
 impl FromStr for Shape {
@@ -62,15 +61,15 @@ impl FromStr for Shape {
         let missing = |key: &str| format!("{key} is missing; keys: {KEYS}");
         let (width, heads) = (width.ok_or_else(|| missing("width"))?, heads.ok_or_else(|| missing("heads"))?);
         let (layers, grid) = (layers.ok_or_else(|| missing("layers"))?, grid.ok_or_else(|| missing("tokens"))?);
-        let kind = kind.unwrap_or(Kind::TextToImage);
+        let kind = kind.unwrap_or(Kind::PixArt);
         if !width.is_multiple_of(heads) {
             return Err(format!("width {width} is not divisible by heads {heads}"));
         }
         if !width.is_multiple_of(4) {
             return Err(format!("width {width} is not divisible by 4, which the positions need"));
         }
-        if kind == Kind::ClassToImage && text.is_some() {
-            return Err("text: a dit is told classes".into());
+        if kind == Kind::Dit && text.is_some() {
+            return Err("text: a dit is given classes".into());
         }
         Ok(Self { kind, width, layers, heads, grid, text: text.unwrap_or(TEXT) })
     }
@@ -84,25 +83,27 @@ fn number(key: &str, value: &str) -> Result<usize, String> {
 }
 
 /// Rows and columns: as given, or the most square that hold so many.
-fn tokens(value: &str) -> Result<[usize; 2], String> {
+fn tokens(value: &str) -> Result<Grid, String> {
     let grid = match value.split_once(['x', 'X']) {
-        Some((rows, columns)) => [number("tokens", rows)?, number("tokens", columns)?],
+        Some((rows, columns)) => Grid::new(number("tokens", rows)?, number("tokens", columns)?),
         None => {
             let count = number("tokens", value)?;
             let rows = (1..=count.isqrt()).rev().find(|rows| count.is_multiple_of(*rows)).unwrap_or(1);
-            [rows, count / rows]
+            Grid::new(rows, count / rows)
         }
     };
-    match grid[0] * grid[1] {
+    match grid.tokens() {
         ..=MOST => Ok(grid),
         _ => Err(format!("tokens={value}: more than {MOST}")),
     }
 }
 
 fn kind_of(value: &str) -> Result<Kind, String> {
-    let kinds = [Kind::TextToImage, Kind::ClassToImage];
-    let found = kinds.into_iter().find(|kind| Shape::kind_name(*kind) == value);
-    found.ok_or_else(|| format!("kind={value}: it is pixart or dit"))
+    match value {
+        "pixart" => Ok(Kind::PixArt),
+        "dit" => Ok(Kind::Dit),
+        _ => Err(format!("kind={value}: it is pixart or dit")),
+    }
 }
 
 #[cfg(test)]
@@ -112,12 +113,13 @@ mod tests {
     #[test]
     fn sizes_are_read() {
         let shape: Shape = "width=384,layers=4,heads=6,tokens=1024".parse().unwrap();
-        let expected = Shape { kind: Kind::TextToImage, width: 384, layers: 4, heads: 6, grid: [32, 32], text: TEXT };
+        let expected =
+            Shape { kind: Kind::PixArt, width: 384, layers: 4, heads: 6, grid: Grid::new(32, 32), text: TEXT };
         assert_eq!(shape, expected);
         let shape: Shape = "kind=pixart,text=7,tokens=24x40,heads=2,width=8,layers=1".parse().unwrap();
-        assert_eq!((shape.grid, shape.text), ([24, 40], 7));
+        assert_eq!((shape.grid, shape.text), (Grid::new(24, 40), 7));
         let shape: Shape = "width=8,layers=1,heads=1,tokens=1,kind=dit".parse().unwrap();
-        assert_eq!((shape.kind, shape.grid), (Kind::ClassToImage, [1, 1]));
+        assert_eq!((shape.kind, shape.grid), (Kind::Dit, Grid::new(1, 1)));
     }
 
     #[test]
@@ -125,7 +127,7 @@ mod tests {
         for (count, grid) in
             [("1024", [32, 32]), ("960", [30, 32]), ("2", [1, 2]), ("97", [1, 97]), ("24x40", [24, 40])]
         {
-            assert_eq!(tokens(count).unwrap(), grid);
+            assert_eq!(tokens(count).unwrap(), Grid::from(grid));
         }
     }
 
@@ -145,7 +147,7 @@ mod tests {
             ("width=384,layers=4,heads=6".into(), "tokens is missing"),
             ("width=384,heads=6,tokens=1024".into(), "layers is missing"),
             (format!("width=384,{rest},kind=unet"), "kind=unet: it is pixart or dit"),
-            (format!("width=384,{rest},kind=dit,text=3"), "text: a dit is told classes"),
+            (format!("width=384,{rest},kind=dit,text=3"), "text: a dit is given classes"),
             ("width=384,layers=4,heads=6,tokens=65536x65536".into(), "more than 65536"),
             ("width=384,layers=4,heads=6,tokens=3x".into(), "tokens=:"),
             (String::new(), "\"\" is no KEY=VALUE"),

@@ -1,27 +1,31 @@
 //! What is measured: a folder's transformer, or a random one, at a size.
 
-use foveate::models::autoencoder_kl;
-use foveate::pipelines::{Backbone, LoadOptions, ModelFolder, StepSize};
-use foveate::{Error, Result};
+use foveate::compress::Policies;
+use foveate::models::{Draws, Sizes};
+use foveate::pipeline::{Model, StepSize, TransformerSteps};
+use foveate::{Error, Grid, LoadOptions, Result, Size};
 use serde_json::{Value, json};
 
 use super::options::{Bench, RATIO};
 use super::random_model;
-use super::shape::{PATCH, Shape};
+use super::shape::PATCH;
 use crate::model;
 
 /// A transformer and the step to take with it.
 #[derive(Debug)]
 pub struct Subject {
-    pub backbone: Backbone,
+    pub transformer: TransformerSteps,
+    /// The policies that it may run.
+    pub policies: Policies,
     pub size: StepSize,
-    /// What the model is told in each of the pipeline's default steps.
+    /// What the model is given in each of the pipeline's default steps.
     pub timesteps: Vec<f32>,
-    /// Token rows and columns.
-    pub grid: [usize; 2],
+    pub grid: Grid,
     /// None: random weights.
     name: Option<String>,
-    kind: &'static str,
+    family: &'static str,
+    /// Tokens of the prompt, where there is one.
+    text: Option<usize>,
     dtype: String,
 }
 
@@ -33,46 +37,44 @@ impl Subject {
             None => model::find(options.model.as_deref())?,
         };
         let name = options.shape.is_none().then(|| model::name(&source));
-        let folder = ModelFolder::open(source).await?;
-        let kind = folder.kind()?;
-        let timesteps = folder.scheduler(None).await?.schedule(kind.steps())?.timesteps();
-        let backbone = Backbone::open(&folder, LoadOptions { dtype: options.dtype }).await?;
-        let latent = match (options.shape, options.size) {
-            (Some(shape), _) => shape.grid.map(|tokens| PATCH * tokens),
-            (None, None) => [backbone.sample_size(); 2],
-            (None, Some(pixels)) => latent(&folder, pixels).await?,
+        let model = Model::open(source, LoadOptions { dtype: options.dtype, ..LoadOptions::default() }).await?;
+        let habits = model.habits();
+        let timesteps = model.scheduler(None).await?.schedule(habits.steps)?.timesteps();
+        let transformer = TransformerSteps::open(&model).await?;
+        let latents = match (options.shape, options.size) {
+            (Some(shape), _) => Size::new(shape.grid.columns, shape.grid.rows).times(PATCH),
+            (None, None) => Size::square(transformer.sizes().sample_size),
+            (None, Some(pixels)) => latents(&model, pixels).await?,
         };
-        let text = options.shape.map_or(folder.prompt_tokens(), |shape| shape.text);
-        let size = StepSize { batch: options.batch, latent, text };
+        let text = options.shape.map_or(habits.prompt_tokens, |shape| shape.text);
         let dtype = match (options.dtype, options.shape) {
             (Some(dtype), _) => dtype.to_string(),
             (None, Some(_)) => "f32".into(),
             (None, None) => "as stored".into(),
         };
-        let grid = backbone.grid(latent)?;
-        Ok(Self { backbone, size, timesteps, grid, name, kind: Shape::kind_name(kind), dtype })
-    }
-
-    /// Tokens of the picture, N.
-    pub fn tokens(&self) -> usize {
-        self.grid.iter().product()
-    }
-
-    /// Tokens of the prompt, where there is one.
-    fn text(&self) -> Option<usize> {
-        (self.kind == "pixart").then_some(self.size.text)
+        Ok(Self {
+            policies: model.registry().policies.clone(),
+            size: StepSize { batch: options.batch, latents, text },
+            timesteps,
+            grid: transformer.grid(latents)?,
+            transformer,
+            name,
+            family: model.family.name(),
+            text: (habits.draws == Draws::Prompts).then_some(text),
+            dtype,
+        })
     }
 
     /// One line for people.
     pub fn line(&self) -> String {
-        let [width, heads] = self.backbone.width_and_heads();
-        let [rows, columns] = self.grid;
-        let text = self.text().map(|text| format!(" + {text} of text")).unwrap_or_default();
-        let (name, layers) = (self.name.as_deref().unwrap_or("random weights"), self.backbone.layers());
+        let Sizes { layers, width, heads, .. } = self.transformer.sizes();
+        let Grid { rows, columns } = self.grid;
+        let text = self.text.map(|text| format!(" + {text} of text")).unwrap_or_default();
+        let name = self.name.as_deref().unwrap_or("random weights");
         format!(
             "{name} ({}), width {width}, {layers} layers, {heads} heads, {} tokens ({rows} × {columns}){text}, batch {}, {}",
-            self.kind,
-            rows * columns,
+            self.family,
+            self.grid.tokens(),
             self.size.batch,
             self.dtype,
         )
@@ -80,28 +82,25 @@ impl Subject {
 
     /// For programs.
     pub fn json(&self) -> Value {
-        let [width, heads] = self.backbone.width_and_heads();
+        let Sizes { layers, width, heads, .. } = self.transformer.sizes();
         json!({
             "model": self.name,
-            "kind": self.kind,
+            "kind": self.family,
             "width": width,
-            "layers": self.backbone.layers(),
+            "layers": layers,
             "heads": heads,
-            "tokens": self.tokens(),
-            "grid": self.grid,
-            "text": self.text(),
+            "tokens": self.grid.tokens(),
+            "grid": [self.grid.rows, self.grid.columns],
+            "text": self.text,
             "batch": self.size.batch,
             "dtype": self.dtype,
         })
     }
 }
 
-/// Height and width of the latent of a picture of this width and height.
-async fn latent(folder: &ModelFolder, [width, height]: [usize; 2]) -> Result<[usize; 2]> {
-    let factor = autoencoder_kl::Config::read(folder.config("vae").await?)?.scale_factor();
-    if width == 0 || height == 0 || !width.is_multiple_of(factor) || !height.is_multiple_of(factor) {
-        let reason = format!("a size of {width}x{height} is not divisible by the VAE's factor {factor}");
-        return Err(Error::Usage(reason));
-    }
-    Ok([height / factor, width / factor])
+/// The size of the latents of such a picture.
+async fn latents(model: &Model, pixels: Size) -> Result<Size> {
+    let factor = model.parts().await?.decoder.factor();
+    let refused = || Error::Usage(format!("a size of {pixels} is not divisible by the VAE's factor {factor}"));
+    pixels.divided(factor).ok_or_else(refused)
 }

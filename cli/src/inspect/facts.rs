@@ -1,10 +1,11 @@
-//! What `inspect` tells, gathered through the same loaders that `generate` uses.
+//! What `inspect` reports, gathered through the same loaders that `generate` uses.
 
-use foveate::compress::DiffcrConfig;
-use foveate::models::Loader;
-use foveate::pipelines::{ClassToImage, Kind, LoadOptions, ModelFolder, TextToImage};
+use foveate::compress::{DiffcrConfig, Routers};
+use foveate::loading::Loader;
+use foveate::models::Draws;
+use foveate::pipeline::Model;
 use foveate::weights::Format;
-use foveate::{Context, Error, Result};
+use foveate::{Context, Grid, LoadOptions, Result};
 use serde_json::{Map, Value, json};
 
 use super::flops::{self, StepFacts};
@@ -20,12 +21,12 @@ pub struct Facts {
     pub scheduler: &'static str,
     /// The trained picture's side in pixels.
     pub pixels: usize,
-    /// The trained token grid, rows and columns.
-    pub grid: [usize; 2],
+    /// The trained token grid.
+    pub grid: Grid,
     /// The most tokens of a prompt.
     pub prompt_tokens: Option<usize>,
     /// By policy, dense first: one denoising step of one picture under guidance, the mean over the default steps.
-    pub flops: Vec<(&'static str, u64)>,
+    pub flops: Vec<(String, u64)>,
     pub components: Vec<Component>,
     pub losses: Vec<Loss>,
     /// Of a checkpoint with routers.
@@ -35,7 +36,7 @@ pub struct Facts {
 /// A part of the pipeline.
 #[derive(Debug)]
 pub struct Component {
-    pub name: &'static str,
+    pub name: String,
     pub class: String,
     /// Numbers in its files.
     pub parameters: u64,
@@ -45,64 +46,52 @@ pub struct Component {
 }
 
 /// Reads everything but the GPU.
-pub async fn gather(folder: &ModelFolder) -> Result<Facts> {
-    let kind = folder.kind()?;
-    let scheduler = folder.scheduler(None).await?.class();
-    let (vae, _) = folder.vae().await?;
-    let mut components = vec![component(folder, kind, "transformer").await?, component(folder, kind, "vae").await?];
-    if kind == Kind::TextToImage && folder.has("text_encoder").await? {
-        components.push(component(folder, kind, "text_encoder").await?);
+pub async fn gather(model: &Model) -> Result<Facts> {
+    let scheduler = model.scheduler(None).await?.class();
+    let parts = model.parts().await?;
+    let mut components = Vec::new();
+    for loader in &parts.loaders {
+        components.push(Component::new(model, loader).await?);
     }
     let mut losses = Vec::new();
-    for format in [Format::Int8, Format::Int4] {
-        for component in components.iter().filter(|c| c.name != "vae") {
-            let loader = loader(folder, kind, component.name, Some(format)).await?;
-            losses.extend(precision::loss(component.name, &loader, format).await?);
+    for (at, dtype) in DTYPES.into_iter().enumerate() {
+        let options = LoadOptions { dtype: Some(dtype), ..model.options.clone() };
+        let parts = Model { options, ..model.clone() }.parts().await?;
+        for (component, loader) in components.iter_mut().zip(&parts.loaders) {
+            component.bytes[at] = loader.bytes();
+            if matches!(dtype, Format::Int8 | Format::Int4) {
+                losses.extend(precision::loss(loader, dtype).await?);
+            }
         }
     }
-    let prompt_tokens = (kind == Kind::TextToImage).then(|| folder.prompt_tokens());
-    let StepFacts { sample_size, grid, flops, kept } =
-        flops::count(folder, kind).await.context(|| "counting one step")?;
+    let StepFacts { sample_size, grid, flops, trained } = flops::count(model).await.context(|| "counting one step")?;
+    let habits = model.habits();
     Ok(Facts {
-        pipeline: folder.pipeline.clone(),
+        pipeline: model.folder.pipeline.clone(),
         scheduler,
-        pixels: sample_size * vae.config.scale_factor(),
+        pixels: sample_size * parts.decoder.factor(),
         grid,
-        prompt_tokens,
+        prompt_tokens: (habits.draws == Draws::Prompts).then_some(habits.prompt_tokens),
         flops,
         components,
         losses,
-        kept,
+        kept: Routers::of(&trained).map(|routers| routers.config.clone()),
     })
 }
 
-async fn component(folder: &ModelFolder, kind: Kind, name: &'static str) -> Result<Component> {
-    let as_stored = loader(folder, kind, name, None).await?;
-    let size = |shape: &[usize]| shape.iter().product::<usize>() as u64;
-    let mut bytes = [0; 4];
-    for (bytes, dtype) in bytes.iter_mut().zip(DTYPES) {
-        *bytes = loader(folder, kind, name, Some(dtype)).await?.bytes();
+impl Component {
+    /// What `loader` loads as the files have it; bytes by dtype are left to be filled in.
+    async fn new(model: &Model, loader: &Loader) -> Result<Self> {
+        let name = loader.component();
+        let mut config = model.folder.config(name).await?;
+        let class = match config.optional::<String>("_class_name")? {
+            Some(class) => class,
+            None => config.take("architectures", Vec::new())?.pop().unwrap_or_default(),
+        };
+        let size = |shape: &[usize]| shape.iter().product::<usize>() as u64;
+        let parameters = loader.checkpoint().tensors().map(|(_, info)| size(&info.shape)).sum();
+        Ok(Self { name: name.into(), class, parameters, stored: loader.bytes(), bytes: [0; 4] })
     }
-    let mut config = folder.config(name).await?;
-    let class = match config.optional::<String>("_class_name")? {
-        Some(class) => class,
-        None => config.take("architectures", Vec::new())?.pop().unwrap_or_default(),
-    };
-    let parameters = as_stored.checkpoint().tensors().map(|(_, info)| size(&info.shape)).sum();
-    Ok(Component { name, class, parameters, stored: as_stored.bytes(), bytes })
-}
-
-async fn loader(folder: &ModelFolder, kind: Kind, component: &str, dtype: Option<Format>) -> Result<Loader> {
-    let options = LoadOptions { dtype };
-    Ok(match (component, kind) {
-        ("transformer", Kind::ClassToImage) => ClassToImage::transformer(folder, options).await?.1,
-        ("transformer", Kind::TextToImage) => TextToImage::transformer(folder, options).await?.1,
-        ("text_encoder", _) => match TextToImage::text_encoder(folder, options).await? {
-            Some((_, loader)) => loader,
-            None => return Err(Error::file(folder.source.display(component), "is missing")),
-        },
-        _ => folder.vae().await?.1,
-    })
 }
 
 impl Facts {
@@ -118,10 +107,10 @@ impl Facts {
             "pipeline": self.pipeline,
             "scheduler": self.scheduler,
             "size": [self.pixels, self.pixels],
-            "tokens": self.grid[0] * self.grid[1],
-            "grid": self.grid,
+            "tokens": self.grid.tokens(),
+            "grid": [self.grid.rows, self.grid.columns],
             "prompt_tokens": self.prompt_tokens,
-            "flops_per_step": self.flops.iter().map(|&(name, count)| (name.into(), json!(count))).collect::<Map<_, _>>(),
+            "flops_per_step": self.flops.iter().map(|(name, count)| (name.clone(), json!(count))).collect::<Map<_, _>>(),
             "components": self.components.iter().map(component).collect::<Vec<_>>(),
             "errors": self.losses.iter().map(Loss::json).collect::<Vec<_>>(),
             "diffcr": self.kept.as_ref().map(DiffcrConfig::json),

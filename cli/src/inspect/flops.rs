@@ -1,47 +1,53 @@
 //! FLOPs of one step by policy, counted from the graphs that a run would compile.
 
-use foveate::Result;
-use foveate::compress::{Choice, Compress, DiffcrConfig, Policy, StepPolicy};
-use foveate::pipelines::{Backbone, Kind, LoadOptions, ModelFolder, StepSize};
+use foveate::compress::{AnyPolicy, Compression, PolicySteps, Trained};
+use foveate::models::Given;
+use foveate::pipeline::{Model, StepSize, TransformerSteps};
+use foveate::{Grid, Result, Size};
 
 /// One denoising step of one picture under guidance, at the trained size.
 #[derive(Debug)]
 pub struct StepFacts {
-    /// The trained latent's side.
+    /// The trained latents' side.
     pub sample_size: usize,
-    /// Token rows and columns.
-    pub grid: [usize; 2],
+    pub grid: Grid,
     /// By policy, dense first; the mean over the pipeline's default steps.
-    pub flops: Vec<(&'static str, u64)>,
-    /// Of a checkpoint with routers.
-    pub kept: Option<DiffcrConfig>,
+    pub flops: Vec<(String, u64)>,
+    /// What the checkpoint holds for policies.
+    pub trained: Trained,
 }
 
 /// Counts for every policy that the checkpoint can run.
-pub async fn count(folder: &ModelFolder, kind: Kind) -> Result<StepFacts> {
-    let timesteps = folder.scheduler(None).await?.schedule(kind.steps())?.timesteps();
-    let backbone = Backbone::open(folder, LoadOptions::default()).await?;
-    let sample_size = backbone.sample_size();
-    let size = StepSize { batch: 2, latent: [sample_size; 2], text: folder.prompt_tokens() };
+pub async fn count(model: &Model) -> Result<StepFacts> {
+    let habits = model.habits();
+    let timesteps = model.scheduler(None).await?.schedule(habits.steps)?.timesteps();
+    let transformer = TransformerSteps::open(model).await?;
+    let sample_size = transformer.sizes().sample_size;
+    let size = StepSize { batch: 2, latents: Size::square(sample_size), text: habits.prompt_tokens };
+    let (grid, given) = (transformer.grid(size.latents)?, transformer.given(size).await?);
+    let (policies, trained) = (&model.registry().policies, &transformer.trained);
     let mut flops = Vec::new();
-    for policy in [Compress::Dense, Compress::Diffcr, Compress::Mod, Compress::Sdtm, Compress::Tome, Compress::Kv] {
-        // What a checkpoint cannot run has no FLOPs: routing without routers, windows on a grid with an odd side.
-        let Ok(policy) = (Choice { policy, ..Choice::default() }).policy(&backbone.routers) else { continue };
-        match mean(&backbone, size, policy.as_ref(), &timesteps) {
-            Ok(mean) => flops.push((policy.name(), mean)),
+    for kind in policies.runnable(trained) {
+        let policy = policies.policy(&Compression::policy(kind.name()), trained, 0, false)?;
+        match mean(&transformer, size, &given, &policy, &timesteps) {
+            Ok(mean) => flops.push((kind.name().to_owned(), mean)),
+            // What this size does not allow has no FLOPs: windows on a grid with an odd side.
             Err(refused) if refused.is_usage() => {}
             Err(error) => return Err(error),
         }
     }
-    let kept = backbone.routers.as_ref().ok().map(|routers| routers.config.clone());
-    Ok(StepFacts { sample_size, grid: backbone.grid(size.latent)?, flops, kept })
+    Ok(StepFacts { sample_size, grid, flops, trained: transformer.trained })
 }
 
-fn mean(backbone: &Backbone, size: StepSize, policy: &dyn Policy, timesteps: &[f32]) -> Result<u64> {
-    let (variants, variant_of) = policy.variants(timesteps, backbone.grid(size.latent)?.iter().product());
-    let mut flops = Vec::new();
-    for variant in &variants {
-        flops.push(backbone.step(size, StepPolicy { policy, variant })?.flops());
-    }
-    Ok(variant_of.iter().map(|&of| flops[of]).sum::<u64>() / (variant_of.len() as u64).max(1))
+fn mean(
+    transformer: &TransformerSteps,
+    size: StepSize,
+    given: &Given,
+    policy: &AnyPolicy,
+    timesteps: &[f32],
+) -> Result<u64> {
+    let PolicySteps { distinct, of_step } = policy.steps(timesteps, transformer.grid(size.latents)?.tokens());
+    let flops = distinct.iter().map(|step| Ok(transformer.step(size, given, step)?.flops()));
+    let flops = flops.collect::<Result<Vec<u64>>>()?;
+    Ok(of_step.iter().map(|&of| flops[of]).sum::<u64>() / (of_step.len() as u64).max(1))
 }

@@ -5,17 +5,16 @@ mod flops;
 mod precision;
 mod text;
 
-use foveate::Result;
-use foveate::pipelines::ModelFolder;
-use foveate::weights::Source;
+use foveate::pipeline::Model;
+use foveate::{LoadOptions, Result, Source};
 
 use super::args::Inspect;
 use super::report;
 
-/// Reads the folder and tells.
+/// Reads the folder and reports.
 pub async fn run(options: &Inspect) -> Result<()> {
-    let folder = ModelFolder::open(Source::parse(&options.model)).await?;
-    let facts = facts::gather(&folder).await?;
+    let model = Model::open(Source::parse(&options.model), LoadOptions::default()).await?;
+    let facts = facts::gather(&model).await?;
     match options.json {
         true => report::say_json(&facts.json()),
         false => report::say(&text::write(&facts)),

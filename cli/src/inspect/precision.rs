@@ -2,7 +2,7 @@
 
 use foveate::Result;
 use foveate::graph::Element;
-use foveate::models::Loader;
+use foveate::loading::Loader;
 use foveate::weights::Format;
 use serde_json::{Value, json};
 
@@ -13,7 +13,7 @@ const RUNS: usize = 8;
 /// The relative L2 error of one component's matrices at one format.
 #[derive(Debug)]
 pub struct Loss {
-    pub component: &'static str,
+    pub component: String,
     pub format: Format,
     pub mean: f64,
     pub worst: f64,
@@ -22,7 +22,7 @@ pub struct Loss {
 }
 
 /// Measures every matrix that `loader` would store as `format`; none where there is no such matrix.
-pub async fn loss(component: &'static str, loader: &Loader, format: Format) -> Result<Option<Loss>> {
+pub async fn loss(loader: &Loader, format: Format) -> Result<Option<Loss>> {
     let stored = loader.weights().filter(|(weight, _)| weight.element == Element::Packed(format));
     let (mut sum, mut count, mut worst, mut tensor) = (0.0, 0, -1.0, "");
     for name in stored.flat_map(|(_, parts)| parts) {
@@ -33,6 +33,7 @@ pub async fn loss(component: &'static str, loader: &Loader, format: Format) -> R
         }
     }
     let mean = sum / f64::from(count);
+    let component = loader.component().to_owned();
     Ok((count > 0).then(|| Loss { component, format, mean, worst, tensor: tensor.to_owned() }))
 }
 

@@ -1,5 +1,6 @@
 //! The facts for people.
 
+use foveate::Grid;
 use foveate::compress::DiffcrConfig;
 
 use super::facts::{Component, DTYPES, Facts};
@@ -8,7 +9,7 @@ use crate::table;
 
 /// All of it.
 pub fn write(facts: &Facts) -> String {
-    let [rows, columns] = facts.grid;
+    let Grid { rows, columns } = facts.grid;
     let side = facts.pixels;
     let prompt = facts.prompt_tokens.map(|n| format!(", prompts of up to {n}")).unwrap_or_default();
     let mut text = format!(
@@ -16,7 +17,7 @@ pub fn write(facts: &Facts) -> String {
          {}\n\n{}",
         facts.pipeline,
         facts.scheduler,
-        rows * columns,
+        facts.grid.tokens(),
         steps(&facts.flops),
         components(&facts.components),
     );
@@ -51,7 +52,7 @@ fn losses(losses: &[Loss]) -> String {
     rows.extend(
         losses
             .iter()
-            .map(|loss| vec![loss.component.into(), loss.format.to_string(), percent(loss.mean), percent(loss.worst)]),
+            .map(|loss| vec![loss.component.clone(), loss.format.to_string(), percent(loss.mean), percent(loss.worst)]),
     );
     let tensors = ["in"].into_iter().chain(losses.iter().map(|loss| loss.tensor.as_str()));
     let lines: Vec<_> = table::lines(&rows).lines().zip(tensors).map(|(line, t)| format!("{line}  {t}")).collect();
@@ -59,11 +60,11 @@ fn losses(losses: &[Loss]) -> String {
 }
 
 /// A step by policy, under guidance; how much of the dense one each is.
-fn steps(counts: &[(&str, u64)]) -> String {
-    let dense = counts.first().map_or(0, |&(_, count)| count);
-    let line = |&(name, count): &(&str, u64)| match name {
-        "dense" => format!("one step   {} (dense, with guidance)", flops(count)),
-        _ => format!("           {} ({name}, {:.0} %)", flops(count), 100.0 * count as f64 / dense.max(1) as f64),
+fn steps(counts: &[(String, u64)]) -> String {
+    let dense = counts.first().map_or(0, |(_, count)| *count);
+    let line = |(name, count): &(String, u64)| match name.as_str() {
+        "dense" => format!("one step   {} (dense, with guidance)", flops(*count)),
+        _ => format!("           {} ({name}, {:.0} %)", flops(*count), 100.0 * *count as f64 / dense.max(1) as f64),
     };
     counts.iter().map(line).collect::<Vec<_>>().join("\n")
 }

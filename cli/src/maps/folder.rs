@@ -85,7 +85,7 @@ impl Staged {
         if !place.is_dir() {
             let made = files.keep();
             return fs::rename(&made, &place).map_err(|error| {
-                let _ = fs::remove_dir_all(&made); // the error at hand is the one to tell
+                let _ = fs::remove_dir_all(&made); // the error at hand is the one to report
                 Error::io(&place, error)
             });
         }

@@ -2,9 +2,9 @@
 //!
 //! It costs a readback of scores and kept tokens after every step; the picture is the same.
 
+mod cells;
 mod colour;
 mod folder;
-mod grid;
 mod heat;
 mod sheet;
 mod text;
@@ -12,21 +12,17 @@ mod trail;
 
 use std::path::PathBuf;
 
-use foveate::pipelines::Run;
-use foveate::{Error, Pictures, Result};
+use foveate::{Error, Pictures, Result, Run};
 
 pub use folder::{Folder, Staged};
-pub use trail::{Traced, Trail};
+pub use trail::{Routing, StepTrail, Trail};
 
+use super::about::About;
 use super::cancel::Cancel;
-use super::metadata;
-use grid::Grid;
+use cells::Cells;
 use heat::Scale;
 use sheet::Sheet;
 use trail::of_sample;
-
-/// What a file says of itself.
-pub type About = Vec<(&'static str, String)>;
 
 /// Refuses a run that has nothing to map.
 pub fn check(run: &Run) -> Result<()> {
@@ -61,10 +57,11 @@ struct Maps<'a> {
     trail: &'a Trail,
     run: &'a Run,
     about: &'a About,
+    index: usize,
     picture: image::RgbImage,
     /// Its row in the batch: the conditional one, where guidance has two.
     sample: usize,
-    grid: Grid,
+    cells: Cells,
     touched: Vec<f32>,
 }
 
@@ -72,39 +69,41 @@ impl<'a> Maps<'a> {
     fn new(trail: &'a Trail, run: &'a Run, pictures: &Pictures, index: usize, about: &'a About) -> Result<Self> {
         let (picture, sample) = (pictures.rgb(index)?, run.conditional_sample(index));
         let touched = trail.touched(sample);
-        let grid = Grid::new(touched.len(), picture.width(), picture.height())?;
-        Ok(Self { trail, run, about, picture, sample, grid, touched })
+        if touched.len() != run.grid().tokens() {
+            return Err(Error::shape("maps", format!("{} tokens were traced, of {}", touched.len(), run.grid())));
+        }
+        let cells = Cells::new(run.grid(), picture.width(), picture.height())?;
+        Ok(Self { trail, run, about, index, picture, sample, cells, touched })
     }
 
     fn write(&self, staged: &mut Staged, under: PathBuf, cancel: &Cancel) -> Result<()> {
-        let mut write = |name: &str, map: &image::RgbImage, more: About| {
-            let about = [self.about.as_slice(), &more].concat();
-            staged.write(under.join(name), &metadata::png(map, &about)?)
+        let mut write = |name: &str, map: &image::RgbImage, more: &[(&str, String)]| {
+            staged.write(under.join(name), &self.about.png(map, self.index, more)?)
         };
-        for (step, Traced { timestep, layers }) in self.trail.0.iter().enumerate() {
+        for (step, StepTrail { timestep, layers }) in self.trail.0.iter().enumerate() {
             cancel.check()?;
             for (layer, routing) in layers.iter().enumerate() {
                 let [scores, kept] = [&routing.scores, &routing.kept].map(|tensor| of_sample(tensor, self.sample));
                 let stem = folder::of_layer([step, layer], self.trail.size());
                 let place = |map: &str, meaning: String| {
                     let place = format!("step {step}, timestep {timestep}, layer {layer}");
-                    vec![("map", map.to_owned()), ("map-of", place), ("map-scale", meaning)]
+                    [("map", map.to_owned()), ("map-of", place), ("map-scale", meaning)]
                 };
                 let Scale { least, most } = Scale::of(scores);
                 let about = place("router scores", format!("{least:.4} to {most:.4}"));
-                write(&format!("{stem}-scores.png"), &heat::values(&self.picture, self.grid, scores), about)?;
+                write(&format!("{stem}-scores.png"), &heat::values(&self.picture, self.cells, scores), &about)?;
                 let share = kept.iter().sum::<f32>();
                 let about =
                     place("kept tokens", format!("{share} of {} tokens kept; the dark ones were not", kept.len()));
-                write(&format!("{stem}-kept.png"), &heat::kept(&self.picture, self.grid, kept), about)?;
+                write(&format!("{stem}-kept.png"), &heat::kept(&self.picture, self.cells, kept), &about)?;
             }
         }
-        let touched = heat::values(&self.picture, self.grid, &self.touched);
+        let touched = heat::values(&self.picture, self.cells, &self.touched);
         let Scale { least, most } = Scale::of(&self.touched);
         let [steps, layers] = self.trail.size();
         let scale = format!("{least} to {most} of {} (layer, step) pairs", layers * steps);
-        write("touched.png", &touched, vec![("map", "pairs that kept a token".into()), ("map-scale", scale)])?;
-        write("sheet.png", &self.sheet(&touched)?, vec![("map", "sheet".into())])
+        write("touched.png", &touched, &[("map", "pairs that kept a token".into()), ("map-scale", scale)])?;
+        write("sheet.png", &self.sheet(&touched)?, &[("map", "sheet".into())])
     }
 
     fn sheet(&self, touched: &image::RgbImage) -> Result<image::RgbImage> {
@@ -122,7 +121,7 @@ impl<'a> Maps<'a> {
             ),
             ratios,
             timesteps: self.trail.0.iter().map(|step| step.timestep).collect(),
-            picture: heat::plain(&self.picture, self.grid),
+            picture: heat::plain(&self.picture, self.cells),
             touched,
             scale: Scale::of(&self.touched),
             pairs: steps * layers,
@@ -132,7 +131,7 @@ impl<'a> Maps<'a> {
 
     /// The prompt or the class.
     fn title(&self) -> String {
-        let said = |name| self.about.iter().find(|(key, _)| *key == name).map(|(_, text)| text.trim().to_owned());
-        said("prompt").or(said("class").map(|class| format!("class {class}"))).unwrap_or_default()
+        let request = &self.about.origin.request;
+        request.class.map_or_else(|| request.prompt.trim().to_owned(), |class| format!("class {class}"))
     }
 }

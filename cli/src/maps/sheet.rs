@@ -25,7 +25,7 @@ const LEGEND: u32 = 8 + BAR + 4 + 2 * HEIGHT;
 /// The longest side of a picture on the sheet.
 const PANEL: u32 = 512;
 
-/// What a sheet tells.
+/// What a sheet shows.
 #[derive(Debug)]
 pub struct Sheet<'a> {
     pub title: String,
@@ -135,7 +135,7 @@ impl Canvas {
         }
     }
 
-    /// A picture below its name; tells where it ends.
+    /// A picture below its name. Returns where it ends.
     fn panel(&mut self, [left, top]: [u32; 2], name: &str, picture: &RgbImage) -> u32 {
         self.text([left, top], &text::fit(name, picture.width()), INK);
         imageops::replace(&mut self.picture, picture, left.into(), (top + HEIGHT + 8).into());

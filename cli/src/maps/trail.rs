@@ -1,19 +1,26 @@
 //! What the routers of a run did, step by step, kept on the host.
 
 use foveate::Tensor;
-use foveate::pipelines::LayerRouting;
+
+/// What the router of one layer did.
+#[derive(Debug)]
+pub struct Routing {
+    /// The sigmoid of its logits, `[B, N]`.
+    pub scores: Tensor,
+    /// 1 where it kept the token, else 0, `[B, N]`.
+    pub kept: Tensor,
+}
 
 /// One step.
 #[derive(Debug)]
-pub struct Traced {
-    /// The timestep that the model was told.
+pub struct StepTrail {
     pub timestep: f32,
-    pub layers: Vec<LayerRouting>,
+    pub layers: Vec<Routing>,
 }
 
 /// All steps so far.
 #[derive(Debug, Default)]
-pub struct Trail(pub Vec<Traced>);
+pub struct Trail(pub Vec<StepTrail>);
 
 impl Trail {
     /// Steps and layers.
@@ -45,11 +52,11 @@ mod tests {
 
     #[test]
     fn every_pair_of_layer_and_step_counts_once() {
-        let layer = |kept: [f32; 6]| LayerRouting {
+        let layer = |kept: [f32; 6]| Routing {
             scores: Tensor::new(&[2, 3], vec![0.5; 6]).unwrap(),
             kept: Tensor::new(&[2, 3], kept.to_vec()).unwrap(),
         };
-        let step = |layers| Traced { timestep: 0.0, layers };
+        let step = |layers| StepTrail { timestep: 0.0, layers };
         let trail = Trail(vec![
             step(vec![layer([1.0, 0.0, 0.0, 1.0, 1.0, 1.0]), layer([1.0, 1.0, 0.0, 0.0, 1.0, 0.0])]),
             step(vec![layer([1.0, 0.0, 0.0, 0.0, 1.0, 0.0]), layer([1.0, 1.0, 0.0, 0.0, 0.0, 0.0])]),

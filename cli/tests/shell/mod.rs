@@ -85,6 +85,23 @@ pub fn words(arguments: &[String]) -> Vec<&str> {
     arguments.iter().map(String::as_str).collect()
 }
 
+/// What a picture says to programs.
+pub fn origin(file: &Path) -> Value {
+    let said = about(file).into_iter().find(|(key, _)| key == "foveate").unwrap();
+    serde_json::from_str(&said.1).unwrap()
+}
+
+/// A picture of one pixel that says this to programs.
+pub fn saying(text: &str) -> Vec<u8> {
+    let mut bytes = Vec::new();
+    let mut encoder = png::Encoder::new(&mut bytes, 1, 1);
+    encoder.add_itxt_chunk("foveate".into(), text.into()).unwrap();
+    let mut writer = encoder.write_header().unwrap();
+    writer.write_image_data(&[0]).unwrap();
+    writer.finish().unwrap();
+    bytes
+}
+
 /// The text chunks of a PNG.
 pub fn about(file: &Path) -> Vec<(String, String)> {
     let reader = png::Decoder::new(std::io::BufReader::new(fs::File::open(file).unwrap())).read_info().unwrap();
