@@ -5,11 +5,11 @@
 
 use std::time::Instant;
 
-use foveate::device::{Device, Memory, Plan, Store};
-use foveate::gpu::Gpu;
-use foveate::graph::{Element, Graph, Home};
-use foveate::kernels::{Activation, Attention, Columns, Linear, ReadRows, attention, best_match, linear};
-use foveate::weights::Format;
+use foveate::low_level::device::{Device, Memory, Plan, Store};
+use foveate::low_level::gpu::Gpu;
+use foveate::low_level::graph::{Element, Graph, Home};
+use foveate::low_level::kernels::{Activation, Attention, Columns, Linear, ReadRows, attention, best_match, linear};
+use foveate::low_level::weights::Format;
 use foveate::{GpuOptions, Result};
 
 fn main() -> Result<()> {

@@ -63,21 +63,21 @@ pub mod schedulers;
 #[cfg(any(test, feature = "testing"))]
 pub mod testing;
 
-pub mod device;
+mod device;
 mod error;
-pub mod gpu;
-pub mod graph;
-pub mod kernels;
-pub mod loading;
-pub mod pipeline;
+mod gpu;
+mod graph;
+mod kernels;
+mod loading;
+mod pipeline;
 mod refusal;
 mod request;
-pub mod rng;
-pub mod shared;
+mod rng;
+mod shared;
 mod size;
-pub mod tensor;
-pub mod tokenizer;
-pub mod weights;
+mod tensor;
+mod tokenizer;
+mod weights;
 
 pub use compress::Compression;
 pub use device::Device;

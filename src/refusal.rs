@@ -63,7 +63,7 @@ pub enum Refusal {
         lacking: String,
     },
     /// No scheduler has this name.
-    #[error("no scheduler {name}: there are {}", known.join(", "))]
+    #[error("no scheduler {name:?}: there are {}", known.join(", "))]
     UnknownScheduler {
         /// The name.
         name: String,
@@ -75,7 +75,7 @@ pub enum Refusal {
 fn parameters(known: &[String]) -> String {
     match known {
         [] => "it has none".into(),
-        known => format!("it knows {}", known.join(", ")),
+        known => format!("its parameters are {}", known.join(", ")),
     }
 }
 

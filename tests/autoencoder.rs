@@ -7,12 +7,12 @@ use std::path::Path;
 
 use common::{Tensors, close, device, golden, json, max_error};
 use foveate::Tensor;
-use foveate::device::{Memory, Plan, Store};
-use foveate::graph::{Element, Graph};
-use foveate::loading::{Fields, Loader};
+use foveate::low_level::device::{Memory, Plan, Store};
+use foveate::low_level::graph::{Element, Graph};
+use foveate::low_level::loading::{Fields, Loader};
+use foveate::low_level::weights::{Checkpoint, Source};
 use foveate::models::Decoder;
 use foveate::models::autoencoder_kl::{AutoencoderKl, Config};
-use foveate::weights::{Checkpoint, Source};
 use pollster::block_on;
 
 /// The autoencoder in `folder/vae` with all its weights.

@@ -4,14 +4,14 @@
 mod common;
 
 use common::{Tensors, close, device, golden, json};
-use foveate::device::{Memory, Plan, Store};
-use foveate::graph::{Element, Graph, ValueId};
-use foveate::kernels::{self, Activation, Norm, NormKind, TimestepEmbedding, Timesteps};
-use foveate::loading::{Fields, Loader};
+use foveate::low_level::device::{Memory, Plan, Store};
+use foveate::low_level::graph::{Element, Graph, ValueId};
+use foveate::low_level::kernels::{self, Activation, Norm, NormKind, TimestepEmbedding, Timesteps};
+use foveate::low_level::loading::{Fields, Loader};
+use foveate::low_level::tensor::{Tensor, relative_l2};
+use foveate::low_level::weights::{Checkpoint, Source};
 use foveate::models::parts::positions;
 use foveate::models::t5::{Config, T5};
-use foveate::tensor::{Tensor, relative_l2};
-use foveate::weights::{Checkpoint, Source};
 use pollster::block_on;
 
 #[test]

@@ -13,10 +13,11 @@ use common::pipeline::{
     Given, IMAGE_TOLERANCE, STEP_TOLERANCE, deviations, folders, load, read_folder, request, run, too_far,
 };
 use common::{Tensors, golden, json};
+use foveate::Model;
 use foveate::compress::{AnyPolicy, Dense, Kv, Policy, Sampling, StepAt};
-use foveate::graph::{Element, Graph};
-use foveate::pipeline::{Model, StepSize, TransformerSteps};
-use foveate::weights::{Format, Source};
+use foveate::low_level::graph::{Element, Graph};
+use foveate::low_level::pipeline::{StepSize, TransformerSteps};
+use foveate::low_level::weights::{Format, Source};
 use foveate::{LoadOptions, Request, Result, Size};
 use pollster::block_on;
 

@@ -14,10 +14,10 @@ use common::pipeline::{
 use common::{Tensors, device, golden, json};
 use foveate::compress::trace::destination_name;
 use foveate::compress::{BlockInput, CARRIED, Policies, StepAt, Trained};
-use foveate::device::{Memory, Plan, Store};
-use foveate::graph::{Element, Graph};
-use foveate::kernels::step_row;
-use foveate::weights::Source;
+use foveate::low_level::device::{Memory, Plan, Store};
+use foveate::low_level::graph::{Element, Graph};
+use foveate::low_level::kernels::step_row;
+use foveate::low_level::weights::Source;
 use foveate::{Compression, Grid, Request, Size, Tensor};
 use pollster::block_on;
 

@@ -1,11 +1,11 @@
 //! An op of another crate, through the library's public face alone: its own shader, checked by the library's harness.
 #![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic, reason = "tests")]
 
-use foveate::graph::reference::HostValues;
-use foveate::graph::{Caps, Dispatch, Graph, Op, Pass, Shader, ValueId};
-use foveate::kernels::{Activation, Linear, ReadRows, linear};
+use foveate::low_level::graph::reference::HostValues;
+use foveate::low_level::graph::{Caps, Dispatch, Graph, Op, Pass, Shader, ValueId};
+use foveate::low_level::kernels::{Activation, Linear, ReadRows, linear};
+use foveate::low_level::weights::Format;
 use foveate::testing::{Case, params_match};
-use foveate::weights::Format;
 use foveate::{Result, params};
 
 /// Of the same name as a shader of the library's, and with an entry point of the same name: a device must not take one

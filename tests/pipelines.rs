@@ -11,7 +11,7 @@ use std::sync::Arc;
 
 use common::pipeline::{Given, deviations, folders, read_folder, request, run};
 use common::{Tensors, golden};
-use foveate::weights::Source;
+use foveate::low_level::weights::Source;
 
 /// Noise prediction per step and latents, relative L2: a third of what the project promises (1e-4), because on these small
 /// models the smallest of typical mistakes (the other GELU) moves them by little more than the promise.

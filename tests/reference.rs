@@ -5,8 +5,8 @@ mod common;
 
 use common::pipeline::{Given, IMAGE_TOLERANCE, STEP_TOLERANCE, deviations, request, run_on};
 use common::{Tensors, golden};
-use foveate::device::Reference;
-use foveate::weights::Source;
+use foveate::low_level::device::Reference;
+use foveate::low_level::weights::Source;
 use foveate::{Error, LoadOptions, Pipeline, Request};
 use pollster::block_on;
 

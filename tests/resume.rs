@@ -75,7 +75,7 @@ fn a_state_of_another_request_is_refused() {
     let error = larger.resume(&state).unwrap_err();
     assert!(error.is_usage() && error.to_string().contains("another request"), "{error}");
     let mut shorter = pipe.start(&Request { steps: Some(1), ..request }).unwrap();
-    assert!(shorter.resume(&foveate::pipeline::RunState { taken: 2, ..state }).is_err());
+    assert!(shorter.resume(&foveate::RunState { taken: 2, ..state }).is_err());
 }
 
 #[test]

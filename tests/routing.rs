@@ -15,8 +15,8 @@ use common::pipeline::{
     too_far,
 };
 use common::{Tensors, golden, gpu, max_error};
-use foveate::pipeline::Traced;
-use foveate::weights::Source;
+use foveate::Traced;
+use foveate::low_level::weights::Source;
 use foveate::{Compression, Gpu, GpuOptions, LoadOptions, Pipeline, Request};
 use pollster::block_on;
 

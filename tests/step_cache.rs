@@ -9,7 +9,7 @@ use common::pipeline::{
     Given, IMAGE_TOLERANCE, STEP_TOLERANCE, deviations, elsewhere, folders, load, request, run, take, too_far,
 };
 use common::{Tensors, golden};
-use foveate::weights::Source;
+use foveate::low_level::weights::Source;
 use foveate::{Compression, Request};
 use pollster::block_on;
 

@@ -6,8 +6,8 @@ use std::collections::BTreeMap;
 use std::path::PathBuf;
 use std::sync::Arc;
 
-use foveate::tokenizer::Tokenizer;
-use foveate::weights::Source;
+use foveate::low_level::tokenizer::Tokenizer;
+use foveate::low_level::weights::Source;
 use pollster::block_on;
 
 #[derive(serde::Deserialize)]

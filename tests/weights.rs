@@ -5,7 +5,7 @@
 use std::collections::BTreeMap;
 use std::sync::Arc;
 
-use foveate::weights::{Checkpoint, Format, Source, SourceType};
+use foveate::low_level::weights::{Checkpoint, Format, Source, SourceType};
 use half::{bf16, f16};
 use pollster::block_on;
 use safetensors::tensor::TensorView;

@@ -7,7 +7,7 @@ use std::fs::File;
 use std::io::BufReader;
 use std::path::Path;
 
-use foveate::weights::Format;
+use foveate::low_level::weights::Format;
 use foveate::{Error, Request, Result};
 use image::RgbImage;
 use serde::{Deserialize, Serialize};
@@ -31,7 +31,7 @@ pub struct Origin {
     pub model: String,
     /// How matrices were stored, where that was asked for.
     #[serde(default, skip_serializing_if = "Option::is_none")]
-    pub dtype: Option<String>,
+    pub dtype: Option<Format>,
     /// The class of the scheduler.
     pub scheduler: String,
     /// The picture's place in the batch, from 0.
@@ -64,7 +64,7 @@ impl Origin {
             // What is written beside the picture changes nothing in it.
             request: Request { traced: false, ..request.clone() },
             model: model.into(),
-            dtype: dtype.map(|dtype| dtype.to_string()),
+            dtype,
             scheduler: scheduler.into(),
             index: 0,
             count: request.pictures(),

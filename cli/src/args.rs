@@ -5,7 +5,7 @@ use std::path::PathBuf;
 use clap::{ArgGroup, Parser, Subcommand};
 use foveate::Size;
 use foveate::compress::StepCache;
-use foveate::weights::Format;
+use foveate::low_level::weights::Format;
 
 use super::bench::Bench;
 use super::help;

@@ -1,7 +1,7 @@
 //! `foveate devices`: the adapters of this machine.
 
-use foveate::gpu;
-use foveate::graph::Caps;
+use foveate::low_level::gpu;
+use foveate::low_level::graph::Caps;
 use foveate::{Error, Result};
 use serde_json::{Value, json};
 

@@ -27,7 +27,6 @@ pub struct Drawing {
     pub asked: Asked,
     /// The model's name.
     pub model: String,
-    pub scheduler: &'static str,
     pub gpu: Gpu,
     pub run: Run,
     pub pictures: Pictures,
@@ -73,14 +72,14 @@ impl Drawing {
             ("seed", Some(request.seed.to_string())),
             ("steps", Some(run.steps().to_string())),
             ("guidance", Some(run.guidance().unwrap_or(1.0).to_string())),
-            ("scheduler", Some(self.scheduler.to_owned())),
+            ("scheduler", Some(self.run.scheduler().to_owned())),
             ("size", Some(run.size().to_string())),
             ("model", Some(self.model.clone())),
             ("compress", Some(run.policy().to_owned())),
             ("version", Some(concat!("foveate ", env!("CARGO_PKG_VERSION")).to_owned())),
         ];
         About {
-            origin: Origin::new(request, &self.model, *dtype, self.scheduler),
+            origin: Origin::new(request, &self.model, *dtype, self.run.scheduler()),
             text: text.into_iter().filter_map(|(key, text)| Some((key, text?))).collect(),
         }
     }
@@ -108,7 +107,7 @@ impl Drawing {
             "ratio": request.compression.ratio,
             "set": request.compression.set,
             "step_cache": request.compression.cache,
-            "scheduler": self.scheduler,
+            "scheduler": self.run.scheduler(),
             "size": self.run.size(),
             "seconds": { "load": load, "compile": compile, "steps": steps, "decode": decode },
             "flops_per_step": self.run.flops_per_step(),

@@ -2,8 +2,8 @@
 
 use std::time::Instant;
 
-use foveate::gpu::{Gpu, GpuOptions};
-use foveate::pipeline::Model;
+use foveate::Model;
+use foveate::low_level::gpu::{Gpu, GpuOptions};
 use foveate::{LoadOptions, Pictures, Pipeline, Request, Result, Run};
 
 use super::args::Generate;
@@ -27,7 +27,7 @@ pub async fn run(options: &Generate) -> Result<()> {
     let outputs = Outputs::check(options, request.pictures())?;
     let model = Model::open(source, LoadOptions { dtype: asked.dtype, ..LoadOptions::default() }).await?;
     model.habits().draws.check(request)?;
-    let scheduler = model.scheduler(request.scheduler.as_deref()).await?.class();
+    model.scheduler(request.scheduler.as_deref()).await?; // found wrong before anything is loaded
 
     let mut studio = Studio::open(options).await?;
     let mut record = Record::new(options, &studio.gpu).await?;
@@ -43,7 +43,7 @@ pub async fn run(options: &Generate) -> Result<()> {
 
     let Studio { gpu, mut progress, cancel, seconds, warnings } = studio;
     progress.busy("write");
-    let drawing = Drawing { asked, model: name, scheduler, gpu, run, pictures, seconds, warnings };
+    let drawing = Drawing { asked, model: name, gpu, run, pictures, seconds, warnings };
     drawing.write(&outputs, record, &cancel)?;
     progress.done();
     drawing.report(options, &outputs)

@@ -2,7 +2,7 @@
 
 use std::path::Path;
 
-use foveate::weights::{Checkpoint, SourceType};
+use foveate::low_level::weights::{Checkpoint, SourceType};
 use foveate::{Context, Embeds, Error, Ids, Request, Result, Source, Tensor};
 
 use super::args::Generate;

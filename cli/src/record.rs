@@ -1,9 +1,10 @@
 //! What is kept of a run beside its pictures: tensors for `--save-tensors`, times for `--profile`,
 //! routing for `--maps`.
 
-use foveate::pipeline::{GUIDED, LATENTS, LayerTrace, Traced};
-use foveate::rng::Generator;
+use foveate::low_level::pipeline::{GUIDED, LATENTS};
+use foveate::low_level::rng::Generator;
 use foveate::{Gpu, Pictures, Request, Result, Run, Step, Tensor};
+use foveate::{LayerTrace, Traced};
 
 use super::args::Generate;
 use super::maps::{self, Routing, StepTrail, Trail};

@@ -5,7 +5,7 @@ use std::io::Read;
 use std::path::Path;
 
 use foveate::compress::{Policies, Traces};
-use foveate::weights::Format;
+use foveate::low_level::weights::Format;
 use foveate::{Compression, Error, Request, Result, Size};
 
 use super::about::Origin;
@@ -70,7 +70,6 @@ fn like(path: &Path, options: &Generate) -> Result<Asked> {
             format!("it was drawn from tensors that it does not hold; give --{} again", lacking.join(" and --"));
         return Err(Error::Usage(format!("--like {}: {reason}", path.display())));
     }
-    let dtype = dtype.map(|dtype| dtype.parse()).transpose()?;
     Ok(Asked { request, dtype, drawn_with: Some(model) })
 }
 
@@ -176,7 +175,7 @@ mod tests {
             (&[][..], "nothing to draw"),
             (
                 &["x", "--compress", "sdtm", "--set", "size=2"],
-                "sdtm has no parameter \"size\": it knows ratio, deviation",
+                "sdtm has no parameter \"size\": its parameters are ratio, deviation",
             ),
             (&["x", "--compress", "tome", "--set", "stride=1"], "every token would be a destination"),
             (&["x", "--compress", "tome", "--set", "stride=2", "--set", "stride=3"], "stride is set twice"),

@@ -2,7 +2,7 @@
 
 use std::collections::BTreeMap;
 
-use foveate::tensor::Data;
+use foveate::low_level::tensor::Data;
 use foveate::{Error, Result, Tensor};
 use safetensors::Dtype;
 use safetensors::tensor::TensorView;

@@ -1,6 +1,6 @@
 //! `--profile`: GPU time per group of every step, as a trace that chrome://tracing and Perfetto open.
 
-use foveate::gpu::{Gpu, Profiler, Span};
+use foveate::low_level::gpu::{Gpu, Profiler, Span};
 use foveate::{Error, Result};
 use serde_json::{Value, json};
 

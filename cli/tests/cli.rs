@@ -26,11 +26,11 @@ fn wrong_requests_are_usage_errors() {
         (&["generate", "x", "--steps", "0"], "at least one step"),
         (&["generate", "x", "--count", "0"], "count"),
         (&["generate", "x", "--dtype", "fp8"], "f32, f16, bf16, int8 or int4"),
-        (&["generate", "x", "--scheduler", "magic"], "no scheduler magic"),
+        (&["generate", "x", "--scheduler", "magic"], "no scheduler \"magic\""),
         (&["generate", "x", "--adapter", "no such thing"], "no adapter is named"),
         (
             &["generate", "x", "--compress", "tome", "--set", "size=3"],
-            "tome has no parameter \"size\": it knows ratio, stride",
+            "tome has no parameter \"size\": its parameters are ratio, stride",
         ),
         (&["generate", "x", "--compress", "sdtm", "--ratio", "0.3", "--set", "ratio=0.5"], "ratio is set twice"),
         (

@@ -96,7 +96,7 @@ fn the_model_of_a_picture_is_only_compared() {
     for (said, reason) in [
         (with("path", json!("/etc/passwd")), "unknown field `path`"),
         (with("request", json!({ "promt": "x" })), "unknown field `promt`"),
-        (with("request", json!({ "prompt": "x", "scheduler": "\u{1b}[2J" })), "no scheduler \u{fffd}[2J"),
+        (with("request", json!({ "prompt": "x", "scheduler": "\u{1b}[2J" })), "no scheduler \"\\u{1b}[2J"),
         (with("request", json!({ "prompt": "x", "compression": { "policy": "gzip" } })), "no policy \"gzip\""),
         (with("dtype", json!("fp8")), "f32, f16, bf16, int8 or int4"),
         (with("given", json!(["init_latents"])), "give --init-latents again"),

@@ -159,7 +159,7 @@ impl Attend {
     pub fn packed(self, graph: &mut Graph, qkv: ValueId, options: Attention) -> Result<ValueId> {
         let width = options.heads * options.head_dim;
         let queries = Columns { value: qkv, offset: 0 };
-        let [keys, values] = self.keys_and_values(graph, qkv, width)?;
+        let [keys, values] = self.pooled(graph, qkv, width)?;
         if self.rows.attentiveness {
             if self.rows.pooling.is_some() {
                 return Err(self.clash("pools keys over the token grid", "ranks every token by its attention"));
@@ -173,8 +173,17 @@ impl Attend {
     }
 
     /// The keys and values of a packed `qkv [B, k, 3·C]`, pooled where the policy says so: for attention that a model puts
-    /// together itself, such as a joint block's.
+    /// together itself, such as a joint block's. Refused where the policy measures attention, which happens in
+    /// [`Attend::packed`] alone.
     pub fn keys_and_values(self, graph: &mut Graph, qkv: ValueId, width: usize) -> Result<[Columns; 2]> {
+        if self.rows.attentiveness {
+            let model = "the model computes attention by itself here";
+            return Err(self.clash(model, "ranks every token by the attention that it receives"));
+        }
+        self.pooled(graph, qkv, width)
+    }
+
+    fn pooled(self, graph: &mut Graph, qkv: ValueId, width: usize) -> Result<[Columns; 2]> {
         let keys = Columns { value: qkv, offset: width };
         match self.rows.pooling {
             None => Ok([keys, Columns { value: qkv, offset: 2 * width }]),

@@ -195,7 +195,10 @@ mod tests {
             error.to_string()
         };
         for (found, reason) in [
-            (wrong(&[("size", "3")], |_| Ok(())), "no parameter \"size\": it knows ratio, stride, attn, deep, kind"),
+            (
+                wrong(&[("size", "3")], |_| Ok(())),
+                "no parameter \"size\": its parameters are ratio, stride, attn, deep, kind",
+            ),
             (wrong(&[("deep", "3"), ("deep", "4")], |_| Ok(())), "deep is set twice"),
             (wrong(&[("ratio", "1")], |p| p.share("ratio").map(drop)), "ratio = 1: it is at least 0 and below 1"),
             (wrong(&[("ratio", "x")], |p| p.share("ratio").map(drop)), "ratio = x: it is a number"),

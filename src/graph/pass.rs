@@ -25,7 +25,7 @@ pub struct Bind {
 /// What one kernel binds, in the order of its shader's storage bindings 1, 2, ….
 ///
 /// ```
-/// # use foveate::graph::{Element, Graph, Pass};
+/// # use foveate::low_level::graph::{Element, Graph, Pass};
 /// # let mut graph = Graph::new();
 /// # let (x, out, bias) = (graph.transient("x", &[4]), graph.transient("out", &[4]), None);
 /// Pass::new().read(x).read(bias).write(out);

@@ -1,5 +1,5 @@
-//! How much attention each token receives, with no matrix of scores in memory: what methods rank tokens by that know a
-//! token's worth from the attention map.
+//! How much attention each token receives, with no matrix of scores in memory. Methods that judge a token's worth by the
+//! attention map rank tokens by it.
 
 use super::{Attention, Columns, params, shader};
 use crate::graph::reference::HostValues;

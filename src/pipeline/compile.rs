@@ -23,6 +23,8 @@ pub(super) struct Start<'a> {
     pub store: Store,
     pub given: Given,
     pub schedule: Schedule,
+    /// Its class in diffusers.
+    pub scheduler: &'static str,
     pub policy: AnyPolicy,
     pub steps: PolicySteps,
     /// The starting noise `[L, C, H, W]`, scaled by the scheduler's initial sigma.
@@ -44,12 +46,8 @@ impl Start<'_> {
             Error::shape("latents", format!("shape {shape:?} should be [batch, channels, height, width]"))
         })?;
         let (grid, layers) = (self.canvas.grid, self.denoiser.sizes().layers);
-        for (name, table) in self.policy.tables(RunAt { grid, samples: self.samples(shape[0]), layers })? {
-            if self.store.contains(&name) {
-                return Err(Error::tensor(name, "is stored already: the policy's table needs another name"));
-            }
-            self.store.insert(self.device, &name, &table).await?;
-        }
+        let run = RunAt { grid, samples: self.samples(shape[0]), layers };
+        store_tables(self.device, &mut self.store, &self.policy, run).await?;
         let mut graphs = Vec::new();
         for step in &self.steps.distinct {
             let graph = self.step(shape, step)?;
@@ -61,7 +59,9 @@ impl Start<'_> {
         self.store.write(self.device, LATENTS, self.latents.bytes())?;
         let plans = Plan::compile_pooled(self.device, &graphs, &self.store).await?;
         let draws = if self.guidance.is_some() && self.habits.draws_for_both_halves { 2 } else { 1 };
-        let inputs = StepInputs::new(&self, draws).await?;
+        let (generator, counts) = (&mut self.generator, [self.latents.data.len(), draws]);
+        let inputs =
+            StepInputs::new(self.device, &self.store, &self.schedule, self.guidance, generator, counts).await?;
         Ok(Run {
             device: self.device.clone(),
             store: self.store,
@@ -71,6 +71,7 @@ impl Start<'_> {
             stored: graphs.iter().map(stored_names).collect(),
             carried: carried(&graphs),
             schedule: self.schedule,
+            scheduler: self.scheduler,
             guidance: self.guidance,
             order: self.habits.order,
             policy: self.policy,
@@ -104,6 +105,17 @@ impl Start<'_> {
         kernels::scheduler_step(&mut graph, update)?;
         Ok(graph)
     }
+}
+
+/// Stores the tensors that a policy's ops find by name.
+async fn store_tables(device: &Device, store: &mut Store, policy: &AnyPolicy, run: RunAt) -> Result<()> {
+    for (name, table) in policy.tables(run)? {
+        if store.contains(&name) {
+            return Err(Error::tensor(name, "is stored already: the policy's table needs another name"));
+        }
+        store.insert(device, &name, &table).await?;
+    }
+    Ok(())
 }
 
 /// The names of a graph's stored values.

@@ -7,7 +7,6 @@ mod picture;
 mod registry;
 mod run;
 mod state;
-mod step;
 mod step_inputs;
 mod trace;
 mod transformer_steps;
@@ -19,9 +18,8 @@ pub use model::{Model, Parts};
 pub use names::{GUIDED, LATENTS};
 pub use picture::Pictures;
 pub use registry::{LoadOptions, Progress, Registry};
-pub use run::Run;
+pub use run::{Run, Step};
 pub use state::RunState;
-pub use step::Step;
 pub use trace::{LayerTrace, Traced};
 pub use transformer_steps::{PREDICTION, StepSize, TransformerSteps};
 pub use viewer::Viewer;
@@ -134,6 +132,7 @@ impl Pipeline {
             store,
             given,
             schedule,
+            scheduler: scheduler.class(),
             policy,
             steps,
             latents,

@@ -5,9 +5,10 @@ use std::sync::Arc;
 
 use super::names::LATENTS;
 use super::step_inputs::StepInputs;
-use super::{Pictures, Step, Viewer};
+use super::{Pictures, Viewer};
 use crate::compress::{AnyPolicy, KeptRatios};
-use crate::device::{Device, Plan, Store};
+use crate::device::{Device, Plan, Program, Store};
+use crate::gpu::{self, Profiler};
 use crate::kernels::Guidance;
 use crate::models::{Canvas, Decoder};
 use crate::schedulers::Schedule;
@@ -28,6 +29,7 @@ pub struct Run {
     /// What one step hands to the next, by name, and how many numbers it is.
     pub(super) carried: Vec<(String, usize)>,
     pub(super) schedule: Schedule,
+    pub(super) scheduler: &'static str,
     pub(super) guidance: Option<f32>,
     pub(super) order: Guidance,
     pub(super) policy: AnyPolicy,
@@ -75,6 +77,11 @@ impl Run {
     /// The guidance scale, where guidance is on.
     pub fn guidance(&self) -> Option<f32> {
         self.guidance
+    }
+
+    /// The class of its scheduler.
+    pub fn scheduler(&self) -> &'static str {
+        self.scheduler
     }
 
     /// The name of its compression policy.
@@ -164,5 +171,50 @@ impl Run {
             return Err(Error::Usage(reason));
         }
         self.decode().await
+    }
+}
+
+/// The next step of a [`Run`].
+#[derive(Debug)]
+pub struct Step<'a> {
+    run: &'a Run,
+    /// Its number, from 0.
+    pub index: usize,
+    /// The number of steps.
+    pub of: usize,
+    /// The timestep, in training timesteps.
+    pub timestep: f32,
+}
+
+impl Step<'_> {
+    /// Floating-point operations of this step.
+    pub fn flops(&self) -> u64 {
+        self.plan().flops()
+    }
+
+    /// Hands the step to the device, as one submission, without waiting for it.
+    pub fn run(&self) -> Result<()> {
+        self.run.device.run(&self.programs())
+    }
+
+    /// Encodes the whole step into an encoder of the caller's, who submits it. Nothing is read back. Needs a GPU.
+    pub fn encode(&self, encoder: &mut wgpu::CommandEncoder) -> Result<()> {
+        self.programs().iter().try_for_each(|program| gpu::encode(*program, encoder))
+    }
+
+    /// As [`Step::encode`], with timestamps around each group of ops.
+    pub fn encode_profiled(&self, encoder: &mut wgpu::CommandEncoder, profiler: &mut Profiler) -> Result<()> {
+        let [inputs, step] = self.programs();
+        gpu::encode(inputs, encoder)?;
+        gpu::encode_profiled(step, encoder, profiler)
+    }
+
+    /// What puts the step's inputs in place, and the step itself.
+    fn programs(&self) -> [&dyn Program; 2] {
+        [self.run.inputs.of(self.index), self.plan().program()]
+    }
+
+    fn plan(&self) -> &Plan {
+        &self.run.plans[self.run.plan_of[self.index]]
     }
 }

@@ -1,21 +1,27 @@
 //! What a step needs from outside its plan: its row of the schedule and its noise. Both are on the device before the loop
 //! starts, with a copy prepared for each step.
 
-use super::compile::Start;
 use super::names::{NOISE, STEP};
 use crate::Result;
-use crate::device::{Buffer, Copy, Device, Program};
+use crate::device::{Buffer, Copy, Device, Program, Store};
 use crate::kernels::step_row;
+use crate::rng::Generator;
+use crate::schedulers::Schedule;
 
 /// A program for each step, which puts the step's inputs where its plan reads them.
 #[derive(Debug)]
 pub(super) struct StepInputs(Vec<Box<dyn Program>>);
 
 impl StepInputs {
-    /// Draws the noise of all steps. The generator is asked for `draws` times as many numbers as are used.
-    pub async fn new(start: &Start<'_>, draws: usize) -> Result<Self> {
-        let Start { device, store, schedule, guidance, latents, generator, .. } = start;
-        let (count, mut generator) = (latents.data.len(), generator.clone());
+    /// Draws the noise of all steps, `count` numbers each. The generator is asked for `draws` times as many.
+    pub async fn new(
+        device: &Device,
+        store: &Store,
+        schedule: &Schedule,
+        guidance: Option<f32>,
+        generator: &mut Generator,
+        [count, draws]: [usize; 2],
+    ) -> Result<Self> {
         let (mut rows, mut noise) = (Vec::new(), Vec::new());
         for step in &schedule.steps {
             let mut row: [f32; step_row::LEN] = bytemuck::cast(*step);

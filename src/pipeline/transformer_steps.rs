@@ -73,7 +73,8 @@ impl TransformerSteps {
         model::upload(device, std::slice::from_ref(&self.loader), progress).await
     }
 
-    /// Stores random inputs for steps of this size, in the middle of the timesteps.
+    /// Stores random inputs for steps of this size, in the middle of the timesteps. The tables of a policy, where it has any,
+    /// are the caller's to store.
     pub async fn insert_inputs(&self, device: &Device, store: &mut Store, size: StepSize) -> Result<()> {
         let shape = self.latents(size);
         let noise = Generator::manual_seed(0).randn(shape.iter().product());

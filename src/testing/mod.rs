@@ -4,8 +4,8 @@
 //! features = ["testing"], … }`), builds a [`Case`], and asks whether GPU and reference agree:
 //!
 //! ```no_run
-//! # use foveate::graph::{Graph, ValueId};
-//! # use foveate::kernels::{Activation, activation};
+//! # use foveate::low_level::graph::{Graph, ValueId};
+//! # use foveate::low_level::kernels::{Activation, activation};
 //! # fn halve(graph: &mut Graph, x: ValueId) -> foveate::Result<ValueId> { activation(graph, x, Activation::Silu) }
 //! use foveate::testing::Case;
 //!

@@ -13,6 +13,7 @@ use std::fmt;
 use std::str::FromStr;
 
 use half::{bf16, f16};
+use serde::{Deserialize, Serialize};
 
 use super::blocks::{self, BLOCK};
 use super::values::{append_f32, check_finite, each};
@@ -20,7 +21,8 @@ use super::{SourceType, Unfit};
 use crate::{Error, Result};
 
 /// How the weights of a matrix are stored.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, Serialize, Deserialize)]
+#[serde(try_from = "String", into = "String")]
 pub enum Format {
     /// 32-bit floating point.
     F32,
@@ -186,6 +188,20 @@ impl fmt::Display for Format {
             Self::Int8 => "int8",
             Self::Int4 => "int4",
         })
+    }
+}
+
+impl TryFrom<String> for Format {
+    type Error = Error;
+
+    fn try_from(name: String) -> Result<Self> {
+        name.parse()
+    }
+}
+
+impl From<Format> for String {
+    fn from(format: Format) -> Self {
+        format.to_string()
     }
 }
 

@@ -8,8 +8,8 @@ use std::collections::HashMap;
 use std::path::{Path, PathBuf};
 use std::sync::OnceLock;
 
-use foveate::tensor::{Tensor, relative_l2};
-use foveate::weights::{Checkpoint, Source, SourceType};
+use foveate::low_level::tensor::{Tensor, relative_l2};
+use foveate::low_level::weights::{Checkpoint, Source, SourceType};
 use foveate::{Device, Gpu, GpuOptions};
 use pollster::block_on;
 

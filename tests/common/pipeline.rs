@@ -3,10 +3,10 @@
 use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
 
-use foveate::pipeline::{LayerTrace, Traced};
-use foveate::tensor::{Tensor, relative_l2};
-use foveate::weights::Source;
+use foveate::low_level::tensor::{Tensor, relative_l2};
+use foveate::low_level::weights::Source;
 use foveate::{Compression, Device, Embeds, Ids, LoadOptions, Pipeline, Request, Run, Size};
+use foveate::{LayerTrace, Traced};
 use pollster::block_on;
 
 use super::{Tensors, device, golden, json, max_error};

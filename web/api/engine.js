@@ -23,12 +23,14 @@ export class Engine {
     #opening = null;
     /** The adapter in use. @type {Adapter} */
     adapter;
+    /** The engine's version. @type {string} */
+    version;
 
-    /** @param {EngineOptions} options @param {Session} session @param {Adapter} adapter */
-    constructor(options, session, adapter) {
+    /** @param {EngineOptions} options @param {Session} session @param {import("./protocol.js").Opened} opened */
+    constructor(options, session, { adapter, version }) {
         this.#options = options;
         this.#session = session;
-        this.adapter = adapter;
+        [this.adapter, this.version] = [adapter, version];
     }
 
     /**
@@ -36,8 +38,8 @@ export class Engine {
      * @param {EngineOptions} [options]
      */
     static async create(options = {}) {
-        const { session, adapter } = await open(options);
-        return new Engine(options, session, adapter);
+        const { session, opened } = await open(options);
+        return new Engine(options, session, opened);
     }
 
     /**
@@ -60,8 +62,8 @@ export class Engine {
     /** The worker at work; another one, where that is dead. */
     async session() {
         if (this.#session && !this.#session.dead) return this.#session;
-        this.#opening ??= open(this.#options).then(({ session, adapter }) => {
-            [this.#session, this.adapter] = [session, adapter];
+        this.#opening ??= open(this.#options).then(({ session, opened }) => {
+            [this.#session, this.adapter] = [session, opened.adapter];
             return session;
         }).finally(() => {
             this.#opening = null;
@@ -74,11 +76,11 @@ export class Engine {
 async function open(options) {
     const session = new Session();
     try {
-        const adapter = await session.call("open", { screen: options.screen ?? "auto" });
+        const opened = await session.call("open", { screen: options.screen ?? "auto" });
         session.ended = (why) => {
             if (why.recoverable) options.lost?.(why);
         };
-        return { session, adapter };
+        return { session, opened };
     } catch (error) {
         session.close(Failure.from(error));
         throw error;

@@ -19,9 +19,11 @@ export { Model } from "./model.js";
 export { Run } from "./run.js";
 
 /** @typedef {import("./foveate.js").Request} Request */
+/** @typedef {import("./foveate.js").Compression} Compression */
 /** @typedef {import("./foveate.js").LoadOptions} LoadOptions */
 /** @typedef {import("./protocol.js").Adapter} Adapter */
 /** @typedef {import("./protocol.js").Facts} Facts */
+/** @typedef {import("./foveate.js").PolicyFacts} PolicyFacts */
 /** @typedef {import("./protocol.js").TokenMap} TokenMap */
 /** @typedef {import("./run.js").Step} Step */
 /** @typedef {import("./load-progress.js").Progress} Progress */

@@ -2,7 +2,7 @@
 
 /**
  * How a run goes on in another worker.
- * @typedef {{ taken: number, values: Float32Array }} State
+ * @typedef {{ taken: number, words: Uint32Array }} State
  */
 
 /**
@@ -24,6 +24,12 @@
  */
 
 /**
+ * @typedef {object} Opened
+ * @property {Adapter} adapter
+ * @property {string} version the engine's
+ */
+
+/**
  * @typedef {import("./foveate.js").ModelFacts & { source: "network" | "cache", bytes: number, kept: boolean }} Facts
  * a model, where its weights came from, their size in files, and whether this browser keeps them
  */
@@ -33,6 +39,7 @@
  * @property {number} id
  * @property {number} steps
  * @property {string} policy
+ * @property {string} scheduler its diffusers class
  * @property {number} denseFlops of a step that computes every token
  * @property {string[]} warnings
  * @property {number} width
@@ -53,7 +60,7 @@
 
 /**
  * @typedef {object} Calls
- * @property {[{ screen: "auto" | "gpu" | "readback" }, Adapter]} open
+ * @property {[{ screen: "auto" | "gpu" | "readback" }, Opened]} open
  * @property {[{ url: string, options: import("./foveate.js").LoadOptions, cache: boolean }, Facts]} load
  * @property {[{ request: import("./foveate.js").Request, state: State | null }, Prepared]} prepare
  * @property {[{ id: number, preview: boolean, tokens: boolean, state: boolean }, Taken | null]} step

@@ -23,7 +23,7 @@ import { again } from "./again.js";
  * @property {number} flops floating-point operations
  * @property {number} denseFlops what they would be if every token were computed
  * @property {ImageBitmap | null} preview the picture so far; none where a canvas shows it
- * @property {import("./protocol.js").TokenMap | null} tokens where the request asked and the policy routes or merges, in this step
+ * @property {import("./protocol.js").TokenMap | null} tokens where the request is `traced` and the policy routes or merges, in this step
  * @property {string[]} warnings what the user should know, with the first step
  */
 
@@ -44,6 +44,8 @@ export class Run {
     #ended = false;
     /** The policy at work, once the first step was taken. */
     policy = "";
+    /** The diffusers class of the scheduler, from then on, too. */
+    scheduler = "";
 
     /**
      * @param {import("./model.js").Model} model
@@ -98,10 +100,10 @@ export class Run {
             if (this.#ended) this.#free(); // it was cancelled meanwhile
         }
         if (!this.#here) throw new TypeError("the run was ended");
-        const { id, steps, policy, denseFlops, warnings, width, height } = this.#here.prepared;
-        this.policy = policy;
+        const { id, steps, policy, scheduler, denseFlops, warnings, width, height } = this.#here.prepared;
+        [this.policy, this.scheduler] = [policy, scheduler];
         const { preview = true } = this.#options;
-        const tokens = this.#request.tokens ?? false;
+        const tokens = this.#request.traced ?? false;
         let taken;
         do {
             // A state that was kept some steps ago: those since were handed out already, and are taken once more.

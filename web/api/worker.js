@@ -44,7 +44,7 @@ const calls = {
         }
         const { vendor, architecture, description } = adapter.info;
         const name = facts.name || description || [vendor, architecture].filter(Boolean).join(" ") || "unnamed adapter";
-        return { ...facts, name, screen: easel ? "gpu" : "readback" };
+        return { adapter: { ...facts, name, screen: easel ? "gpu" : "readback" }, version: foveate.version() };
     },
 
     async load({ url, options, cache: wanted }, tell) {
@@ -70,11 +70,11 @@ const calls = {
 
     async prepare({ request, state }) {
         const run = await model.prepare(request);
-        if (state) run.resume(state.taken, state.values);
+        if (state) run.resume(state.taken, state.words);
         const id = ++last;
         runs.set(id, run);
-        const { steps, policy, denseFlops, warnings, width, height } = run;
-        return { id, steps, policy, denseFlops, warnings, width, height };
+        const { steps, policy, scheduler, denseFlops, warnings, width, height } = run;
+        return { id, steps, policy, scheduler, denseFlops, warnings, width, height };
     },
 
     async step({ id, preview, tokens, state }) {
@@ -91,7 +91,7 @@ const calls = {
             index, timestep, flops, seconds,
             preview: preview ? await picture(run) : null,
             tokens: tokens ? await tokenMap(run) : null,
-            state: state && kept && !ended ? { taken: index + 1, values: await run.state() } : null,
+            state: state && kept && !ended ? { taken: index + 1, words: await run.state() } : null,
             pixels: ended ? await run.rgba() : null,
         };
     },

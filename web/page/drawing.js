@@ -6,7 +6,11 @@
 
 /**
  * What became of a request.
- * @typedef {{ steps: Step[], image: ImageData, policy: string, name: string }} Drawn the policy, and what to call it with its step cache
+ * @typedef {object} Drawn
+ * @property {Step[]} steps
+ * @property {ImageData} image
+ * @property {string} name of the policy, with its step cache
+ * @property {string} scheduler its diffusers class
  */
 
 /**
@@ -25,5 +29,6 @@ export async function draw(model, request, signal, told) {
         told(step);
     }
     const image = await run.image();
-    return { steps, image, policy: run.policy, name: request.stepCache ? `${run.policy} + cache` : run.policy };
+    const name = request.compression?.cache ? `${run.policy} + cache` : run.policy;
+    return { steps, image, name, scheduler: run.scheduler };
 }

@@ -5,7 +5,17 @@ import { withText } from "./png.js";
 
 /** @typedef {import("../foveate/index.js").Request} Request */
 
-/** The picture to keep. @type {{ image: ImageData, request: Request, policy: string } | null} */
+/**
+ * A picture, and what it was made with.
+ * @typedef {object} Kept
+ * @property {ImageData} image
+ * @property {Request} request
+ * @property {string} model its name or address
+ * @property {string} scheduler its diffusers class
+ * @property {string} version the engine's
+ */
+
+/** The picture to keep. @type {Kept | null} */
 let kept = null;
 
 /** @param {typeof kept} picture */
@@ -15,19 +25,22 @@ export function keep(picture) {
 
 async function download() {
     if (!kept) return;
-    const { image, request, policy } = kept;
+    const { image, request: { seed = 0 } } = kept;
     const on = document.createElement("canvas");
     [on.width, on.height] = [image.width, image.height];
     context(on).putImageData(image, 0, 0);
     const png = await new Promise((resolve) => on.toBlob(resolve, "image/png"));
     if (!(png instanceof Blob)) return;
-    const { tokens: _, ...asked } = request;
-    const text = { Software: "Foveate", request: JSON.stringify({ ...asked, policy }), link: location.href };
     const link = document.createElement("a");
-    link.href = URL.createObjectURL(await withText(png, text));
-    link.download = `foveate-${request.seed ?? 0}.png`;
+    link.href = URL.createObjectURL(await withText(png, { foveate: JSON.stringify(about(kept)) }));
+    link.download = `foveate-${seed}.png`;
     link.click();
     setTimeout(() => URL.revokeObjectURL(link.href), 10_000);
+}
+
+/** What a picture says about itself, which `foveate generate --like` reads: enough to draw it again. @param {Kept} picture */
+function about({ request: { traced: _, ...request }, model, scheduler, version }) {
+    return { version, request, model, scheduler, index: 0, count: 1 };
 }
 
 async function share() {

@@ -27,9 +27,14 @@ let drawing = null;
 let loading = false;
 const linked = link.read(location.hash);
 let address = linked.model ?? BUNDLED;
+/** The engine's version. */
+let version = "";
 
 const studio = new Studio({
-    opened: (engine) => showDevice(engine.adapter),
+    opened(engine) {
+        version = engine.version;
+        showDevice(engine.adapter);
+    },
     progress({ done, total, source }) {
         if (drawing && stage.taken().length > 0) return; // a lost device is being replaced: the steps' bar stays
         const from = source === "cache" ? "from this browser's storage" : "from the network";
@@ -38,7 +43,7 @@ const studio = new Studio({
     loaded({ facts, url }) {
         form.offer(facts);
         showMatrix(facts.routing);
-        any("model-name").textContent = url.split("/").filter(Boolean).at(-1) ?? url;
+        any("model-name").textContent = basename(url);
         const from = facts.source === "cache" ? "this browser's storage" : "the network";
         const kept = facts.kept ? "kept in this browser" : "not kept: this browser gives the page no storage";
         any("model-facts").textContent = `${size(facts.bytes)} from ${from}, ${kept}. ` +
@@ -128,7 +133,7 @@ function buttons(working) {
 
 /** @param {Model} model @param {Request} request @param {AbortSignal} signal */
 async function perform(model, request, signal, prefix = "") {
-    stage.reset(request);
+    stage.reset(request, model.facts);
     status(`${prefix}Preparing…`);
     const drawn = await draw(model, request, signal, (step) => {
         stage.add(step);
@@ -139,8 +144,16 @@ async function perform(model, request, signal, prefix = "") {
     });
     const described = request.prompt ?? `class ${request.class}`;
     stage.finish(`Picture of: ${described}`);
-    keep({ image: drawn.image, request, policy: drawn.policy });
+    // The bundled model has the same name everywhere; others are found by their address.
+    const bundled = model.url === new URL(BUNDLED, document.baseURI).href;
+    const name = bundled ? basename(model.url) : model.url.replace(/\/+$/, "");
+    keep({ image: drawn.image, request, model: name, scheduler: drawn.scheduler, version });
     return drawn;
+}
+
+/** The last part of an address. @param {string} url */
+function basename(url) {
+    return url.split("/").filter(Boolean).at(-1) ?? url;
 }
 
 /** @param {AbortSignal} signal */
@@ -165,8 +178,8 @@ function compare() {
         const model = await ready(signal);
         const request = form.request();
         remember(request);
-        const { ratio: _, set: _set, stepCache: _cache, ...same } = request;
-        const dense = await perform(model, { ...same, policy: "dense", tokens: false }, signal, "Dense: ");
+        const plain = { ...request, compression: { policy: "dense" }, traced: false };
+        const dense = await perform(model, plain, signal, "Dense: ");
         const compressed = await perform(model, request, signal, "Compressed: ");
         showComparison(dense, compressed);
         status("Done: dense and compressed, compared below.", 1);

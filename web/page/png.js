@@ -1,4 +1,4 @@
-/** PNG with text: a picture that carries the request it was made with. */
+/** PNG with text: a picture that carries the request it was made with, as those of the command line do. */
 
 /**
  * Adds text to a PNG, right after its header.
@@ -8,7 +8,11 @@
 export async function withText(png, text) {
     const bytes = new Uint8Array(await png.arrayBuffer());
     const header = 8 + 25; // the signature, and IHDR with its length, name and checksum
-    const chunks = Object.entries(text).map(([key, value]) => chunk("iTXt", new TextEncoder().encode(`${key}\0\0\0\0\0${value}`)));
+    const chunks = Object.entries(text).map(([key, value]) => {
+        // The older chunk, which every viewer reads, knows no more than Latin-1.
+        const [name, gap] = /^[\0-\x7f]*$/.test(value) ? ["tEXt", "\0"] : ["iTXt", "\0\0\0\0\0"];
+        return chunk(name, new TextEncoder().encode(key + gap + value));
+    });
     return new Blob([bytes.subarray(0, header), ...chunks, bytes.subarray(header)], { type: "image/png" });
 }
 

@@ -4,20 +4,11 @@ import { any, button, element, input } from "./dom.js";
 import { percent } from "./format.js";
 
 /** @typedef {import("../foveate/index.js").Request} Request */
+/** @typedef {import("../foveate/index.js").Compression} Compression */
 /** @typedef {import("../foveate/index.js").Facts} Facts */
 
-const HINTS = {
-    dense: "Every token through every layer.",
-    diffcr: "Each layer computes the tokens that its router scores highest; how many was learned, layer by layer.",
-    mod: "As DiffCR, but with one share for all layers.",
-    sdtm: "Windows of similar tokens share a row while the picture takes shape, single tokens later; nothing was trained.",
-    tome: "In every block the most similar tokens share a row of attention; nothing was trained.",
-};
-/**
- * What merging policies save as published, and at most: of four tokens one keeps its row, and sdtm begins with a fifth more than
- * what is asked for.
- */
-const MERGING = { sdtm: { published: 0.3, most: 0.55 }, tome: { published: 0.5, most: 0.75 } };
+/** What merging policies can save at most: of four tokens one keeps its row, and sdtm begins with a fifth more than what is asked for. */
+const MOST = /** @type {Record<string, number>} */ ({ sdtm: 0.55, tome: 0.75 });
 
 const form = element("request", HTMLFormElement);
 const prompt = element("prompt", HTMLTextAreaElement);
@@ -28,14 +19,23 @@ const cache = input("step-cache");
 let moved = false;
 /** Whether the reader, or a link, chose the policy: until then the model does. */
 let chosen = false;
-/** @type {Facts["routing"]} */
-let routing = null;
+/** What the model can do, once that is known. @type {Facts | null} */
+let facts = null;
 
-/** @typedef {keyof typeof HINTS} Policy */
+/** The policy's name. */
+function policy() {
+    return String(new FormData(form).get("policy") ?? "dense");
+}
 
-/** @returns {Policy} */
-export function policy() {
-    return /** @type {Policy} */ (new FormData(form).get("policy") ?? "dense");
+/** What the model says of the policy. */
+function known() {
+    const name = policy();
+    return facts?.policies.find((one) => one.name === name);
+}
+
+/** Whether the policy has a ratio. Before the model says so, all but the one that computes everything may. */
+function hasRatio() {
+    return known()?.ratio ?? policy() !== "dense";
 }
 
 /** Whether there is something to compare with dense. */
@@ -52,15 +52,17 @@ export function valid() {
 /** @returns {Request} */
 export function request() {
     const number = (/** @type {string} */ id) => Number(input(id).value);
-    /** @type {Request} */
-    const asked = { seed: number("seed"), steps: number("steps"), guidance: number("guidance"), policy: policy(), tokens: true };
-    if (any("class-field").hidden) asked.prompt = prompt.value;
-    else asked.class = number("class");
-    if (asked.policy !== "dense" && moved) asked.ratio = number("ratio") / 100;
+    /** @type {Compression} */
+    const compression = { policy: policy() };
+    if (hasRatio() && moved) compression.ratio = number("ratio") / 100;
     // As published it merges in sixteens of windows, of which a small grid has none to give, and changes from windows to tokens at
     // step 20 of 50: here it is the same part of the way, however many steps there are.
-    if (asked.policy === "sdtm") asked.set = { multiple: "1", switch_step: String(Math.round(0.4 * number("steps"))) };
-    if (cache.checked) asked.stepCache = "2";
+    if (compression.policy === "sdtm") compression.set = { multiple: "1", switch_step: String(Math.round(0.4 * number("steps"))) };
+    if (cache.checked) compression.cache = "2";
+    /** @type {Request} */
+    const asked = { seed: number("seed"), steps: number("steps"), guidance: number("guidance"), compression, traced: true };
+    if (any("class-field").hidden) asked.prompt = prompt.value;
+    else asked.class = number("class");
     return asked;
 }
 
@@ -70,54 +72,66 @@ export function show(asked) {
     for (const id of /** @type {const} */ (["class", "seed", "steps", "guidance"])) {
         if (asked[id] !== undefined) input(id).value = String(asked[id]);
     }
-    if (asked.policy !== undefined) {
-        choose(asked.policy);
-        chosen = true;
+    const { policy, ratio: saved, cache: cached } = asked.compression ?? {};
+    if (policy !== undefined && radio(policy)) {
+        choose(policy);
+        // A link that names a policy and no ratio means the usual one.
+        [chosen, moved] = [true, false];
     }
-    cache.checked = asked.stepCache !== undefined;
-    // A link that names a policy and no ratio means the usual one.
-    if (asked.policy !== undefined) moved = false;
+    cache.checked = cached !== undefined;
     refresh(); // first the slider's range, then its value
-    if (asked.ratio !== undefined) {
-        ratio.value = String(Math.round(100 * asked.ratio));
+    if (saved !== undefined) {
+        ratio.value = String(Math.round(100 * saved));
         moved = true;
     }
     refresh();
 }
 
-/** Offers what the model can do. @param {Facts} facts */
-export function offer(facts) {
-    routing = facts.routing;
+/** Offers what the model can do. @param {Facts} told */
+export function offer(told) {
+    facts = told;
     any("prompt-field").hidden = facts.draws !== "prompt";
     any("class-field").hidden = facts.draws !== "class";
+    const names = facts.policies.map(({ name }) => name);
     for (const choice of form.querySelectorAll("input[name=policy]")) {
-        const radio = /** @type {HTMLInputElement} */ (choice);
-        radio.disabled = !facts.policies.includes(/** @type {Policy} */ (radio.value));
+        const button = /** @type {HTMLInputElement} */ (choice);
+        button.disabled = !names.includes(button.value);
     }
-    if (!facts.policies.includes(policy())) choose("dense");
-    else if (!chosen) choose(routing ? "diffcr" : "dense");
+    if (!chosen) choose(facts.defaults.policy);
+    else if (!names.includes(policy())) choose("dense");
     refresh();
+}
+
+/** The button of a policy, where there is one. @param {string} name @returns {HTMLInputElement | null} */
+function radio(name) {
+    return form.querySelector(`input[name=policy][value="${CSS.escape(name)}"]`);
 }
 
 /** @param {string} name */
 function choose(name) {
-    const radio = form.querySelector(`input[name=policy][value="${CSS.escape(name)}"]`);
-    if (radio instanceof HTMLInputElement && !radio.disabled) radio.checked = true;
+    const button = radio(name);
+    if (button && !button.disabled) button.checked = true;
 }
 
 function refresh() {
-    const name = policy();
-    any("ratio-field").hidden = name === "dense";
-    any("policy-hint").textContent = HINTS[name];
-    const merging = name === "sdtm" || name === "tome" ? MERGING[name] : null;
+    const [name, routing, about] = [policy(), facts?.routing ?? null, known()];
+    any("ratio-field").hidden = !hasRatio();
+    // Until the model is here, the page's own hint is that of the policy it begins with.
+    if (about || chosen) any("policy-hint").textContent = about ? sentence(about.summary) : "";
     // A slider cannot promise more than the bins, or the windows, allow.
-    const most = merging?.most ?? (name === "diffcr" && routing ? routing.mostSaved : 0.9);
+    const most = MOST[name] ?? (name === "diffcr" && routing ? routing.mostSaved : 0.9);
     ratio.max = String(Math.floor(100 * most + 1e-6));
-    const usual = merging?.published ?? (routing && 1 - routing.mean);
+    const published = about?.parameters.find((parameter) => parameter.name === "ratio")?.default;
+    const usual = published ? Number(published) : routing && 1 - routing.mean;
     if (!moved && usual !== null) ratio.value = String(Math.round(100 * usual));
-    any("ratio-value").textContent = moved ? percent(Number(ratio.value) / 100) : merging ? "as published" : "as trained";
+    any("ratio-value").textContent = moved ? percent(Number(ratio.value) / 100) : published ? "as published" : "as trained";
     ratio.setAttribute("aria-valuetext", any("ratio-value").textContent);
     button("compare").disabled = !compresses();
+}
+
+/** @param {string} text */
+function sentence(text) {
+    return `${text.charAt(0).toUpperCase()}${text.slice(1)}.`;
 }
 
 form.addEventListener("change", refresh);

@@ -21,10 +21,14 @@ let reuses = false;
 /** How many layers the model has, as far as the run's maps tell. */
 let layers = 0;
 
-/** Empties the stage for another run. @param {import("../foveate/index.js").Request} request */
-export function reset({ policy, stepCache }) {
-    merges = policy === "sdtm" || policy === "tome";
-    reuses = stepCache !== undefined;
+/**
+ * Empties the stage for another run.
+ * @param {import("../foveate/index.js").Request} request
+ * @param {import("../foveate/index.js").Facts} facts of the model
+ */
+export function reset({ compression: { policy, cache } = {} }, { policies }) {
+    merges = policies.find(({ name }) => name === policy)?.traces === "merged";
+    reuses = cache !== undefined;
     layers = 0;
     any("show-tokens-label").textContent = merges ? "Show tokens that keep a row" : "Show computed tokens";
     for (const step of steps) step.preview?.close();

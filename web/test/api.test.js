@@ -76,7 +76,7 @@ test("the example of the README: steps, a canvas on the GPU, and the picture", a
         const engine = await Engine.create({ screen: "gpu" });
         const model = await engine.load(url);
         const canvas = /** @type {HTMLCanvasElement} */ (document.getElementById("canvas"));
-        const run = model.generate({ class: 7, steps: 2, seed: 3, tokens: true }, { canvas });
+        const run = model.generate({ class: 7, steps: 2, seed: 3, traced: true }, { canvas });
         const steps = [];
         for await (const { preview, tokens, ...step } of run) steps.push({ ...step, preview, kept: tokens?.kept.length, grid: tokens && tokens.layers * tokens.columns * tokens.rows });
         const image = await run.image();
@@ -112,27 +112,46 @@ test("the example of the README: steps, a canvas on the GPU, and the picture", a
 });
 
 test("policies without training and the step cache: reuse steps work less, and what a model cannot run is refused by name", async () => {
-    const { steps, refused, policies } = await visit.page.evaluate(async () => {
+    const { steps, refused, facts } = await visit.page.evaluate(async () => {
         const { engine, model } = /** @type {any} */ (window);
         const steps = [];
         try {
-            const asked = { class: 7, steps: 3, policy: "tome", set: { stride: "2" }, stepCache: "2", tokens: true };
+            const asked = { class: 7, steps: 3, compression: { policy: "tome", set: { stride: 2 }, cache: "2" }, traced: true };
             for await (const { flops, denseFlops, tokens } of model.generate(asked, { preview: false })) {
                 steps.push({ share: flops / denseFlops, blocks: [...tokens.blocks], grid: tokens.layers * tokens.columns * tokens.rows, kept: tokens.kept.length });
             }
-            const refused = await model.generate({ class: 7, policy: "sdtm" }).image().catch(({ kind, message }) => ({ kind, message }));
-            return { steps, refused, policies: model.facts.policies };
+            const refused = [];
+            for (const wrong of [
+                { class: 7, compression: { policy: "sdtm" } }, { class: 7, stepCache: "2" }, { class: 7, compression: { polisy: "tome" } },
+                { class: 7, compression: { cache: "1" } }, { class: 7, compression: { policy: "none" } }, { class: 7, count: 2 }, { prompt: "a house" },
+            ]) refused.push(await model.generate(wrong).image().catch(({ kind, message }) => ({ kind, message })));
+            return { steps, refused, facts: model.facts };
         } finally {
             engine.close();
         }
     });
-    assert.ok(["sdtm", "tome", "kv"].every((name) => policies.includes(name)), policies.join(" "));
+    const policies = Object.fromEntries(facts.policies.map((policy) => [policy.name, policy]));
+    assert.deepEqual(Object.keys(policies), ["dense", "diffcr", "mod", "sdtm", "tome", "kv"]);
+    assert.deepEqual([facts.draws, facts.defaults.policy], ["class", "diffcr"]);
+    const { summary, parameters, ...tome } = policies.tome;
+    assert.deepEqual(tome, { name: "tome", ratio: true, traces: "merged" });
+    assert.match(summary, /token merging/);
+    assert.deepEqual(parameters.map(({ name, default: usual }) => [name, usual]).slice(0, 2), [["ratio", "0.5"], ["stride", "2"]]);
+    assert.ok(parameters.every(({ help }) => help.length > 0));
+    assert.deepEqual([policies.kv.ratio, policies.kv.traces, policies.diffcr.traces], [false, null, "kept"]);
     const [first, reuses, last] = steps.map(({ share }) => share);
     assert.ok(first < 1 && reuses < 0.75 * first && last === first, `${first} ${reuses} ${last}`);
     assert.deepEqual(steps.map(({ blocks }) => blocks), [[0, 1, 2], [0, 2], [0, 1, 2]], "maps of the layers that merged");
     assert.ok(steps.every(({ grid, kept }) => grid === kept));
-    assert.equal(refused.kind, "Usage");
-    assert.match(refused.message, /a grid of 5×5 tokens has an odd side/);
+    const reasons = [
+        /a grid of 5×5 tokens has an odd side/, /unknown field `stepCache`/, /unknown field `polisy`/, /nothing is reused/, /no policy "none"/,
+        /a run draws one picture/, /draws classes/,
+    ];
+    assert.equal(refused.length, reasons.length);
+    for (const [at, { kind, message }] of refused.entries()) {
+        assert.equal(kind, "Usage", message);
+        assert.match(message, reasons[at]);
+    }
 });
 
 test("weights are kept, checked, and fetched again when they changed, broke, or never arrived", async () => {

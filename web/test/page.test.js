@@ -66,12 +66,17 @@ test("a cold visit on a small window and a slow network: paint, progress, pictur
     const other = drawNatively([PROMPT, "--seed", "6", "--steps", "3", "--compress", "dense"]);
     assert.ok(psnr(drawn, other, 3) < 30, "another seed should not agree");
 
-    // The picture can be kept, with what made it; the address makes it again.
+    // The picture can be kept, with what made it, in the command line's words; the address makes it again.
     const [download] = await Promise.all([page.waitForEvent("download"), page.click("#download")]);
     const chunks = [];
     for await (const chunk of await download.createReadStream()) chunks.push(chunk);
     const png = Buffer.concat(chunks);
-    assert.ok(png.includes("IHDR") && png.includes(`"prompt":"${PROMPT}"`) && png.includes('"seed":5'));
+    const name = png.indexOf("tEXtfoveate\0");
+    const text = png.toString("utf8", name + 12, name + 4 + png.readUInt32BE(name - 4));
+    const { default: { version } } = await import(`${DIST}/foveate/package.json`, { with: { type: "json" } });
+    const request = { seed: 5, steps: 3, guidance: 4.5, prompt: PROMPT, compression: { policy: "dense" } };
+    assert.deepEqual(JSON.parse(text), { version, request, model: "scenes", scheduler: "DPMSolverMultistepScheduler", index: 0, count: 1 });
+    assert.deepEqual(drawNatively(["--like", await download.path()]), native, "the native program draws it again");
     const hash = new URLSearchParams(new URL(page.url()).hash.slice(1));
     assert.deepEqual([hash.get("prompt"), hash.get("seed"), hash.get("steps")], [PROMPT, "5", "3"]);
 
@@ -135,6 +140,9 @@ test("sdtm and tome, which need no training, and the step cache: less work, maps
         await choose(name);
         assert.deepEqual([await page.textContent("#ratio-value"), await page.inputValue("#ratio")], [label, value], name);
     }
+    await choose("kv");
+    assert.ok(await page.locator("#ratio-field").isHidden(), "it has no ratio");
+    assert.match(await page.textContent("#policy-hint") ?? "", /^Pooled keys and values .*\.$/);
     assert.equal(await page.evaluate(() => document.documentElement.scrollWidth > innerWidth), false, "it scrolls sideways");
 
     // Comparing makes sense with the cache alone, too.

@@ -11,14 +11,15 @@ import { withText } from "../page/png.js";
 import { serve } from "../serve.js";
 
 test("a link says what the form says, and makes no sense of nonsense", () => {
-    const request = { prompt: "Füße & “50 %” #1", seed: 7, steps: 12, guidance: 3.5, policy: /** @type {const} */ ("diffcr"), ratio: 0.25 };
+    const request = { prompt: "Füße & “50 %” #1", seed: 7, steps: 12, guidance: 3.5, compression: { policy: "diffcr", ratio: 0.25 } };
     assert.deepEqual(read(write(request, "https://host/a model")), { request, model: "https://host/a model" });
     assert.deepEqual(read(write({ class: 3 }, null)), { request: { class: 3 }, model: null });
     assert.deepEqual(read("#seed=x&policy=<b>&steps=&cache=3"), { request: {}, model: null });
-    for (const policy of /** @type {const} */ (["dense", "mod", "sdtm", "tome"])) {
-        const cached = { policy, stepCache: "2", ratio: 0.4 };
-        assert.equal(write({ ...cached, set: { multiple: "1" }, tokens: true }, null), `#policy=${policy}&cache=2&ratio=0.4`);
-        assert.deepEqual(read(write(cached, null)).request, cached);
+    for (const policy of ["dense", "mod", "sdtm", "tome", "kv"]) {
+        const compression = { policy, cache: "2", ratio: 0.4 };
+        const asked = { compression: { ...compression, set: { multiple: "1" } }, traced: true };
+        assert.equal(write(asked, null), `#policy=${policy}&cache=2&ratio=0.4`);
+        assert.deepEqual(read(write(asked, null)).request, { compression });
     }
 });
 
@@ -34,9 +35,9 @@ test("text in a PNG is a chunk that readers accept", async () => {
     const signature = Buffer.from("89504e470d0a1a0a", "hex");
     const header = chunk("IHDR", Buffer.from("00000001000000010802000000", "hex"));
     const rest = Buffer.concat([chunk("IDAT", deflateSync(Buffer.alloc(4))), chunk("IEND", Buffer.alloc(0))]);
-    const marked = await withText(new Blob([signature, header, rest]), { prompt: "ein Haus 🏠" });
-    const text = chunk("iTXt", Buffer.from("prompt\0\0\0\0\0ein Haus 🏠"));
-    assert.deepEqual(Buffer.from(await marked.arrayBuffer()), Buffer.concat([signature, header, text, rest]));
+    const marked = await withText(new Blob([signature, header, rest]), { prompt: "ein Haus 🏠", seed: "7" });
+    const text = [chunk("iTXt", Buffer.from("prompt\0\0\0\0\0ein Haus 🏠")), chunk("tEXt", Buffer.from("seed\0" + "7"))];
+    assert.deepEqual(Buffer.from(await marked.arrayBuffer()), Buffer.concat([signature, header, ...text, rest]));
 });
 
 /** CRC-32 by its table. @param {Buffer} bytes */

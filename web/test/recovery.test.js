@@ -102,7 +102,7 @@ test("wherever a device dies, the package draws the same picture with another", 
 
     // SDTM keeps branches, more than is read back after every step: those since are taken again, and handed out once.
     const merged = () => page.evaluate(async () => {
-        const run = /** @type {any} */ (globalThis).model.generate({ class: 7, steps: 4, seed: 3, size: [64, 64], policy: "sdtm" });
+        const run = /** @type {any} */ (globalThis).model.generate({ class: 7, steps: 4, seed: 3, size: [64, 64], compression: { policy: "sdtm" } });
         const steps = [];
         for await (const { index, preview } of run) {
             preview?.close();

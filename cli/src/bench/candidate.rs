@@ -2,7 +2,7 @@
 
 use foveate::Result;
 use foveate::compress::{AnyPolicy, PolicySteps};
-use foveate::graph::Graph;
+use foveate::low_level::graph::Graph;
 use foveate::models::Given;
 
 use super::subject::Subject;

@@ -1,8 +1,8 @@
 //! Where a step's time goes: the device's own clock at the ends of each group of the profile.
 
 use foveate::Result;
-use foveate::device::Plan;
-use foveate::gpu::{Gpu, Profiler, Span};
+use foveate::low_level::device::Plan;
+use foveate::low_level::gpu::{Gpu, Profiler, Span};
 
 use super::candidate::mean;
 

@@ -4,8 +4,8 @@
 use std::time::{Duration, Instant};
 
 use foveate::Result;
-use foveate::device::Plan;
-use foveate::gpu::Gpu;
+use foveate::low_level::device::Plan;
+use foveate::low_level::gpu::Gpu;
 
 /// What is shorter runs several times per timing: beside it, submitting and waiting would count.
 const SHORTEST: Duration = Duration::from_millis(20);

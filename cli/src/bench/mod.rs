@@ -11,8 +11,8 @@ mod shape;
 mod subject;
 
 use foveate::compress::Policies;
-use foveate::device::{Device, Plan};
-use foveate::gpu::{Gpu, GpuOptions};
+use foveate::low_level::device::{Device, Plan};
+use foveate::low_level::gpu::{Gpu, GpuOptions};
 use foveate::{Context, Result};
 use serde_json::json;
 

@@ -1,7 +1,7 @@
 //! `foveate bench`: its options, and which policies they mean.
 
 use foveate::compress::{AnyPolicy, Compression, Policies, PolicyKind, StepCache, Trained};
-use foveate::weights::Format;
+use foveate::low_level::weights::Format;
 use foveate::{Error, Result, Size};
 
 use super::shape::Shape;

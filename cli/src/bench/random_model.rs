@@ -78,9 +78,10 @@ fn kept(layers: usize, mean: f64, bins: &[f64]) -> KeptRatios {
 
 #[cfg(test)]
 mod tests {
+    use foveate::Model;
     use foveate::compress::{Compression, StepAt};
-    use foveate::device::{Device, Plan};
-    use foveate::pipeline::{Model, PREDICTION, StepSize, TransformerSteps};
+    use foveate::low_level::device::{Device, Plan};
+    use foveate::low_level::pipeline::{PREDICTION, StepSize, TransformerSteps};
     use foveate::{Gpu, LoadOptions, Size};
 
     use super::*;

@@ -2,7 +2,7 @@
 
 use std::borrow::Cow;
 
-use foveate::rng::Generator;
+use foveate::low_level::rng::Generator;
 use foveate::{Error, Result};
 use safetensors::{Dtype, View};
 

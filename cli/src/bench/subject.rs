@@ -1,8 +1,9 @@
 //! What is measured: a folder's transformer, or a random one, at a size.
 
+use foveate::Model;
 use foveate::compress::Policies;
+use foveate::low_level::pipeline::{StepSize, TransformerSteps};
 use foveate::models::{Draws, Sizes};
-use foveate::pipeline::{Model, StepSize, TransformerSteps};
 use foveate::{Error, Grid, LoadOptions, Result, Size};
 use serde_json::{Value, json};
 

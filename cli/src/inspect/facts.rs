@@ -1,10 +1,10 @@
 //! What `inspect` reports, gathered through the same loaders that `generate` uses.
 
+use foveate::Model;
 use foveate::compress::{DiffcrConfig, Routers};
-use foveate::loading::Loader;
+use foveate::low_level::loading::Loader;
+use foveate::low_level::weights::Format;
 use foveate::models::Draws;
-use foveate::pipeline::Model;
-use foveate::weights::Format;
 use foveate::{Context, Grid, LoadOptions, Result};
 use serde_json::{Map, Value, json};
 

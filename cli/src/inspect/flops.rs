@@ -1,8 +1,9 @@
 //! FLOPs of one step by policy, counted from the graphs that a run would compile.
 
+use foveate::Model;
 use foveate::compress::{AnyPolicy, Compression, PolicySteps, Trained};
+use foveate::low_level::pipeline::{StepSize, TransformerSteps};
 use foveate::models::Given;
-use foveate::pipeline::{Model, StepSize, TransformerSteps};
 use foveate::{Grid, Result, Size};
 
 /// One denoising step of one picture under guidance, at the trained size.

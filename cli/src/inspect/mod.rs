@@ -5,7 +5,7 @@ mod flops;
 mod precision;
 mod text;
 
-use foveate::pipeline::Model;
+use foveate::Model;
 use foveate::{LoadOptions, Result, Source};
 
 use super::args::Inspect;

@@ -1,9 +1,9 @@
 //! What storing matrices at 8 or 4 bits loses.
 
 use foveate::Result;
-use foveate::graph::Element;
-use foveate::loading::Loader;
-use foveate::weights::Format;
+use foveate::low_level::graph::Element;
+use foveate::low_level::loading::Loader;
+use foveate::low_level::weights::Format;
 use serde_json::{Value, json};
 
 /// Rows in one sample, and samples in a matrix: enough for three digits, little to read from a large model.

@@ -22,7 +22,7 @@ pub fn failure(error: Error) -> JsValue {
 
 fn kind(error: &Error) -> &'static str {
     match error {
-        Error::Usage(_) => "Usage",
+        Error::Usage(_) | Error::Refused(_) => "Usage",
         Error::Io { .. } | Error::File { .. } => "File",
         Error::Config { .. } | Error::Tensor { .. } | Error::Shape { .. } => "Model",
         Error::NoAdapter(_) => "NoAdapter",

@@ -2,8 +2,8 @@
 
 use std::ops::Range;
 
-use foveate::shared::Work;
-use foveate::weights::Files;
+use foveate::low_level::shared::Work;
+use foveate::low_level::weights::Files;
 use foveate::{Error, Result};
 use js_sys::Uint8Array;
 use wasm_bindgen::prelude::*;

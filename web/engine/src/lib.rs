@@ -17,3 +17,9 @@ pub use engine::Engine;
 pub use model::Model;
 pub use run::{Run, Step, TokenMap};
 pub use screen::Screen;
+
+/// The engine's version, which pictures name.
+#[wasm_bindgen::prelude::wasm_bindgen]
+pub fn version() -> String {
+    env!("CARGO_PKG_VERSION").into()
+}

@@ -1,8 +1,5 @@
-//! Requests as JavaScript writes them.
+//! Requests as JavaScript writes them: the library's own, as JSON has them.
 
-use std::collections::BTreeMap;
-
-use foveate::weights::Format;
 use foveate::{Error, LoadOptions, Request, Result};
 use serde::Deserialize;
 use serde::de::DeserializeOwned;
@@ -10,36 +7,53 @@ use wasm_bindgen::prelude::*;
 
 #[wasm_bindgen(typescript_custom_section)]
 const OPTIONS: &str = r#"
-/** What to draw. Fields left out take the model's own defaults. */
+/**
+ * What to draw: what the command line takes as `--request`, and what pictures carry as text. Fields left out take the
+ * model's own defaults.
+ */
 export interface Request {
+    /** For models that draw prompts. */
     prompt?: string;
+    /** What guidance steers away from: the empty prompt where left out. */
     negative?: string;
     /** For models that draw classes. */
     class?: number;
+    /** Denoising steps. */
     steps?: number;
     /** Classifier-free guidance scale; 1 turns guidance off. */
     guidance?: number;
-    /** The seed of torch's CPU generator. */
+    /** The seed of torch's CPU generator: 0 where left out. */
     seed?: number;
     /** Width and height in pixels. */
     size?: [number, number];
+    /** A run here draws one picture. */
+    count?: 1;
+    /** Another scheduler than the model's, over its config: "ddim", "euler" and others. */
     scheduler?: string;
-    /** What to compute: "auto" is what the checkpoint was made for. */
-    policy?: "auto" | "dense" | "diffcr" | "mod" | "sdtm" | "tome" | "kv";
-    /** The share of tokens to save. */
-    ratio?: number;
-    /** Parameters of the policy by name, as the command line's `--set` takes them. */
-    set?: Record<string, string>;
-    /** "2", or "every=2,first=1,last=1": compute the inner blocks only at every second step. */
-    stepCache?: string;
+    /** Tokens that a prompt is padded or cut to. */
+    max_length?: number;
+    /** Which tokens are computed. */
+    compression?: Compression;
     /** Whether every step tells which tokens it computed. */
-    tokens?: boolean;
+    traced?: boolean;
+}
+
+/** Which tokens are computed. */
+export interface Compression {
+    /** One of the model's `policies`, by name: what the checkpoint was made for, else dense, where left out. */
+    policy?: string;
+    /** The share of the tokens to save: 0.3 computes 70 % of them. As trained, or as published, where left out. */
+    ratio?: number;
+    /** The policy's parameters, by name. */
+    set?: Record<string, string | number | boolean>;
+    /** "2", or "every=2,first=1,last=1": only every second step computes the inner blocks. */
+    cache?: string;
 }
 
 /** How to hold a model. */
 export interface LoadOptions {
     /** How to store matrices: as the files have them where left out. */
-    dtype?: "f32" | "f16" | "int8" | "int4";
+    dtype?: "f32" | "f16" | "bf16" | "int8" | "int4";
 }
 "#;
 
@@ -54,24 +68,6 @@ extern "C" {
 }
 
 #[derive(Default, Deserialize)]
-#[serde(default, deny_unknown_fields, rename_all = "camelCase")]
-struct Asked {
-    prompt: String,
-    negative: Option<String>,
-    class: Option<u32>,
-    steps: Option<usize>,
-    guidance: Option<f32>,
-    seed: u64,
-    size: Option<[usize; 2]>,
-    scheduler: Option<String>,
-    policy: Option<String>,
-    ratio: Option<f64>,
-    set: BTreeMap<String, String>,
-    step_cache: Option<String>,
-    tokens: bool,
-}
-
-#[derive(Default, Deserialize)]
 #[serde(default, deny_unknown_fields)]
 struct Loading {
     dtype: Option<String>,
@@ -79,54 +75,19 @@ struct Loading {
 
 /// The library's request.
 pub fn request(asked: &JsValue) -> Result<Request> {
-    let Asked {
-        prompt,
-        negative,
-        class,
-        steps,
-        guidance,
-        seed,
-        size,
-        scheduler,
-        policy,
-        ratio,
-        set,
-        step_cache,
-        tokens,
-    } = read("request", asked)?;
-    let compress = match policy.as_deref() {
-        None | Some("auto") => Default::default(),
-        Some(name) => name.parse()?,
-    };
-    Ok(Request {
-        prompt,
-        negative,
-        class,
-        steps,
-        guidance,
-        seed,
-        size,
-        scheduler,
-        compress,
-        ratio,
-        set: set.into_iter().collect(),
-        step_cache: step_cache.map(|text| text.parse()).transpose()?,
-        traced: tokens,
-        ..Default::default()
-    })
+    let request: Request = read("request", asked)?;
+    // Previews, and the pixels that end a run, are of one picture.
+    match request.count {
+        None | Some(1) => Ok(request),
+        Some(count) => Err(Error::Usage(format!("a count of {count}: here a run draws one picture"))),
+    }
 }
 
 /// The library's load options.
 pub fn load_options(given: &JsValue) -> Result<LoadOptions> {
     let Loading { dtype } = read("load options", given)?;
-    let format = |name: String| match name.as_str() {
-        "f32" => Ok(Format::F32),
-        "f16" => Ok(Format::F16),
-        "int8" => Ok(Format::Int8),
-        "int4" => Ok(Format::Int4),
-        _ => Err(Error::Usage(format!("no dtype {name:?}: there are f32, f16, int8, int4"))),
-    };
-    Ok(LoadOptions { dtype: dtype.map(format).transpose()? })
+    let dtype = dtype.map(|name| name.parse()).transpose()?;
+    Ok(LoadOptions { dtype, ..LoadOptions::default() })
 }
 
 fn read<T: DeserializeOwned + Default>(what: &str, given: &JsValue) -> Result<T> {

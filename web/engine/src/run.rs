@@ -1,7 +1,6 @@
 //! A request under way, step by step: the caller owns the loop, so cancelling is not asking for the next step.
 
-use foveate::pipelines::{LayerMerging, RunState, Viewer};
-use foveate::{Gpu, Result, Tensor};
+use foveate::{Gpu, LayerTrace, RunState, Traced, Viewer, Warning};
 use wasm_bindgen::prelude::*;
 
 use crate::Screen;
@@ -45,10 +44,10 @@ pub struct TokenMap {
     /// Tokens from top to bottom.
     #[wasm_bindgen(readonly)]
     pub rows: usize,
-    /// 1 where the token was kept: layer by layer, row by row.
+    /// 1 where the token was computed by itself: layer by layer, row by row.
     #[wasm_bindgen(readonly)]
     pub kept: Vec<u8>,
-    /// The routers' scores in 0…1, likewise.
+    /// The routers' scores in 0…1, likewise; where tokens merge, as `kept`.
     #[wasm_bindgen(readonly)]
     pub scores: Vec<f32>,
 }
@@ -56,24 +55,6 @@ pub struct TokenMap {
 impl Run {
     pub(crate) fn new(gpu: Gpu, run: foveate::Run, viewer: Option<Viewer>) -> Self {
         Self { gpu, run, viewer }
-    }
-
-    /// By layer: its number, 1 where a token was computed, and its score. Where tokens were merged, those that gave their group its row
-    /// were computed, and there are no other scores.
-    async fn computed(&self) -> Result<Vec<(usize, Tensor, Tensor)>> {
-        let routed = self.run.routing().await?;
-        if !routed.is_empty() {
-            return Ok(routed.into_iter().enumerate().map(|(at, layer)| (at, layer.kept, layer.scores)).collect());
-        }
-        let mut layers = Vec::new();
-        for LayerMerging { layer, destination } in self.run.merging().await? {
-            let tokens = destination.shape.last().copied().unwrap_or(1);
-            let own =
-                destination.u32().iter().enumerate().map(|(at, &to)| f32::from(u8::from(to as usize == at % tokens)));
-            let own = Tensor::new(&destination.shape, own.collect())?;
-            layers.push((layer, own.clone(), own));
-        }
-        Ok(layers)
     }
 }
 
@@ -85,10 +66,16 @@ impl Run {
         self.run.steps()
     }
 
-    /// The policy at work.
+    /// The name of the policy at work.
     #[wasm_bindgen(getter)]
     pub fn policy(&self) -> String {
         self.run.policy().into()
+    }
+
+    /// The diffusers class of its scheduler.
+    #[wasm_bindgen(getter)]
+    pub fn scheduler(&self) -> String {
+        self.run.scheduler().into()
     }
 
     /// Floating-point operations that a step would take if every token were computed.
@@ -100,48 +87,51 @@ impl Run {
     /// What the user should know, though it is no error: a truncated prompt.
     #[wasm_bindgen(getter)]
     pub fn warnings(&self) -> Vec<String> {
-        self.run.warnings.clone()
+        self.run.warnings.iter().map(Warning::to_string).collect()
     }
 
     /// The picture's width in pixels.
     #[wasm_bindgen(getter)]
     pub fn width(&self) -> usize {
-        self.run.size()[0]
+        self.run.size().width
     }
 
     /// The picture's height in pixels.
     #[wasm_bindgen(getter)]
     pub fn height(&self) -> usize {
-        self.run.size()[1]
+        self.run.size().height
     }
 
     /// Takes the next step and waits for it; nothing once all are taken.
     pub async fn step(&mut self) -> Thrown<Option<Step>> {
         let Some(step) = self.run.next_step() else { return Ok(None) };
         let taken = Step { index: step.index, timestep: step.timestep, flops: step.flops() as f64 };
-        let mut encoder = self.gpu.encoder();
-        step.encode(&mut encoder).map_err(failure)?;
-        self.gpu.submit(encoder);
+        step.run().map_err(failure)?;
         self.gpu.wait().await.map_err(failure)?;
         Ok(Some(taken))
     }
 
     /// Which tokens the last step computed; nothing for a request that did not ask, or a policy that computes all.
     pub async fn tokens(&self) -> Thrown<Option<TokenMap>> {
-        let layers = self.computed().await.map_err(failure)?;
-        let Some((_, first, _)) = layers.first() else { return Ok(None) };
-        let tokens = first.shape.last().copied().unwrap_or(0);
-        let [width, height] = self.run.size();
-        // Patches are square, so the grid has the picture's proportions.
-        let columns = (tokens as f64 * width as f64 / height as f64).sqrt().round().max(1.0) as usize;
-        let sample = self.run.conditional_sample(0) * tokens..(self.run.conditional_sample(0) + 1) * tokens;
-        let (mut kept, mut scores) = (Vec::new(), Vec::new());
-        for (_, of_layer, scored) in &layers {
-            kept.extend(of_layer.f32()[sample.clone()].iter().map(|&kept| kept as u8));
-            scores.extend_from_slice(&scored.f32()[sample.clone()]);
+        let trace = self.run.trace().await.map_err(failure)?;
+        if trace.is_empty() {
+            return Ok(None);
         }
-        let blocks = layers.iter().map(|&(layer, ..)| layer as u32).collect();
-        Ok(Some(TokenMap { layers: layers.len(), blocks, columns, rows: tokens / columns, kept, scores }))
+        let grid = self.run.grid();
+        let first = self.run.conditional_sample(0) * grid.tokens();
+        let sample = first..first + grid.tokens();
+        let (mut kept, mut scores) = (Vec::new(), Vec::new());
+        for LayerTrace { tokens, .. } in &trace {
+            let computed = tokens.computed().map_err(failure)?;
+            let computed = &computed.f32()[sample.clone()];
+            kept.extend(computed.iter().map(|&kept| kept as u8));
+            scores.extend_from_slice(match tokens {
+                Traced::Kept { scores, .. } => &scores.f32()[sample.clone()],
+                Traced::Merged { .. } => computed,
+            });
+        }
+        let blocks = trace.iter().map(|layer| layer.layer as u32).collect();
+        Ok(Some(TokenMap { layers: trace.len(), blocks, columns: grid.columns, rows: grid.rows, kept, scores }))
     }
 
     /// Whether there are previews: a picture too large to be decoded whole has none.
@@ -173,12 +163,12 @@ impl Run {
     }
 
     /// What a later run of the same request needs to go on from here.
-    pub async fn state(&self) -> Thrown<Vec<f32>> {
-        Ok(self.run.state().await.map_err(failure)?.values)
+    pub async fn state(&self) -> Thrown<Vec<u32>> {
+        Ok(self.run.state().await.map_err(failure)?.words)
     }
 
     /// Goes on after `taken` steps with what [`Run::state`] told then.
-    pub fn resume(&mut self, taken: usize, values: Vec<f32>) -> Thrown<()> {
-        self.run.resume(&RunState { taken, values }).map_err(failure)
+    pub fn resume(&mut self, taken: usize, words: Vec<u32>) -> Thrown<()> {
+        self.run.resume(&RunState { taken, words }).map_err(failure)
     }
 }

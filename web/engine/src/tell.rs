@@ -1,7 +1,8 @@
 //! Facts for JavaScript, as plain objects with declared types.
 
-use foveate::graph::{AdapterClass, Caps};
-use foveate::pipelines::Kind;
+use foveate::compress::{Compression, PolicyKind, Routers, Traces};
+use foveate::low_level::graph::{AdapterClass, Caps};
+use foveate::models::Draws;
 use foveate::{Error, Pipeline};
 use serde_json::{Value, json};
 use wasm_bindgen::prelude::*;
@@ -28,7 +29,7 @@ export interface ModelFacts {
     /** Whether it draws prompts or classes. */
     draws: "prompt" | "class";
     /** The policies it can run. */
-    policies: ("dense" | "diffcr" | "mod" | "sdtm" | "tome" | "kv")[];
+    policies: PolicyFacts[];
     /** Learned routing, where the checkpoint has it. */
     routing: null | {
         /** `[regions][layers]`, from the noisiest region to the cleanest: the share of tokens that each layer keeps. */
@@ -38,7 +39,21 @@ export interface ModelFacts {
         /** The largest share that the bins allow to save. */
         mostSaved: number;
     };
-    defaults: { steps: number; guidance: number };
+    /** What a request takes that does not say. */
+    defaults: { steps: number; guidance: number; policy: string };
+}
+
+/** A policy that a request can name. */
+export interface PolicyFacts {
+    name: string;
+    /** What it does, in a few words. */
+    summary: string;
+    /** Whether a request can give it a ratio. */
+    ratio: boolean;
+    /** What became of tokens that a `traced` step did not compute: they went past a layer, or shared the row of another. */
+    traces: "kept" | "merged" | null;
+    /** What `set` can hold. A default is empty where the policy chooses. */
+    parameters: { name: string; default: string; help: string }[];
 }
 "#;
 
@@ -69,23 +84,38 @@ pub fn adapter(caps: &Caps) -> Thrown<AdapterFacts> {
 
 /// A model's facts.
 pub fn model(pipeline: &Pipeline) -> Thrown<ModelFacts> {
-    let (draws, kind, guidance) = match pipeline {
-        Pipeline::ClassToImage(_) => ("class", Kind::ClassToImage, 4.0),
-        Pipeline::TextToImage(_) => ("prompt", Kind::TextToImage, 4.5),
+    let (habits, trained) = (pipeline.habits(), pipeline.trained());
+    let known = &pipeline.model().registry().policies;
+    let usual = known.chosen(&Compression::default(), trained).map_err(failure)?;
+    let draws = match habits.draws {
+        Draws::Classes => "class",
+        Draws::Prompts => "prompt",
     };
-    let (policies, routing) = match pipeline.routers() {
-        Err(_) => (&["dense"][..], Value::Null),
-        Ok(routers) => {
-            let config = &routers.config;
-            let (rows, mean, most) = (config.kept.rows(), config.kept.mean(), config.most_saved());
-            (&["dense", "diffcr", "mod"][..], json!({ "keptRatio": rows, "mean": mean, "mostSaved": most }))
-        }
-    };
-    // What takes no training runs on any model.
-    let policies = [policies, &["sdtm", "tome", "kv"]].concat();
-    let defaults = json!({ "steps": kind.steps(), "guidance": guidance });
+    let policies: Vec<Value> = known.runnable(trained).map(policy).collect();
+    let routing = Routers::of(trained).map(|routers| {
+        let config = &routers.config;
+        json!({ "keptRatio": config.kept.rows(), "mean": config.kept.mean(), "mostSaved": config.most_saved() })
+    });
+    let defaults = json!({ "steps": habits.steps, "guidance": habits.guidance, "policy": usual.name() });
     object(&json!({ "draws": draws, "policies": policies, "routing": routing, "defaults": defaults }))
         .map(JsCast::unchecked_into)
+}
+
+fn policy(kind: &dyn PolicyKind) -> Value {
+    let traces = match kind.traces() {
+        Traces::Nothing => None,
+        Traces::Kept => Some("kept"),
+        Traces::Merged => Some("merged"),
+    };
+    let parameters = kind.parameters().iter();
+    let parameters = parameters.map(|of| json!({ "name": of.name, "default": of.default, "help": of.help }));
+    json!({
+        "name": kind.name(),
+        "summary": kind.summary(),
+        "ratio": kind.no_ratio().is_none(),
+        "traces": traces,
+        "parameters": parameters.collect::<Vec<_>>(),
+    })
 }
 
 /// A JSON value as a plain object.
