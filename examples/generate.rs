@@ -21,7 +21,7 @@ async fn draw(prompt: &str, model: Source, out: &str) -> Result<()> {
     let mut run = pipeline.prepare(&Request { seed: 9, ..Request::prompt(prompt) }).await?;
     run.warnings.iter().for_each(|warning| eprintln!("{warning}"));
     while let Some(step) = run.next_step() {
-        println!("step {} of {}, {:.2} GFLOP", step.index + 1, step.of, step.flops() as f64 / 1e9);
+        println!("step {} of {}, {:.1} MFLOP", step.index + 1, step.of, step.flops() as f64 / 1e6);
         step.run()?;
         gpu.wait().await?; // so that "step 3" means that step 2 is done
     }
