@@ -1,6 +1,6 @@
 //! The one driver of blocks and sublayers: carries out what a policy decided, so that models only say what they compute.
 
-use super::{BlockInput, BlockRows, PolicyStep, Sublayer, attentiveness_name};
+use super::{BlockInput, BlockRows, Compaction, PolicyStep, Sublayer, attentiveness_name};
 use crate::graph::{Graph, ValueId};
 use crate::kernels::{self, Attention, Columns, Gate, ReadRows, WriteRows};
 use crate::{Error, Grid, Result};
@@ -170,6 +170,12 @@ impl Attend {
             graph.group(format!("block {} attention", self.layer));
         }
         kernels::attention(graph, queries, keys, values, options)
+    }
+
+    /// Which rows of the stream the sublayer computes on, for what belongs to a token's place in the grid, such as rotary
+    /// positions.
+    pub fn rows(self) -> Compaction {
+        self.rows.attention
     }
 
     /// The keys and values of a packed `qkv [B, k, 3·C]`, pooled where the policy says so: for attention that a model puts
