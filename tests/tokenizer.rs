@@ -181,3 +181,97 @@ fn damage_is_refused_in_one_line() {
     }
     assert_eq!(load_files(BTreeMap::new()).unwrap_err(), "tokenizer: there is neither tokenizer.json nor spiece.model");
 }
+
+/// The golden `tokenizer.json`, changed.
+fn changed(change: impl Fn(&mut serde_json::Value)) -> BTreeMap<String, Vec<u8>> {
+    let mut files = files("json");
+    let mut json = serde_json::from_slice(&files["tokenizer/tokenizer.json"]).unwrap();
+    change(&mut json);
+    files.insert("tokenizer/tokenizer.json".into(), serde_json::to_vec(&json).unwrap());
+    files
+}
+
+/// What the library that reads `tokenizer.json` would panic on, or make room for, is refused before or is not looked at.
+#[test]
+fn damaged_documents_neither_panic_nor_swell() {
+    use base64::prelude::{BASE64_STANDARD, Engine};
+    let refused = |change: &dyn Fn(&mut serde_json::Value)| load_files(changed(change)).unwrap_err();
+    let map = |bytes: &[u8]| {
+        let text = BASE64_STANDARD.encode(bytes);
+        refused(&|json| json["normalizer"]["precompiled_charsmap"] = text.as_str().into())
+    };
+    assert_eq!(map(&[1, 2]), "tokenizer/tokenizer.json: the character map is too short");
+    let giant = map(&[[0xff; 4], [0; 4]].concat());
+    assert_eq!(giant, "tokenizer/tokenizer.json: the character map claims a trie of 4294967295 bytes where 4 follow");
+    let foreign = refused(&|json| json["normalizer"]["precompiled_charsmap"] = "?".into());
+    assert!(foreign.starts_with("tokenizer/tokenizer.json: the character map is not base64"), "{foreign}");
+
+    let decoded = changed(|json| json["decoder"] = serde_json::json!({"type": 7, "replacement": [], "pad": {}}));
+    assert_eq!(differing(&load_files(decoded).unwrap()), [""; 0]);
+
+    let long = "x".repeat(1_000_000);
+    let piece = refused(&|json| json["model"]["vocab"][40][0] = long.as_str().into());
+    assert_eq!(piece, "tokenizer/tokenizer.json: a piece has 1000000 bytes, more than 256");
+    let token = refused(&|json| json["added_tokens"][0]["content"] = long.as_str().into());
+    assert_eq!(token, "tokenizer/tokenizer.json: an added token has 1000000 bytes, more than 256");
+    let scoreless = refused(&|json| json["model"]["vocab"][40][1] = serde_json::Value::Null);
+    assert!(scoreless.starts_with("tokenizer/tokenizer.json: is no tokenizer: invalid type: null"), "{scoreless}");
+    let far = refused(&|json| json["model"]["unk_id"] = 1_000_000.into());
+    assert!(far.ends_with("larger than vocabulary size"), "{far}");
+    for depth in [100, 1_000_000] {
+        let mut files = files("json");
+        let nested = format!("{{\"normalizer\": {}{}", "{\"normalizers\": [".repeat(depth), "]}".repeat(depth));
+        files.insert("tokenizer/tokenizer.json".into(), nested.into_bytes());
+        let error = load_files(files).unwrap_err();
+        assert!(error.starts_with("tokenizer/tokenizer.json: is no tokenizer: "), "{error}");
+    }
+}
+
+/// Tokens that overlap in a text when each takes the white space beside it.
+#[test]
+fn added_tokens_that_contradict_themselves_are_refused() {
+    let taking = |content: &str, side: &str| {
+        let mut files = files("spiece");
+        let fox = serde_json::json!({"content": "fox", "rstrip": true, "normalized": false});
+        let mut other = serde_json::json!({"content": content, "normalized": false});
+        other[side] = true.into();
+        let config = serde_json::json!({"additional_special_tokens": [fox, other]});
+        files.insert("tokenizer/tokenizer_config.json".into(), serde_json::to_vec(&config).unwrap());
+        files.remove("tokenizer/special_tokens_map.json");
+        load_files(files)
+    };
+    let error = taking(" ", "lstrip").unwrap_err();
+    assert!(error.ends_with("the token \" \" begins with the white space that its lstrip takes away"), "{error}");
+    for (content, side) in [("red", "lstrip"), (" ", "single_word"), (" ", "rstrip")] {
+        taking(content, side).unwrap().encode("a fox    red fox   ", 16).unwrap();
+    }
+}
+
+/// The goldens' files with some bits turned over: whatever is made of them, it is not a panic.
+#[test]
+fn torn_files_never_panic() {
+    let mut state = 1u64;
+    let mut random = |below: usize| {
+        state = state.wrapping_mul(6_364_136_223_846_793_005).wrapping_add(1_442_695_040_888_963_407);
+        (state >> 33) as usize % below
+    };
+    let (mut refused, rounds) = (0, 60);
+    for (folder, name) in [("json", "tokenizer/tokenizer.json"), ("spiece", "tokenizer/spiece.model")] {
+        for round in 0..rounds {
+            let mut files = files(folder);
+            let bytes = files.get_mut(name).unwrap();
+            for _ in 0..1 + round / 10 {
+                let place = random(bytes.len());
+                bytes[place] ^= 1 << random(8);
+            }
+            match load_files(files) {
+                Ok(tokenizer) => cases().iter().for_each(|case| _ = tokenizer.encode(&case.prompt, 64)),
+                Err(error) => {
+                    assert!(!error.contains('\n'), "{error}");
+                    refused += 1;
+                }
+            }
+        }
+    }
+    assert!((10..2 * rounds - 10).contains(&refused), "{refused} of {} were refused", 2 * rounds);
+}

@@ -4,7 +4,7 @@
 use serde::de::DeserializeOwned;
 use serde_json::{Map, Value};
 
-use crate::weights::Source;
+use crate::weights::{CONFIG, Source, check_whole};
 use crate::{Error, Result};
 
 /// The fields of one config that are still to be read.
@@ -17,16 +17,12 @@ pub struct Fields {
 impl Fields {
     /// Reads the JSON object in `file`.
     pub async fn read(source: &Source, file: &str) -> Result<Self> {
-        Self::parse(&source.display(file), &source.read(file).await?)
+        Self::parse(&source.display(file), &source.read_config(file).await?)
     }
 
     /// The JSON object in `bytes`, which came from `file`.
     pub fn parse(file: &str, bytes: &[u8]) -> Result<Self> {
-        match serde_json::from_slice(bytes) {
-            Ok(Value::Object(left)) => Ok(Self { file: file.into(), left }),
-            Ok(_) => Err(Error::config(file, "is not a JSON object")),
-            Err(error) => Err(Error::config(file, format!("is not JSON: {error}"))),
-        }
+        Ok(Self { file: file.into(), left: object(file, bytes)? })
     }
 
     /// The file's name, for errors of the caller's own.
@@ -115,6 +111,16 @@ impl Fields {
     }
 }
 
+/// The JSON object in `bytes`, which came from `file`. What is too long for a config is refused before it is parsed.
+pub(super) fn object(file: &str, bytes: &[u8]) -> Result<Map<String, Value>> {
+    check_whole(file, bytes.len() as u64, CONFIG)?;
+    match serde_json::from_slice(bytes) {
+        Ok(Value::Object(object)) => Ok(object),
+        Ok(_) => Err(Error::config(file, "is not a JSON object")),
+        Err(error) => Err(Error::config(file, format!("is not JSON: {error}"))),
+    }
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -133,6 +139,8 @@ mod tests {
         assert_eq!(error, "config.json: novel = 3: this engine does not know the field");
         let error = Fields::parse("config.json", b"{").unwrap_err().to_string();
         assert!(error.starts_with("config.json: is not JSON"), "{error}");
+        let error = Fields::parse("config.json", &vec![b'['; (1 << 20) + 1]).unwrap_err().to_string();
+        assert_eq!(error, "config.json: is 1048577 bytes long, more than the 1048576 that are read at once");
     }
 
     #[test]

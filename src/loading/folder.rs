@@ -2,7 +2,7 @@
 
 use serde_json::{Map, Value};
 
-use super::{Fields, Loader, Scope};
+use super::{Fields, Loader, Scope, fields};
 use crate::weights::{Checkpoint, Format, Source};
 use crate::{Context, Error, Result};
 
@@ -20,12 +20,8 @@ impl ModelFolder {
     /// Reads `model_index.json`.
     pub async fn open(source: Source) -> Result<Self> {
         let file = "model_index.json";
-        let bytes = source.read(file).await.context(|| format!("opening the model {}", source.display("")))?;
-        let index = match serde_json::from_slice(&bytes) {
-            Ok(Value::Object(index)) => index,
-            Ok(_) => return Err(Error::config(source.display(file), "is not a JSON object")),
-            Err(error) => return Err(Error::config(source.display(file), format!("is not JSON: {error}"))),
-        };
+        let bytes = source.read_config(file).await.context(|| format!("opening the model {}", source.display("")))?;
+        let index = fields::object(&source.display(file), &bytes)?;
         match index.get("_class_name").and_then(Value::as_str) {
             Some(class) => Ok(Self { pipeline: class.to_owned(), source, index }),
             None => Err(Error::config(source.display(file), "_class_name is missing")),

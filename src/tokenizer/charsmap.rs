@@ -1,7 +1,11 @@
 //! The character map of a sentencepiece model: a trie that says which characters become which.
 //!
 //! The library that follows the trie trusts it, and would index beyond its end on some prompt. So a damaged map is
-//! refused on loading. The format is that of darts-clone: `u32` units, each either a value (bit 31 set) or a node.
+//! refused on loading. The format is that of darts-clone: `u32` units, each either a value (bit 31 set) or a node. The
+//! first unit is always taken for a node.
+
+/// The most bytes that one character may become. The longest of the published maps has 33.
+const LONGEST: usize = 256;
 
 /// Checks that no text can lead out of the map: `u32` length of the trie in bytes, the trie, then the replacements,
 /// each ended by a zero byte.
@@ -15,14 +19,19 @@ pub fn check(map: &[u8]) -> Result<(), String> {
     let (trie, replacements) = rest.split_at(length);
     let replacements = str::from_utf8(replacements).map_err(|e| format!("is not UTF-8: {e}"))?;
     let units: Vec<usize> = trie.as_chunks().0.iter().map(|unit| u32::from_le_bytes(*unit) as usize).collect();
-    for (place, unit) in units.iter().enumerate().filter(|(_, unit)| **unit >> 31 == 0) {
+    // Every unit is looked at, also those that no text reaches: one pass, and nothing is left to follow.
+    for (place, unit) in units.iter().enumerate().filter(|(place, unit)| *place == 0 || **unit >> 31 == 0) {
         let (has_value, offset) = (unit >> 8 & 1 == 1, (unit >> 10) << (unit >> 6 & 8));
         let node = units.get(place ^ offset).ok_or_else(|| format!("leads out of itself at unit {place}"))?;
-        if has_value && !replacements.is_char_boundary(node & 0x7fff_ffff) {
+        let start = node & 0x7fff_ffff;
+        if has_value && !replacements.is_char_boundary(start) {
             return Err(format!("has no replacement for unit {place}"));
         }
     }
-    Ok(())
+    match replacements.split('\0').map(str::len).max() {
+        Some(bytes) if bytes > LONGEST => Err(format!("makes {bytes} bytes of one character, more than {LONGEST}")),
+        _ => Ok(()),
+    }
 }
 
 #[cfg(test)]
@@ -45,6 +54,16 @@ mod tests {
         let mut torn = map.clone();
         *torn.last_mut().unwrap() = 0xff;
         assert!(check(&torn).unwrap_err().starts_with("is not UTF-8: "));
+        let long = [map, vec![b'x'; LONGEST + 1]].concat();
+        assert_eq!(check(&long).unwrap_err(), "makes 257 bytes of one character, more than 256");
+    }
+
+    /// The library takes the first unit for a node, whatever it says of itself.
+    #[test]
+    fn the_root_is_checked_as_a_node() {
+        let mut map = published();
+        map[4..8].copy_from_slice(&u32::MAX.to_le_bytes());
+        assert_eq!(check(&map).unwrap_err(), "leads out of itself at unit 0");
     }
 
     #[test]

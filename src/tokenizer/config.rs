@@ -44,22 +44,26 @@ struct Document {
 #[serde(untagged)]
 enum Token {
     Text(String),
-    Full {
-        content: String,
-        #[serde(default)]
-        single_word: bool,
-        #[serde(default)]
-        lstrip: bool,
-        #[serde(default)]
-        rstrip: bool,
-        normalized: Option<bool>,
-        special: Option<bool>,
-    },
+    Full(Full),
+}
+
+/// A token with how it is to be found in a text.
+#[derive(Clone, Deserialize)]
+pub struct Full {
+    content: String,
+    #[serde(default)]
+    single_word: bool,
+    #[serde(default)]
+    lstrip: bool,
+    #[serde(default)]
+    rstrip: bool,
+    normalized: Option<bool>,
+    special: Option<bool>,
 }
 
 impl Token {
     fn text(&self) -> &str {
-        let (Self::Text(content) | Self::Full { content, .. }) = self;
+        let (Self::Text(content) | Self::Full(Full { content, .. })) = self;
         content
     }
 
@@ -67,12 +71,18 @@ impl Token {
     fn added(&self, special: bool) -> AddedToken {
         match self {
             Self::Text(content) => AddedToken::from(content, special),
-            Self::Full { content, single_word, lstrip, rstrip, normalized, special: own } => {
-                let token = AddedToken::from(content, own.unwrap_or(special));
-                let normalized = normalized.unwrap_or(token.normalized);
-                token.single_word(*single_word).lstrip(*lstrip).rstrip(*rstrip).normalized(normalized)
-            }
+            Self::Full(full) => full.added(special),
         }
+    }
+}
+
+impl Full {
+    /// The token as `special` unless it says otherwise.
+    pub fn added(&self, special: bool) -> AddedToken {
+        let Self { content, single_word, lstrip, rstrip, normalized, special: own } = self;
+        let token = AddedToken::from(content, own.unwrap_or(special));
+        let normalized = normalized.unwrap_or(token.normalized);
+        token.single_word(*single_word).lstrip(*lstrip).rstrip(*rstrip).normalized(normalized)
     }
 }
 
@@ -130,6 +140,6 @@ async fn json<T: DeserializeOwned>(source: &Source, file: &str) -> Result<Option
     if !source.exists(file).await? {
         return Ok(None);
     }
-    let bytes = source.read(file).await?;
+    let bytes = source.read_config(file).await?;
     serde_json::from_slice(&bytes).map(Some).map_err(|e| Error::config(source.display(file), e.to_string()))
 }

@@ -4,6 +4,7 @@
 //! pipeline around them is fixed by transformers' `T5Tokenizer`, whichever file they come from, so it is built here once:
 //! characters mapped, words split at white space, `▁` before each, the likeliest pieces of each word.
 
+use tokenizers::AddedToken;
 use tokenizers::normalizers::Precompiled;
 use tokenizers::pre_tokenizers::PreTokenizerWrapper;
 use tokenizers::pre_tokenizers::metaspace::{Metaspace, PrependScheme};
@@ -44,15 +45,15 @@ impl Tokenizer {
         let parts = files::read(source, folder, &config).await?;
         let wrong = |reason: String| Error::file(source.display(&parts.file), reason);
 
-        if let Some((piece, score)) = parts.pieces.iter().find(|(piece, score)| piece.is_empty() || !score.is_finite())
-        {
-            return Err(wrong(format!("the piece {piece:?} has the score {score}")));
-        }
         let mut pipeline = tokenizers::Tokenizer::new(parts.pieces);
         if !parts.charsmap.is_empty() {
             charsmap::check(&parts.charsmap).map_err(|reason| wrong(format!("the character map {reason}")))?;
             let map = Precompiled::from(&parts.charsmap).map_err(|e| wrong(e.to_string()))?;
+            let mapped = |token: &AddedToken| map.normalize_string(&token.content);
+            check_added(&parts.added, mapped).map_err(wrong)?;
             pipeline.with_normalizer(Some(map)).map_err(|e| wrong(e.to_string()))?;
+        } else {
+            check_added(&parts.added, |token| token.content.clone()).map_err(wrong)?;
         }
         pipeline.with_pre_tokenizer(Some(Sequence::new(vec![
             PreTokenizerWrapper::WhitespaceSplit(WhitespaceSplit),
@@ -94,4 +95,26 @@ impl Tokenizer {
         mask.resize(max_length, 0);
         Ok(Encoded { ids, mask, truncated })
     }
+}
+
+/// The most bytes of an added token, and the most of them. T5 has a hundred.
+const LONGEST_ADDED: usize = 256;
+const MOST_ADDED: usize = 1 << 15;
+
+/// Refuses added tokens that the library would choke on when it finds them in a prompt: one that begins with white space
+/// and takes all white space before it besides begins, where another token took that already, after its own end.
+fn check_added(added: &[(Option<u32>, AddedToken)], mapped: impl Fn(&AddedToken) -> String) -> Result<(), String> {
+    if added.len() > MOST_ADDED {
+        return Err(format!("there are {} added tokens, more than {MOST_ADDED}", added.len()));
+    }
+    for (_, token) in added {
+        let name = &token.content;
+        if name.len() > LONGEST_ADDED {
+            return Err(format!("an added token has {} bytes, more than {LONGEST_ADDED}", name.len()));
+        }
+        if token.lstrip && (name.starts_with(char::is_whitespace) || mapped(token).starts_with(char::is_whitespace)) {
+            return Err(format!("the token {name:?} begins with the white space that its lstrip takes away"));
+        }
+    }
+    Ok(())
 }

@@ -14,5 +14,6 @@ mod values;
 pub use checkpoint::Checkpoint;
 pub use format::Format;
 pub use header::{SourceType, TensorInfo};
+pub(crate) use source::{CONFIG, check_whole};
 pub use source::{Files, Source};
 pub use values::Unfit;

@@ -7,6 +7,9 @@ use super::source::stays_inside;
 use super::{Source, TensorInfo};
 use crate::{Error, Result};
 
+/// The most bytes of an index. The longest published ones have a tenth of it.
+const LARGEST_INDEX: u64 = 8 << 20;
+
 /// The tensors of the checkpoint `stem` in `folder` under whichever name `save_pretrained` gave it; with the fp16 variant
 /// last, so that it is taken only where it is alone.
 pub async fn read(source: &Source, folder: &str, stem: &str) -> Result<Vec<(String, TensorInfo)>> {
@@ -40,8 +43,8 @@ async fn sharded(source: &Source, folder: &str, index: &str) -> Result<Vec<(Stri
         weight_map: Unique<String>,
     }
     let wrong = |reason: String| Error::file(source.display(index), reason);
-    let Index { weight_map: Unique(listed) } =
-        serde_json::from_slice(&source.read(index).await?).map_err(|e| wrong(format!("is no index of shards: {e}")))?;
+    let Index { weight_map: Unique(listed) } = serde_json::from_slice(&source.read_up_to(index, LARGEST_INDEX).await?)
+        .map_err(|e| wrong(format!("is no index of shards: {e}")))?;
 
     let mut shards: BTreeMap<&str, BTreeSet<&str>> = BTreeMap::new();
     for (tensor, shard) in &listed {

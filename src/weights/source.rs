@@ -14,9 +14,11 @@ mod http;
 
 pub use files::Files;
 
-/// The most that [`Source::read`] takes into memory at once, in bytes. It is for configs and vocabularies; weights are
-/// read in ranges.
+/// The most that [`Source::read`] takes into memory at once, in bytes. Weights are read in ranges.
 const WHOLE_FILE: u64 = 256 << 20;
+/// The most bytes of a config in JSON. Published ones have a few thousand. In memory some of them take fifty times
+/// their length.
+pub(crate) const CONFIG: u64 = 1 << 20;
 
 /// A model folder, wherever it is. Files in it are named by '/'-separated paths that cannot leave it.
 #[derive(Clone, Debug)]
@@ -43,14 +45,28 @@ impl Source {
 
     /// The whole of `file`, which must not be larger than 256 MiB.
     pub async fn read(&self, file: &str) -> Result<Vec<u8>> {
+        self.read_up_to(file, WHOLE_FILE).await
+    }
+
+    /// The whole of `file`, a config in JSON, which must not be larger than 1 MiB.
+    pub(crate) async fn read_config(&self, file: &str) -> Result<Vec<u8>> {
+        self.read_up_to(file, CONFIG).await
+    }
+
+    /// The whole of `file`, which must not be larger than `most` bytes.
+    pub(crate) async fn read_up_to(&self, file: &str, most: u64) -> Result<Vec<u8>> {
         self.check(file)?;
         match self {
-            Self::Folder(root) => folder::read(&root.join(file), WHOLE_FILE),
-            Self::Url(base) => http::read(&http::address(base, file), WHOLE_FILE),
-            Self::Memory(files) => Ok(in_memory(files, file)?.clone()),
+            Self::Folder(root) => folder::read(&root.join(file), most),
+            Self::Url(base) => http::read(&http::address(base, file), most),
+            Self::Memory(files) => {
+                let bytes = in_memory(files, file)?;
+                check_whole(file, bytes.len() as u64, most)?;
+                Ok(bytes.clone())
+            }
             Self::Host(files) => {
                 let size = files.size(file).await?;
-                check_whole(&self.display(file), size, WHOLE_FILE)?;
+                check_whole(&self.display(file), size, most)?;
                 exactly(&self.display(file), files.read_range(file, 0..size).await?, size)
             }
         }
@@ -133,7 +149,7 @@ fn check_range(file: &str, range: &Range<u64>, size: u64) -> Result<()> {
 }
 
 /// Refuses a file of `size` bytes for reading whole.
-fn check_whole(file: &str, size: u64, most: u64) -> Result<()> {
+pub(crate) fn check_whole(file: &str, size: u64, most: u64) -> Result<()> {
     if size <= most {
         return Ok(());
     }
