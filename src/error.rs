@@ -187,7 +187,11 @@ pub trait Context<T> {
 
 impl<T> Context<T> for Result<T> {
     fn context<S: Into<String>>(self, context: impl FnOnce() -> S) -> Result<T> {
-        self.map_err(|source| Error::While { context: context().into(), source: Box::new(source) })
+        self.map_err(|source| match source {
+            // Whoever asked to stop knows what was being done.
+            Error::Cancelled => Error::Cancelled,
+            source => Error::While { context: context().into(), source: Box::new(source) },
+        })
     }
 }
 

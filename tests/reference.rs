@@ -36,3 +36,19 @@ fn what_needs_a_gpu_says_so() {
         assert_eq!(error.to_string(), "a texture needs a GPU; this device is reference");
     });
 }
+
+#[test]
+fn loading_ends_where_progress_says_so() {
+    let load = |most: u64| {
+        let (mut told, source) = (0, Source::Folder(golden("dit_ddim").join("model")));
+        let progress = |_: foveate::Progress<'_>| {
+            told += 1;
+            if told > most { Err(Error::Cancelled) } else { Ok(()) }
+        };
+        let loaded = block_on(Pipeline::load(&Reference::new(), source, LoadOptions::default(), progress));
+        (loaded, told)
+    };
+    let (stopped, told) = load(2);
+    assert!(matches!(stopped, Err(Error::Cancelled)) && told == 3, "{told}");
+    assert!(load(u64::MAX).0.is_ok());
+}

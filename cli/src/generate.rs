@@ -73,7 +73,12 @@ impl Studio {
 
     async fn load(&mut self, model: Model) -> Result<Pipeline> {
         let clock = Instant::now();
-        let pipeline = Pipeline::from_model(&self.gpu, model, |at| self.progress.loading(at)).await?;
+        let Self { gpu, progress, cancel, .. } = self;
+        let told = |at: foveate::Progress<'_>| {
+            progress.loading(at);
+            cancel.check()
+        };
+        let pipeline = Pipeline::from_model(&*gpu, model, told).await?;
         self.seconds.load = clock.elapsed().as_secs_f64();
         self.cancel.check()?;
         Ok(pipeline)

@@ -287,20 +287,23 @@ fn adapters_are_listed() {
 /// The signal is sent as soon as the program listens for it, which is long before it is done.
 #[cfg(target_os = "linux")]
 #[test]
-fn an_interrupt_leaves_nothing_behind() {
-    let shell = Shell::new();
-    let child = shell.command(&["generate", "--class", "1", "--steps", "1000", "--model", &model("dit_ddim")]);
-    let child = { child }.stderr(std::process::Stdio::piped()).spawn().unwrap();
-    let listens = || {
-        let status = fs::read_to_string(format!("/proc/{}/status", child.id())).unwrap();
-        let caught = status.lines().find_map(|line| line.strip_prefix("SigCgt:")).unwrap().trim().to_owned();
-        u64::from_str_radix(&caught, 16).unwrap() & 2 != 0
-    };
-    while !listens() {
-        std::thread::sleep(std::time::Duration::from_millis(2));
+fn signals_leave_nothing_behind() {
+    for signal in ["-INT", "-TERM"] {
+        let shell = Shell::new();
+        let mapped = model("routed/dit_mlp");
+        let asked = ["generate", "--class", "3", "--steps", "1000", "--model", &mapped, "--maps", "maps"];
+        let child = shell.command(&asked).stderr(std::process::Stdio::piped()).spawn().unwrap();
+        let listens = || {
+            let status = fs::read_to_string(format!("/proc/{}/status", child.id())).unwrap();
+            let caught = status.lines().find_map(|line| line.strip_prefix("SigCgt:")).unwrap().trim().to_owned();
+            u64::from_str_radix(&caught, 16).unwrap() & (1 << 1 | 1 << 14) == 1 << 1 | 1 << 14
+        };
+        while !listens() {
+            std::thread::sleep(std::time::Duration::from_millis(2));
+        }
+        assert!(Command::new("kill").args([signal, &child.id().to_string()]).status().unwrap().success());
+        let output = child.wait_with_output().unwrap();
+        assert_eq!((output.status.code(), text(&output.stderr).as_str()), (Some(1), "error: cancelled\n"), "{signal}");
+        assert!(shell.files().is_empty(), "{signal}");
     }
-    assert!(Command::new("kill").args(["-INT", &child.id().to_string()]).status().unwrap().success());
-    let output = child.wait_with_output().unwrap();
-    assert_eq!((output.status.code(), text(&output.stderr).as_str()), (Some(1), "error: cancelled\n"));
-    assert!(shell.files().is_empty());
 }

@@ -50,6 +50,25 @@ pub struct Scope<'a> {
     prefix: String,
 }
 
+/// What someone who is told of progress answers: nothing, or whether to go on. [`Error::Cancelled`] is for those who
+/// do not want to.
+pub trait Answer {
+    /// An error ends the work.
+    fn answer(self) -> Result<()>;
+}
+
+impl Answer for () {
+    fn answer(self) -> Result<()> {
+        Ok(())
+    }
+}
+
+impl Answer for Result<()> {
+    fn answer(self) -> Result<()> {
+        self
+    }
+}
+
 /// How a matrix may be stored.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 enum Precision {
@@ -123,8 +142,14 @@ impl Loader {
         Ok(())
     }
 
-    /// Streams everything asked for to its place in `store`. `progress` receives bytes done and in all.
-    pub async fn upload(&self, gpu: &Device, store: &Store, mut progress: impl FnMut(u64, u64)) -> Result<()> {
+    /// Streams everything asked for to its place in `store`. `progress` receives bytes done and in all; its error ends
+    /// the upload.
+    pub async fn upload<A: Answer>(
+        &self,
+        gpu: &Device,
+        store: &Store,
+        mut progress: impl FnMut(u64, u64) -> A,
+    ) -> Result<()> {
         let mut order: Vec<&Wanted> = self.wanted.iter().collect();
         order.sort_by_key(|w| self.checkpoint.get(&w.parts[0]).map(|info| (info.file.clone(), info.offset)));
         let (total, mut done, mut queued) = (self.bytes(), 0, 0);
@@ -150,7 +175,7 @@ impl Loader {
                         }
                     };
                     (done, queued) = (done + bytes as u64, queued + bytes);
-                    progress(done.min(total), total);
+                    progress(done.min(total), total).answer()?;
                     if queued >= FLUSH_BYTES {
                         gpu.flush().await?;
                         queued = 0;

@@ -6,4 +6,4 @@ mod loader;
 
 pub use fields::Fields;
 pub use folder::ModelFolder;
-pub use loader::{Loader, Scope, Table};
+pub use loader::{Answer, Loader, Scope, Table};

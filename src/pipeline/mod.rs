@@ -26,6 +26,7 @@ pub use viewer::Viewer;
 
 use crate::compress::Trained;
 use crate::device::{Device, Memory, Plan, Store};
+use crate::loading::Answer;
 use crate::models::{Batch, Canvas, Conditioner, Decoder, Denoiser, Given, Habits, Preparation};
 use crate::rng::Generator;
 use crate::tensor::Data;
@@ -46,21 +47,22 @@ pub struct Pipeline {
 }
 
 impl Pipeline {
-    /// Loads a model folder onto a device. `progress` receives how far it is.
-    pub async fn load(
+    /// Loads a model folder onto a device. `progress` receives how far it is; where it returns an error, loading ends
+    /// with that.
+    pub async fn load<A: Answer>(
         device: impl Into<Device>,
         source: Source,
         options: LoadOptions,
-        progress: impl FnMut(Progress<'_>),
+        progress: impl FnMut(Progress<'_>) -> A,
     ) -> Result<Self> {
         Self::from_model(device, Model::open(source, options).await?, progress).await
     }
 
     /// Loads an opened folder.
-    pub async fn from_model(
+    pub async fn from_model<A: Answer>(
         device: impl Into<Device>,
         model: Model,
-        progress: impl FnMut(Progress<'_>),
+        progress: impl FnMut(Progress<'_>) -> A,
     ) -> Result<Self> {
         let device = device.into();
         model.scheduler(None).await?; // found wrong before anything is loaded

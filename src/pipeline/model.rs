@@ -6,7 +6,7 @@ use std::sync::Arc;
 use super::{LoadOptions, Progress, Registry};
 use crate::compress::Trained;
 use crate::device::{Device, Store};
-use crate::loading::{Loader, ModelFolder};
+use crate::loading::{Answer, Loader, ModelFolder};
 use crate::models::{Conditioner, Decoder, Denoiser, Family, Habits, Opening, Transformer};
 use crate::schedulers::Scheduler;
 use crate::weights::Source;
@@ -85,14 +85,18 @@ impl Model {
 }
 
 /// Loads the components' tensors, one component after the other.
-pub async fn upload(device: &Device, loaders: &[Loader], mut progress: impl FnMut(Progress<'_>)) -> Result<Store> {
+pub async fn upload<A: Answer>(
+    device: &Device,
+    loaders: &[Loader],
+    mut progress: impl FnMut(Progress<'_>) -> A,
+) -> Result<Store> {
     let mut store = Store::new();
     for loader in loaders {
         loader.allocate(device, &mut store).await.context(|| format!("making room for the {}", loader.component()))?;
     }
     for loader in loaders {
         let component = loader.component();
-        let report = |done, total| progress(Progress { component, done, total });
+        let report = |done, total| progress(Progress { component, done, total }).answer();
         loader.upload(device, &store, report).await.context(|| format!("loading the {component}"))?;
     }
     Ok(store)

@@ -7,7 +7,7 @@ use crate::compress::{PolicyStep, Trained};
 use crate::device::{Device, Store};
 use crate::graph::{Element, Graph};
 use crate::kernels::step_row;
-use crate::loading::Loader;
+use crate::loading::{Answer, Loader};
 use crate::models::{Canvas, Denoiser, Given, Noisy, Sizes, Transformer};
 use crate::rng::Generator;
 use crate::{Grid, Result, Size, Tensor};
@@ -69,7 +69,7 @@ impl TransformerSteps {
     }
 
     /// Its weights on a device.
-    pub async fn load(&self, device: &Device, progress: impl FnMut(Progress<'_>)) -> Result<Store> {
+    pub async fn load<A: Answer>(&self, device: &Device, progress: impl FnMut(Progress<'_>) -> A) -> Result<Store> {
         model::upload(device, std::slice::from_ref(&self.loader), progress).await
     }
 

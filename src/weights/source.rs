@@ -1,17 +1,20 @@
 //! Where a model's files come from: a folder, an address, memory, or wherever the host program keeps them.
 
 use std::collections::BTreeMap;
+use std::fmt;
 use std::ops::Range;
 use std::path::PathBuf;
 use std::sync::Arc;
 
 use crate::{Error, Result};
 
+mod address;
 mod files;
 mod folder;
 #[cfg(all(feature = "http", not(target_arch = "wasm32")))]
 mod http;
 
+use address::{Address, is_address, public};
 pub use files::Files;
 
 /// The most that [`Source::read`] takes into memory at once, in bytes. Weights are read in ranges.
@@ -21,7 +24,7 @@ const WHOLE_FILE: u64 = 256 << 20;
 pub(crate) const CONFIG: u64 = 1 << 20;
 
 /// A model folder, wherever it is. Files in it are named by '/'-separated paths that cannot leave it.
-#[derive(Clone, Debug)]
+#[derive(Clone)]
 pub enum Source {
     /// A folder on this machine.
     Folder(PathBuf),
@@ -33,14 +36,17 @@ pub enum Source {
     Host(Arc<dyn Files>),
 }
 
+/// As messages show it: logs are passed on as well.
+impl fmt::Debug for Source {
+    fn fmt(&self, f: &mut fmt::Formatter) -> fmt::Result {
+        f.debug_tuple("Source").field(&self.display("")).finish()
+    }
+}
+
 impl Source {
     /// An address where `s` starts with `http://` or `https://`, else a folder.
     pub fn parse(s: &str) -> Self {
-        if s.starts_with("http://") || s.starts_with("https://") {
-            Self::Url(s.trim_end_matches('/').into())
-        } else {
-            Self::Folder(s.into())
-        }
+        if is_address(s) { Self::Url(s.trim_end_matches('/').into()) } else { Self::Folder(s.into()) }
     }
 
     /// The whole of `file`, which must not be larger than 256 MiB.
@@ -58,7 +64,7 @@ impl Source {
         self.check(file)?;
         match self {
             Self::Folder(root) => folder::read(&root.join(file), most),
-            Self::Url(base) => http::read(&http::address(base, file), most),
+            Self::Url(base) => http::read(&Address::new(base, file), most),
             Self::Memory(files) => {
                 let bytes = in_memory(files, file)?;
                 check_whole(file, bytes.len() as u64, most)?;
@@ -80,7 +86,7 @@ impl Source {
         }
         match self {
             Self::Folder(root) => folder::read_range(&root.join(file), range),
-            Self::Url(base) => http::read_range(&http::address(base, file), range),
+            Self::Url(base) => http::read_range(&Address::new(base, file), range),
             Self::Memory(files) => {
                 let bytes = in_memory(files, file)?;
                 check_range(file, &range, bytes.len() as u64)?;
@@ -100,7 +106,7 @@ impl Source {
         self.check(file)?;
         match self {
             Self::Folder(root) => folder::size(&root.join(file)),
-            Self::Url(base) => http::size(&http::address(base, file)),
+            Self::Url(base) => http::size(&Address::new(base, file)),
             Self::Memory(files) => Ok(in_memory(files, file)?.len() as u64),
             Self::Host(files) => files.size(file).await,
         }
@@ -111,17 +117,18 @@ impl Source {
         self.check(file)?;
         match self {
             Self::Folder(root) => folder::exists(&root.join(file)),
-            Self::Url(base) => http::exists(&http::address(base, file)),
+            Self::Url(base) => http::exists(&Address::new(base, file)),
             Self::Memory(files) => Ok(files.contains_key(file)),
             Self::Host(files) => files.exists(file).await,
         }
     }
 
-    /// `file` as messages name it: with its folder or address.
+    /// `file` as messages name it: with its folder or address. Of an address it has neither user and password nor the
+    /// query, which may hold a key.
     pub fn display(&self, file: &str) -> String {
         match self {
             Self::Folder(root) => root.join(file).display().to_string(),
-            Self::Url(base) => format!("{base}/{file}"),
+            Self::Url(base) => format!("{}/{file}", public(base)),
             Self::Memory(_) => file.into(),
             Self::Host(files) => files.display(file),
         }
@@ -169,34 +176,31 @@ fn in_memory<'a>(files: &'a BTreeMap<String, Vec<u8>>, file: &str) -> Result<&'a
 /// A build without an HTTP client: every address is refused.
 #[cfg(not(all(feature = "http", not(target_arch = "wasm32"))))]
 mod http {
-    use super::{Range, Result, without_http};
+    use super::{Address, Range, Result, without_http};
 
-    pub fn address(base: &str, file: &str) -> String {
-        format!("{base}/{file}")
-    }
-    pub fn read(url: &str, _most: u64) -> Result<Vec<u8>> {
+    pub fn read(url: &Address, _most: u64) -> Result<Vec<u8>> {
         Err(without_http(url))
     }
-    pub fn read_range(url: &str, _range: Range<u64>) -> Result<Vec<u8>> {
+    pub fn read_range(url: &Address, _range: Range<u64>) -> Result<Vec<u8>> {
         Err(without_http(url))
     }
-    pub fn size(url: &str) -> Result<u64> {
+    pub fn size(url: &Address) -> Result<u64> {
         Err(without_http(url))
     }
-    pub fn exists(url: &str) -> Result<bool> {
+    pub fn exists(url: &Address) -> Result<bool> {
         Err(without_http(url))
     }
 }
 
 /// Why a build without an HTTP client cannot read `url`. Tests ask it in every build.
 #[cfg(any(test, not(all(feature = "http", not(target_arch = "wasm32")))))]
-fn without_http(url: &str) -> Error {
+fn without_http(url: &Address) -> Error {
     let reason = match cfg!(target_arch = "wasm32") {
         // The feature changes nothing there: requests are the host's.
         true => "in a browser the host reads addresses: Source::Host",
         false => "addresses cannot be read, foveate was built without the feature `http`",
     };
-    Error::file(url, reason)
+    Error::file(url.to_string(), reason)
 }
 
 #[cfg(test)]
@@ -302,12 +306,15 @@ mod tests {
         assert!(matches!(Source::parse("https://host/model/"), Source::Url(url) if url == "https://host/model"));
         assert!(matches!(Source::parse("http/model"), Source::Folder(_)));
         assert_eq!(Source::parse("http://host/m").display("vae/x"), "http://host/m/vae/x");
+        let secret = Source::parse("http://user:secret@host/m/?key=secret");
+        assert_eq!(secret.display("vae/x"), "http://host/m/vae/x");
+        assert_eq!(format!("{secret:?}"), "Source(\"http://host/m/\")");
     }
 
     #[test]
     fn a_build_without_http_names_the_feature() {
         let told = "addresses cannot be read, foveate was built without the feature `http`";
-        assert_eq!(without_http("http://host/m/x").to_string(), format!("http://host/m/x: {told}"));
+        assert_eq!(without_http(&Address::new("http://host/m", "x")).to_string(), format!("http://host/m/x: {told}"));
         if cfg!(not(feature = "http")) {
             let refused = pollster::block_on(Source::parse("http://localhost:1/m").read("x")).unwrap_err().to_string();
             assert_eq!(refused, format!("http://localhost:1/m/x: {told}"));

@@ -44,7 +44,11 @@ pub async fn run(options: &Bench) -> Result<()> {
     let mut progress = Progress::new();
     let gpu = Gpu::request(GpuOptions { adapter: options.adapter.clone(), profile: true }).await?;
     let device = Device::from(&gpu);
-    let mut store = subject.transformer.load(&device, |at| progress.loading(at)).await?;
+    let told = |at: foveate::Progress<'_>| {
+        progress.loading(at);
+        cancel.check()
+    };
+    let mut store = subject.transformer.load(&device, told).await?;
     progress.busy("compile");
     subject.transformer.insert_inputs(&device, &mut store, subject.size).await?;
     for graph in &graphs {
