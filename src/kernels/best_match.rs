@@ -3,7 +3,7 @@
 
 use super::{params, shader};
 use crate::graph::reference::HostValues;
-use crate::graph::{AdapterClass, Caps, Dispatch, Graph, Op, Pass, Shader, ValueId};
+use crate::graph::{AdapterClass, Caps, Dispatch, Graph, Host, Op, Pass, Shader, ValueId};
 use crate::{Error, Result};
 
 pub(super) static SHADER: Shader = shader!("best_match");
@@ -109,6 +109,10 @@ impl Op for Matching {
         let find = dispatch(entry, batch * slices * sources.div_ceil(tile)).constant("VEC4", vec4);
         let combine = self.by_slice.map(|_| dispatch("combine", (batch * sources).div_ceil(64)).pass(1));
         Ok([find].into_iter().chain(combine).collect())
+    }
+
+    fn compute(&self, _graph: &Graph, host: &Host<'_>) -> Result<()> {
+        host.by_reference(&self.access(), |graph, values| self.reference(graph, values))
     }
 
     fn reference(&self, graph: &Graph, host: &mut HostValues) {

@@ -5,7 +5,7 @@
 
 use super::{params, shader};
 use crate::graph::reference::HostValues;
-use crate::graph::{AdapterClass, Caps, Dispatch, Element, Graph, Op, Pass, Shader, ValueId};
+use crate::graph::{AdapterClass, Caps, Dispatch, Element, Graph, Host, Op, Pass, Shader, ValueId};
 use crate::weights::Format;
 use crate::{Error, Result};
 
@@ -145,6 +145,10 @@ impl Op for Convolution {
                 .constant("STAGED", !direct)
                 .constant("WIDE", wide),
         ])
+    }
+
+    fn compute(&self, _graph: &Graph, host: &Host<'_>) -> Result<()> {
+        host.by_reference(&self.access(), |graph, values| self.reference(graph, values))
     }
 
     fn reference(&self, graph: &Graph, host: &mut HostValues) {

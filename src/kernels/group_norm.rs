@@ -2,7 +2,7 @@
 
 use super::{params, shader};
 use crate::graph::reference::HostValues;
-use crate::graph::{Caps, Dispatch, Graph, Op, Pass, Shader, ValueId};
+use crate::graph::{Caps, Dispatch, Graph, Host, Op, Pass, Shader, ValueId};
 use crate::{Error, Result};
 
 pub(super) static SHADER: Shader = shader!("group_norm");
@@ -103,6 +103,10 @@ impl Op for GroupNormalisation {
             dispatch("merge", 1, groups),
             dispatch("apply", 2, rows * channel.div_ceil(CHANNEL_PIECE)).constant("SILU", self.norm.silu),
         ])
+    }
+
+    fn compute(&self, _graph: &Graph, host: &Host<'_>) -> Result<()> {
+        host.by_reference(&self.access(), |graph, values| self.reference(graph, values))
     }
 
     fn reference(&self, graph: &Graph, host: &mut HostValues) {
