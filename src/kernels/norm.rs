@@ -227,10 +227,13 @@ impl Op for NormOp {
 #[inline(always)]
 fn normalise(row: &mut [f32], kind: NormKind, eps: f32, factor: &[f32], added: &[f32]) {
     let channels = row.len() as f32;
-    let mean = match kind {
-        NormKind::Layer => math::sum(row, |v| v) / channels,
-        NormKind::Rms => 0.0,
-    };
+    let mut mean = 0.0;
+    if kind == NormKind::Layer {
+        // A mean that is large beside the deviations is rounded; what it leaves is a mean of its own.
+        let near = math::sum(row, |v| v) / channels;
+        row.iter_mut().for_each(|v| *v -= near);
+        mean = math::sum(row, |v| v) / channels;
+    }
     let variance = math::sum(row, |v| (v - mean) * (v - mean)) / channels;
     let inverse = 1.0 / (variance + eps).sqrt();
     for ((v, factor), added) in row.iter_mut().zip(factor).zip(added) {

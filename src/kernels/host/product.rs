@@ -86,6 +86,12 @@ pub fn product<'l>(
     }
 }
 
+/// The same on this thread, as part of a larger work.
+pub fn small_product<'l>(rows: usize, left: &impl Fn(usize) -> &'l [f32], right: &impl Right, out: &mut [f32]) {
+    let (columns, finish) = (right.columns(), Finish::default());
+    Arch::new().dispatch(Block { left, rows, right, from: 0, columns, finish, first_row: 0, stride: columns, out });
+}
+
 /// A block of a product, computed by one thread.
 struct Block<'a, L, R> {
     left: L,
