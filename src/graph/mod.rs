@@ -7,6 +7,7 @@
 
 mod caps;
 mod dispatch;
+pub mod host;
 mod op;
 mod params;
 mod pass;
@@ -20,6 +21,7 @@ use std::sync::Arc;
 
 pub use caps::{AdapterClass, Caps};
 pub use dispatch::Dispatch;
+pub use host::Host;
 pub use op::Op;
 pub use pass::{Access, Bind, Pass};
 pub use shader::Shader;

@@ -2,8 +2,9 @@
 
 use std::fmt::Debug;
 
+use super::host;
 use super::reference::HostValues;
-use super::{Access, Caps, Dispatch, Graph, Pass, ValueId, pass};
+use super::{Access, Caps, Dispatch, Graph, Host, Pass, ValueId, pass};
 use crate::Result;
 
 /// An op over values of a graph. Each lives in one file of `src/kernels/`, beside its shader, with the constructor
@@ -21,6 +22,13 @@ pub trait Op: Debug + Send + Sync {
 
     /// The same on the CPU, written to be read: the definition the kernel is tested against.
     fn reference(&self, graph: &Graph, host: &mut HostValues);
+
+    /// The same on the CPU, fast: what [`Processor`](crate::device::Processor) runs. An op whose fast form would equal its
+    /// reference runs the reference by [`Host::by_reference`]; so does an op that has none, with a warning.
+    fn compute(&self, _graph: &Graph, host: &Host<'_>) -> Result<()> {
+        host::warn_of_reference(self.name());
+        host.by_reference(&self.access(), |graph, values| self.reference(graph, values))
+    }
 
     /// Floating-point operations of its matrix products; a multiply-add counts as two. Elementwise work counts zero.
     fn flops(&self, _graph: &Graph) -> u64 {

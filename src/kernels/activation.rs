@@ -1,9 +1,10 @@
 //! Activations on their own, where no matrix product is at hand to fuse them into.
 
+use super::host::{ELEMENTS, math, vectorised};
 use super::{params, shader};
 use crate::Result;
 use crate::graph::reference::HostValues;
-use crate::graph::{Caps, Dispatch, Graph, Op, Pass, Shader, ValueId};
+use crate::graph::{Caps, Dispatch, Graph, Host, Op, Pass, Shader, ValueId};
 
 pub(super) static SHADER: Shader = shader!("activation");
 
@@ -99,6 +100,15 @@ impl Op for ActivationOp {
         let params = Params { count: count as u32 };
         let dispatch = Dispatch::new(&SHADER, params.bytes(), caps.grid(count.div_ceil(256) as u64));
         Ok(vec![dispatch.constant("ACTIVATION", self.activation.id())])
+    }
+
+    fn compute(&self, _graph: &Graph, host: &Host<'_>) -> Result<()> {
+        let x = host.numbers(self.x)?;
+        host.pool().chunks(&mut host.numbers_mut(self.out)?, ELEMENTS, |chunk, out| {
+            out.copy_from_slice(&x[chunk * ELEMENTS..][..out.len()]);
+            vectorised(|| math::activate(self.activation, out));
+        });
+        Ok(())
     }
 
     fn reference(&self, graph: &Graph, host: &mut HostValues) {

@@ -1,8 +1,9 @@
 //! Scale, shift and clamp by constants: latents to the decoder's range, the decoder's output to pixels.
 
+use super::host::{ELEMENTS, vectorised};
 use super::{params, shader};
 use crate::graph::reference::HostValues;
-use crate::graph::{Caps, Dispatch, Graph, Op, Pass, Shader, ValueId};
+use crate::graph::{Caps, Dispatch, Graph, Host, Op, Pass, Shader, ValueId};
 use crate::{Error, Result};
 
 pub(super) static SHADER: Shader = shader!("affine");
@@ -65,6 +66,16 @@ impl Op for AffineOp {
         let Affine { scale, shift, low, high } = self.constants;
         let params = Params { count: count as u32, scale, shift, low, high };
         Ok(vec![Dispatch::new(&SHADER, params.bytes(), caps.grid(count.div_ceil(256) as u64))])
+    }
+
+    fn compute(&self, _graph: &Graph, host: &Host<'_>) -> Result<()> {
+        let Affine { scale, shift, low, high } = self.constants;
+        let x = host.numbers(self.x)?;
+        host.pool().chunks(&mut host.numbers_mut(self.out)?, ELEMENTS, |chunk, out| {
+            let pairs = out.iter_mut().zip(&x[chunk * ELEMENTS..]);
+            vectorised(|| pairs.for_each(|(to, x)| *to = (x * scale + shift).max(low).min(high)));
+        });
+        Ok(())
     }
 
     fn reference(&self, graph: &Graph, host: &mut HostValues) {

@@ -4,7 +4,7 @@
 use super::{params, shader};
 use crate::Result;
 use crate::graph::reference::HostValues;
-use crate::graph::{Access, AdapterClass, Caps, Dispatch, Graph, Op, Pass, Shader, ValueId};
+use crate::graph::{Access, AdapterClass, Caps, Dispatch, Graph, Host, Op, Pass, Shader, ValueId};
 
 pub(super) static SHADER: Shader = shader!("ages");
 
@@ -62,6 +62,10 @@ impl Op for AgesOp {
         let params = Params { batch: batch as u32, rows: rows as u32 };
         let dispatch = Dispatch::new(&SHADER, params.bytes(), caps.grid(batch as u64));
         Ok(vec![dispatch.constant("MERGED", self.merged.is_some()).constant("THREADS", threads)])
+    }
+
+    fn compute(&self, _graph: &Graph, host: &Host<'_>) -> Result<()> {
+        host.by_reference(&self.access(), |graph, values| self.reference(graph, values))
     }
 
     fn reference(&self, graph: &Graph, host: &mut HostValues) {

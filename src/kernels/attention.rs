@@ -1,8 +1,10 @@
 //! Attention of every head at once, over columns of packed projections, with no matrix of scores in memory.
 
+use super::host::panels::Panels;
+use super::host::{math, product};
 use super::{params, shader};
 use crate::graph::reference::HostValues;
-use crate::graph::{AdapterClass, Caps, Dispatch, Graph, Op, Pass, Shader, ValueId};
+use crate::graph::{AdapterClass, Caps, Dispatch, Graph, Host, Op, Pass, Shader, ValueId};
 use crate::{Error, Result};
 
 pub(super) static SHADER: Shader = shader!("attention");
@@ -164,6 +166,51 @@ impl Op for Heads {
         Ok(vec![dispatch])
     }
 
+    fn compute(&self, graph: &Graph, host: &Host<'_>) -> Result<()> {
+        let Attention { heads, head_dim, scale, key_bias, position_bias } = self.options;
+        let [samples, queries, columns] = graph.dims(SHADER.name, self.out)?;
+        let [kv_samples, keys, _] = graph.dims(SHADER.name, self.k.value)?;
+        let (q, k, v) = (host.numbers(self.q.value)?, host.numbers(self.k.value)?, host.numbers(self.v.value)?);
+        let (key_bias, position_bias) = (host.optional(key_bias)?, host.optional(position_bias)?);
+        let [q_width, k_width, v_width] = [self.q, self.k, self.v].map(|of| graph.get(of.value).matrix().1);
+        // Keys and values of each sample and head, in the order in which tiles read them.
+        let panels = host.pool().map(kv_samples * heads, |place| {
+            let (first, column) = (place / heads * keys, place % heads * head_dim);
+            let key = |key: usize| &k[(first + key) * k_width + self.k.offset + column..][..head_dim];
+            let value = |key: usize| &v[(first + key) * v_width + self.v.offset + column..][..head_dim];
+            (Panels::of_columns(head_dim, keys, key), Panels::of_rows(keys, head_dim, value))
+        });
+        let mut out = host.numbers_mut(self.out)?;
+        // A thread takes some queries of one sample, all heads.
+        let of_sample = out.chunks_mut(queries * columns).map(|sample| sample.chunks_mut(QUERIES * columns));
+        let mut blocks: Vec<_> =
+            of_sample.enumerate().flat_map(|(s, blocks)| blocks.enumerate().map(move |b| (s, b))).collect();
+        debug_assert_eq!(blocks.len(), samples * queries.div_ceil(QUERIES));
+        host.pool().chunks(&mut blocks, 1, |_, block| {
+            for (sample, (index, out)) in block {
+                let first = *index * QUERIES;
+                for head in 0..heads {
+                    let (keys_of, values_of) = &panels[*sample % kv_samples * heads + head];
+                    let q_first = (*sample * queries + first) * q_width + self.q.offset + head * head_dim;
+                    pulp::Arch::new().dispatch(Queries {
+                        q: &q[q_first..],
+                        q_width,
+                        count: out.len() / columns,
+                        keys,
+                        head_dim,
+                        panels: (keys_of, values_of),
+                        scale,
+                        key_bias: key_bias.as_ref().map(|bias| &bias[*sample * keys..][..keys]),
+                        position_bias: position_bias.as_ref().map(|bias| &bias[(head * queries + first) * keys..]),
+                        out: &mut out[head * head_dim..],
+                        columns,
+                    });
+                }
+            }
+        });
+        Ok(())
+    }
+
     fn reference(&self, graph: &Graph, host: &mut HostValues) {
         let Attention { heads, head_dim, scale, .. } = self.options;
         let (q_shape, k_shape) = (graph.shape(self.q.value), graph.shape(self.k.value));
@@ -202,6 +249,72 @@ impl Op for Heads {
     fn flops(&self, graph: &Graph) -> u64 {
         let keys = graph.shape(self.k.value)[1];
         4 * graph.get(self.out).len() as u64 * keys as u64
+    }
+}
+
+/// Queries that a thread takes at a time.
+const QUERIES: usize = 64;
+/// Keys whose scores it holds at a time: a multiple of every panel's width.
+const KEYS: usize = 480;
+
+/// Some queries of one head, on the processor.
+struct Queries<'a> {
+    /// From the first query's first number on …
+    q: &'a [f32],
+    /// … every so many numbers a query.
+    q_width: usize,
+    count: usize,
+    keys: usize,
+    head_dim: usize,
+    /// Keys by columns, values by rows.
+    panels: (&'a Panels, &'a Panels),
+    scale: f32,
+    /// `[keys]`.
+    key_bias: Option<&'a [f32]>,
+    /// `[count, keys]`.
+    position_bias: Option<&'a [f32]>,
+    /// From the first query's first number on, every `columns` numbers a query.
+    out: &'a mut [f32],
+    columns: usize,
+}
+
+impl pulp::WithSimd for Queries<'_> {
+    type Output = ();
+
+    /// A softmax over a block of keys after the other: what was summed before is scaled to the highest score so far.
+    #[inline(always)]
+    fn with_simd<S: pulp::Simd>(self, simd: S) {
+        let Self { q, q_width, count, keys, head_dim, panels, scale, key_bias, position_bias, out, columns } = self;
+        let mut scores = vec![0.0; count * KEYS.min(keys)];
+        let (mut sums, mut part) = (vec![0.0; count * head_dim], vec![0.0; count * head_dim]);
+        let mut state = [(f32::MIN, 0.0, 1.0); QUERIES]; // highest score, total, what earlier sums are scaled by
+        for from in (0..keys).step_by(KEYS) {
+            let block = KEYS.min(keys - from);
+            let query = |i: usize| &q[i * q_width..][..head_dim];
+            product::block(simd, &query, count, panels.0, from, block, block, &mut scores, |_, _, _| {});
+            for (i, (scores, state)) in scores.chunks_exact_mut(block).zip(&mut state[..count]).enumerate() {
+                scores.iter_mut().for_each(|score| *score *= scale);
+                let biases = [key_bias.map(|bias| &bias[from..]), position_bias.map(|bias| &bias[i * keys + from..])];
+                for bias in biases.into_iter().flatten() {
+                    scores.iter_mut().zip(bias).for_each(|(score, bias)| *score = (*score + bias).max(f32::MIN));
+                }
+                let highest = math::greatest(scores).max(state.0);
+                scores.iter_mut().for_each(|score| *score = math::exp(*score - highest));
+                let scaled = math::exp(state.0 - highest);
+                *state = (highest, state.1 * scaled + math::sum(scores, |score| score), scaled);
+            }
+            let weights = |i: usize| &scores[i * block..][..block];
+            let values = panels.1.slice(from..from + block);
+            product::block(simd, &weights, count, &values, 0, head_dim, head_dim, &mut part, |_, _, _| {});
+            for (i, (sums, part)) in sums.chunks_exact_mut(head_dim).zip(part.chunks_exact(head_dim)).enumerate() {
+                let scaled = state[i].2;
+                sums.iter_mut().zip(part).for_each(|(sum, part)| *sum = *sum * scaled + part);
+            }
+        }
+        for (i, sums) in sums.chunks_exact(head_dim).enumerate() {
+            let share = 1.0 / state[i].1;
+            out[i * columns..][..head_dim].iter_mut().zip(sums).for_each(|(to, sum)| *to = sum * share);
+        }
     }
 }
 

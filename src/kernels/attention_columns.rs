@@ -1,9 +1,12 @@
 //! How much attention each token receives, with no matrix of scores in memory. Methods that judge a token's worth by the
 //! attention map rank tokens by it.
 
+use super::host::panels::Panels;
+use super::host::product::small_product;
+use super::host::{math, vectorised};
 use super::{Attention, Columns, params, shader};
 use crate::graph::reference::HostValues;
-use crate::graph::{AdapterClass, Caps, Dispatch, Graph, Op, Pass, Shader, ValueId};
+use crate::graph::{AdapterClass, Caps, Dispatch, Graph, Host, Op, Pass, Shader, ValueId};
 use crate::{Error, Result};
 
 pub(super) static SHADER: Shader = shader!("attention_columns");
@@ -134,6 +137,45 @@ impl Op for ColumnSums {
         ])
     }
 
+    fn compute(&self, graph: &Graph, host: &Host<'_>) -> Result<()> {
+        let Attention { heads, head_dim, scale, key_bias, .. } = self.options;
+        let [samples, queries, q_width] = graph.dims(SHADER.name, self.q.value)?;
+        let [_, keys, k_width] = graph.dims(SHADER.name, self.k.value)?;
+        let (q, k, key_bias) = (host.numbers(self.q.value)?, host.numbers(self.k.value)?, host.optional(key_bias)?);
+        // Each query's highest score and share, and each key's sum, of one sample and head.
+        let found = host.pool().map(samples * heads, |place| {
+            let (sample, column) = (place / heads, place % heads * head_dim);
+            let key = |key: usize| &k[(sample * keys + key) * k_width + self.k.offset + column..][..head_dim];
+            let panels = Panels::of_columns(head_dim, keys, key);
+            let bias = key_bias.as_ref().map(|bias| &bias[sample * keys..][..keys]);
+            let (mut totals, mut sums) = (Vec::with_capacity(2 * queries), vec![0.0; keys]);
+            let mut scores = vec![0.0; QUERIES.min(queries) * keys];
+            for first in (0..queries).step_by(QUERIES) {
+                let rows = QUERIES.min(queries - first);
+                let query =
+                    |i: usize| &q[(sample * queries + first + i) * q_width + self.q.offset + column..][..head_dim];
+                small_product(rows, &query, &panels, &mut scores);
+                for scores in scores.chunks_exact_mut(keys).take(rows) {
+                    vectorised(|| totals.extend(add_weights(scores, scale, bias, &mut sums)));
+                }
+            }
+            (totals, sums)
+        });
+        for (to, (totals, _)) in host.numbers_mut(self.totals)?.chunks_exact_mut(2 * queries).zip(&found) {
+            to.copy_from_slice(totals);
+        }
+        for (to, (_, sums)) in host.numbers_mut(self.by_head)?.chunks_exact_mut(keys).zip(&found) {
+            to.copy_from_slice(sums);
+        }
+        for (out, heads) in host.numbers_mut(self.out)?.chunks_exact_mut(keys).zip(found.chunks(heads)) {
+            out.fill(0.0);
+            for (_, sums) in heads {
+                out.iter_mut().zip(sums).for_each(|(to, sum)| *to += sum / heads.len() as f32);
+            }
+        }
+        Ok(())
+    }
+
     fn reference(&self, graph: &Graph, host: &mut HostValues) {
         let Attention { heads, head_dim, scale, key_bias, .. } = self.options;
         let &[samples, queries, _] = graph.shape(self.q.value) else { return };
@@ -177,6 +219,23 @@ impl Op for ColumnSums {
         let [samples, queries] = [0, 1].map(|axis| graph.shape(self.q.value)[axis] as u64);
         4 * samples * queries * graph.shape(self.k.value)[1] as u64 * (heads * head_dim) as u64
     }
+}
+
+/// Queries whose scores the processor holds at a time.
+const QUERIES: usize = 64;
+
+/// Adds the weights of one query to each key's sum; gives its highest score and 1 / Σ exp(score − highest).
+#[inline(always)]
+fn add_weights(scores: &mut [f32], scale: f32, bias: Option<&[f32]>, sums: &mut [f32]) -> [f32; 2] {
+    scores.iter_mut().for_each(|score| *score *= scale);
+    if let Some(bias) = bias {
+        scores.iter_mut().zip(bias).for_each(|(score, bias)| *score = (*score + bias).max(f32::MIN));
+    }
+    let highest = math::greatest(scores);
+    scores.iter_mut().for_each(|score| *score = math::exp(*score - highest));
+    let share = 1.0 / math::sum(scores, |weight| weight);
+    sums.iter_mut().zip(scores).for_each(|(sum, weight)| *sum += *weight * share);
+    [highest, share]
 }
 
 #[cfg(test)]

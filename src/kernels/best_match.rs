@@ -1,9 +1,12 @@
 //! The one matrix-sized work of ToMe (arXiv 2303.17604): which destination each source is most like. The matrix itself is
 //! nowhere in memory.
 
+use super::host::panels::Panels;
+use super::host::product::small_product;
+use super::host::{math, vectorised};
 use super::{params, shader};
 use crate::graph::reference::HostValues;
-use crate::graph::{AdapterClass, Caps, Dispatch, Graph, Op, Pass, Shader, ValueId};
+use crate::graph::{AdapterClass, Caps, Dispatch, Graph, Host, Op, Pass, Shader, ValueId};
 use crate::{Error, Result};
 
 pub(super) static SHADER: Shader = shader!("best_match");
@@ -109,6 +112,58 @@ impl Op for Matching {
         let find = dispatch(entry, batch * slices * sources.div_ceil(tile)).constant("VEC4", vec4);
         let combine = self.by_slice.map(|_| dispatch("combine", (batch * sources).div_ceil(64)).pass(1));
         Ok([find].into_iter().chain(combine).collect())
+    }
+
+    fn compute(&self, graph: &Graph, host: &Host<'_>) -> Result<()> {
+        let [batch, sources, channels] = graph.dims(SHADER.name, self.sources)?;
+        let [_, destinations, _] = graph.dims(SHADER.name, self.destinations)?;
+        let (of, to) = (host.numbers(self.sources)?, host.numbers(self.destinations)?);
+        let panels = host.pool().map(batch, |sample| {
+            let row = |row: usize| &to[(sample * destinations + row) * channels..][..channels];
+            Panels::of_columns(channels, destinations, row)
+        });
+        let (slice, blocks) = (slice(destinations), sources.div_ceil(TILE));
+        let slices = destinations.div_ceil(slice);
+        // `[slices, rows]` of each block of a sample's sources.
+        let found = host.pool().map(batch * blocks, |block| {
+            let (sample, first) = (block / blocks, block % blocks * TILE);
+            let (rows, of) = (TILE.min(sources - first), &of[(sample * sources + first) * channels..]);
+            let mut scores = vec![0.0; rows * destinations];
+            let left = |row: usize| &of[row * channels..][..channels];
+            small_product(rows, &left, &panels[sample], &mut scores);
+            let mut best = Vec::with_capacity(slices * rows);
+            for from in (0..destinations).step_by(slice) {
+                best.extend(scores.chunks_exact(destinations).map(|scores| {
+                    let scores = &scores[from..destinations.min(from + slice)];
+                    let score = vectorised(|| math::greatest(scores));
+                    // Of equals the first.
+                    let place = scores.iter().position(|&other| other == score).unwrap_or(0);
+                    (score, (from + place) as u32)
+                }));
+            }
+            best
+        });
+        let (mut score, mut best) = (host.numbers_mut(self.out.score)?, host.words_mut(self.out.best)?);
+        let mut sliced = match self.by_slice {
+            Some(by_slice) => Some((host.numbers_mut(by_slice.score)?, host.words_mut(by_slice.best)?)),
+            None => None,
+        };
+        for (block, found) in found.iter().enumerate() {
+            let (sample, first) = (block / blocks, block % blocks * TILE);
+            let rows = found.len() / slices;
+            for (at, &(value, place)) in found.iter().enumerate() {
+                let (slice, row) = (at / rows, first + at % rows);
+                if let Some((scores, bests)) = &mut sliced {
+                    let to = (sample * slices + slice) * sources + row;
+                    (scores[to], bests[to]) = (value, place);
+                }
+                let to = sample * sources + row;
+                if slice == 0 || value > score[to] {
+                    (score[to], best[to]) = (value, place);
+                }
+            }
+        }
+        Ok(())
     }
 
     fn reference(&self, graph: &Graph, host: &mut HostValues) {

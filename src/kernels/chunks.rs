@@ -3,6 +3,7 @@
 //! A chunk is a slice of the timestep's embedding (adaLN), plus a row of a learned table where there is one
 //! (adaLN-single, whose final layer adds one embedding of C to every row of its table).
 
+use crate::graph::host::{Host, Numbers};
 use crate::graph::reference::HostValues;
 use crate::graph::{Graph, ValueId};
 use crate::{Error, Result};
@@ -14,6 +15,35 @@ pub(super) struct Chunks {
     pub emb: ValueId,
     /// `[M, C]`, added.
     pub table: Option<ValueId>,
+}
+
+/// The same on the processor.
+#[derive(Debug)]
+pub(super) struct ChunkNumbers<'a> {
+    emb: Numbers<'a>,
+    table: Option<Numbers<'a>>,
+    channels: usize,
+    samples: usize,
+}
+
+impl<'a> ChunkNumbers<'a> {
+    /// Reads both values.
+    pub fn load(graph: &Graph, host: &Host<'a>, chunks: Chunks, channels: usize) -> Result<Self> {
+        let (emb, table) = (host.numbers(chunks.emb)?, host.optional(chunks.table)?);
+        Ok(Self { emb, table, channels, samples: graph.get(chunks.emb).matrix().0 })
+    }
+
+    /// A chunk's numbers for one sample.
+    pub fn of(&self, sample: usize, chunk: usize) -> Vec<f32> {
+        let width = self.emb.len() / self.samples;
+        let sample = if self.samples == 1 { 0 } else { sample * width };
+        let start = if width == self.channels { 0 } else { chunk * self.channels };
+        let emb = &self.emb[sample + start..][..self.channels];
+        match &self.table {
+            None => emb.to_vec(),
+            Some(table) => emb.iter().zip(&table[chunk * self.channels..]).map(|(e, t)| e + t).collect(),
+        }
+    }
 }
 
 impl Chunks {

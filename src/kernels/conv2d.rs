@@ -3,9 +3,11 @@
 //! An implicit GEMM: no im2col buffer is ever made. Weights stay in the form [`Format`] gives a matrix
 //! `[out, in · kh · kw]` and are decoded once per workgroup.
 
+use super::host::panels::Right;
+use super::host::product::{Finish, product};
 use super::{params, shader};
 use crate::graph::reference::HostValues;
-use crate::graph::{AdapterClass, Caps, Dispatch, Element, Graph, Op, Pass, Shader, ValueId};
+use crate::graph::{AdapterClass, Caps, Dispatch, Element, Graph, Host, Op, Pass, Shader, ValueId};
 use crate::weights::Format;
 use crate::{Error, Result};
 
@@ -147,6 +149,46 @@ impl Op for Convolution {
         ])
     }
 
+    fn compute(&self, graph: &Graph, host: &Host<'_>) -> Result<()> {
+        let [_, channels, height, width] = graph.dims("conv2d", self.x)?;
+        let [_, out_channels, out_height, out_width] = graph.dims("conv2d", self.out)?;
+        let [_, _, kernel_height, kernel_width] = graph.dims("conv2d", self.conv.weight)?;
+        let weight = graph.get(self.conv.weight);
+        let (_, k) = weight.matrix();
+        let words = host.words(self.conv.weight)?;
+        // `[out, in · kh · kw]`, rows of `stride` numbers.
+        let (decoded, stride);
+        let weights: &[f32] = match weight.element {
+            Element::Packed(Format::F32) => {
+                stride = Format::F32.row_words(k);
+                bytemuck::cast_slice(&words)
+            }
+            Element::Packed(format) => {
+                let row_words = format.row_words(k);
+                let rows = |row: usize| format.decode_rows(&words[row * row_words..][..row_words], k);
+                (decoded, stride) = (host.pool().map(out_channels, rows).concat(), k);
+                &decoded
+            }
+            _ => return Err(Error::tensor(&weight.name, "is no packed weight")),
+        };
+        let (x, bias) = (host.numbers(self.x)?, host.optional(self.conv.bias)?);
+        let finish = Finish { row_bias: bias.as_deref(), ..Finish::default() };
+        let mut out = host.numbers_mut(self.out)?;
+        let samples = x.chunks_exact(channels * height * width);
+        for (pixels, out) in samples.zip(out.chunks_exact_mut(out_channels * out_height * out_width)) {
+            let image = Image {
+                pixels,
+                size: [height, width],
+                kernel: [kernel_height, kernel_width],
+                out: [out_height, out_width],
+                conv: self.conv,
+                taps: k,
+            };
+            product(host.pool(), out_channels, |o| &weights[o * stride..][..k], &image, finish, out);
+        }
+        Ok(())
+    }
+
     fn reference(&self, graph: &Graph, host: &mut HostValues) {
         let &[_, channels, height, width] = graph.shape(self.x) else { return };
         let &[batch, out_channels, out_height, out_width] = graph.shape(self.out) else { return };
@@ -185,6 +227,65 @@ impl Op for Convolution {
     fn flops(&self, graph: &Graph) -> u64 {
         let (_, k) = graph.get(self.conv.weight).matrix();
         2 * graph.get(self.out).len() as u64 * k as u64
+    }
+}
+
+/// An image as the right side of a product: a row for each tap of each channel, a column for each pixel of the result.
+/// No such matrix is ever in memory, only a panel of it.
+struct Image<'a> {
+    /// `[in, H, W]`.
+    pixels: &'a [f32],
+    size: [usize; 2],
+    kernel: [usize; 2],
+    out: [usize; 2],
+    conv: Conv2d,
+    /// in · kh · kw.
+    taps: usize,
+}
+
+impl Right for Image<'_> {
+    fn columns(&self) -> usize {
+        self.out[0] * self.out[1]
+    }
+
+    fn panel<'a>(&'a self, first: usize, width: usize, scratch: &'a mut Vec<f32>) -> &'a [f32] {
+        let Self { pixels, size: [height, columns], kernel, out: [_, out_width], conv, taps } = self;
+        let [top, left, ..] = conv.padding;
+        let scale = if conv.upsample { 2 } else { 1 };
+        scratch.clear();
+        scratch.resize(taps * width, 0.0);
+        let last = self.columns().min(first + width);
+        // Row by row of the result, as far as the panel goes.
+        let mut start = first;
+        while start < last {
+            let (y, x) = (start / out_width, start % out_width);
+            let run = (out_width - x).min(last - start);
+            for (tap, row) in scratch.chunks_exact_mut(width).enumerate() {
+                let (c, ky, kx) = (tap / (kernel[0] * kernel[1]), tap / kernel[1] % kernel[0], tap % kernel[1]);
+                let source = (y * conv.stride + ky).checked_sub(top).map(|y| y / scale).filter(|y| y < height);
+                let Some(source) = source else { continue };
+                let source = &pixels[(c * height + source) * columns..][..*columns];
+                let row = &mut row[start - first..][..run];
+                if conv.stride == 1 && scale == 1 {
+                    // Column x + i of the result reads column x + i + kx − left, where there is one.
+                    let skipped = left.saturating_sub(x + kx).min(run);
+                    let from = (x + kx + skipped).saturating_sub(left);
+                    let count = (run - skipped).min(columns.saturating_sub(from));
+                    row[skipped..skipped + count].copy_from_slice(&source[from.min(*columns)..][..count]);
+                } else {
+                    for (i, to) in row.iter_mut().enumerate() {
+                        let column = ((x + i) * conv.stride + kx).checked_sub(left).map(|column| column / scale);
+                        *to = column.and_then(|column| source.get(column)).copied().unwrap_or(0.0);
+                    }
+                }
+            }
+            start += run;
+        }
+        scratch
+    }
+
+    fn is_made_anew(&self) -> bool {
+        true
     }
 }
 

@@ -1,8 +1,9 @@
 //! Sums and products of two tensors, the second repeating: position embeddings, T5's gated feed-forward.
 
+use super::host::{ELEMENTS, vectorised};
 use super::{params, shader};
 use crate::graph::reference::HostValues;
-use crate::graph::{Caps, Dispatch, Graph, Op, Pass, Shader, ValueId};
+use crate::graph::{Caps, Dispatch, Graph, Host, Op, Pass, Shader, ValueId};
 use crate::{Error, Result};
 
 pub(super) static SHADER: Shader = shader!("elementwise");
@@ -57,6 +58,26 @@ impl Op for Elementwise {
         let params = Params { count: count as u32, period: graph.get(self.b).len() as u32 };
         let dispatch = Dispatch::new(&SHADER, params.bytes(), caps.grid(count.div_ceil(256) as u64));
         Ok(vec![dispatch.constant("MULTIPLY", self.multiply)])
+    }
+
+    fn compute(&self, graph: &Graph, host: &Host<'_>) -> Result<()> {
+        let (a, b) = (host.numbers(self.a)?, host.numbers(self.b)?);
+        let period = graph.get(self.b).len();
+        // A thread takes whole repetitions of b, or some of it.
+        host.pool().chunks(&mut host.numbers_mut(self.out)?, ELEMENTS, |chunk, mut out| {
+            let mut at = chunk * ELEMENTS;
+            while !out.is_empty() {
+                let b = &b[at % period..];
+                let (now, later) = std::mem::take(&mut out).split_at_mut(b.len().min(out.len()));
+                let triples = now.iter_mut().zip(&a[at..]).zip(b);
+                vectorised(|| match self.multiply {
+                    true => triples.for_each(|((to, a), b)| *to = a * b),
+                    false => triples.for_each(|((to, a), b)| *to = a + b),
+                });
+                (at, out) = (at + now.len(), later);
+            }
+        });
+        Ok(())
     }
 
     fn reference(&self, graph: &Graph, host: &mut HostValues) {

@@ -1,8 +1,9 @@
 //! Group normalisation of images, with the silu that follows it almost everywhere in a VAE.
 
-use super::{params, shader};
+use super::host::{math, vectorised};
+use super::{Activation, params, shader};
 use crate::graph::reference::HostValues;
-use crate::graph::{Caps, Dispatch, Graph, Op, Pass, Shader, ValueId};
+use crate::graph::{Caps, Dispatch, Graph, Host, Op, Pass, Shader, ValueId};
 use crate::{Error, Result};
 
 pub(super) static SHADER: Shader = shader!("group_norm");
@@ -105,6 +106,40 @@ impl Op for GroupNormalisation {
         ])
     }
 
+    fn compute(&self, graph: &Graph, host: &Host<'_>) -> Result<()> {
+        let [_, channels, height, width] = graph.dims("group_norm", self.x)?;
+        let [groups, pieces, _] = graph.dims("group_norm", self.measured)?;
+        let GroupNorm { weight, bias, eps, silu, .. } = self.norm;
+        let (x, weight, bias) = (host.numbers(self.x)?, host.numbers(weight)?, host.numbers(bias)?);
+        let (group, pixels) = (x.len() / groups, height * width);
+        // `[pieces, 3]` of each group, and the whole group's.
+        let found = host.pool().map(groups, |g| {
+            let piece = group.div_ceil(pieces);
+            let each = x[g * group..][..group].chunks(piece).map(|piece| vectorised(|| measure(piece)));
+            let mut measured: Vec<[f32; 3]> = each.collect();
+            measured.resize(pieces, [0.0; 3]);
+            let whole = merge(&measured);
+            (measured, whole)
+        });
+        for (to, (measured, _)) in host.numbers_mut(self.measured)?.chunks_exact_mut(3 * pieces).zip(&found) {
+            to.copy_from_slice(measured.as_flattened());
+        }
+        for (to, (_, whole)) in host.numbers_mut(self.moments)?.chunks_exact_mut(3).zip(&found) {
+            to.copy_from_slice(whole);
+        }
+        host.pool().chunks(&mut host.numbers_mut(self.out)?, pixels, |row, out| {
+            let ([count, mean, deviation], c) = (found[row * pixels / group].1, row % channels);
+            let factor = weight[c] / (deviation / count + eps).sqrt();
+            vectorised(|| {
+                for (to, &from) in out.iter_mut().zip(&x[row * pixels..]) {
+                    *to = (from - mean) * factor + bias[c];
+                }
+                math::activate(if silu { Activation::Silu } else { Activation::None }, out);
+            });
+        });
+        Ok(())
+    }
+
     fn reference(&self, graph: &Graph, host: &mut HostValues) {
         let &[_, channels, height, width] = graph.shape(self.x) else { return };
         let &[groups, pieces, _] = graph.shape(self.measured) else { return };
@@ -128,6 +163,26 @@ impl Op for GroupNormalisation {
         host.write(graph, self.moments, all);
         host.write(graph, self.out, out);
     }
+}
+
+/// Count, mean and Σ(x − mean)² on the processor.
+#[inline(always)]
+fn measure(elements: &[f32]) -> [f32; 3] {
+    let count = elements.len() as f32;
+    let near = math::sum(elements, |v| v) / count;
+    // What rounding left in a mean that may be large beside the deviations.
+    let mean = near + math::sum(elements, |v| v - near) / count;
+    [count, mean, math::sum(elements, |v| (v - mean) * (v - mean))]
+}
+
+/// Those of all pieces together (Chan, Golub and LeVeque).
+fn merge(pieces: &[[f32; 3]]) -> [f32; 3] {
+    let all = pieces.iter().map(|piece| piece.map(f64::from)).filter(|&[count, ..]| count > 0.0);
+    let merged = all.reduce(|[count, mean, deviation], [more, other, others]| {
+        let (total, apart) = (count + more, other - mean);
+        [total, mean + apart * more / total, deviation + others + apart * apart * count * more / total]
+    });
+    merged.unwrap_or_default().map(|moment| moment as f32)
 }
 
 /// Count, mean and Σ(x − mean)².

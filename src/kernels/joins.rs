@@ -3,7 +3,7 @@
 use super::rows::NOTHING;
 use super::{Destinations, Sides, params, shader};
 use crate::graph::reference::HostValues;
-use crate::graph::{Caps, Dispatch, Graph, Op, Pass, Shader, ValueId};
+use crate::graph::{Caps, Dispatch, Graph, Host, Op, Pass, Shader, ValueId};
 use crate::{Error, Result};
 
 pub(super) static SHADER: Shader = shader!("joins");
@@ -68,6 +68,10 @@ impl Op for Joins {
         let params = Params { count: (batch * tokens) as u32, tokens: tokens as u32, sources, destinations };
         let dispatch = Dispatch::new(&SHADER, params.bytes(), caps.grid((batch * tokens).div_ceil(256) as u64));
         Ok(vec![dispatch.constant("SELECTED", place.is_some())])
+    }
+
+    fn compute(&self, _graph: &Graph, host: &Host<'_>) -> Result<()> {
+        host.by_reference(&self.access(), |graph, values| self.reference(graph, values))
     }
 
     fn reference(&self, graph: &Graph, host: &mut HostValues) {

@@ -1,8 +1,10 @@
 //! The matrix product of every layer: y = act(x · Wᵀ + b), with weights as they are packed and rows as they are mapped.
 
+use super::host::panels::Weight;
+use super::host::product::{Finish, product};
 use super::{Activation, ReadRows, params, shader};
 use crate::graph::reference::HostValues;
-use crate::graph::{AdapterClass, Caps, Dispatch, Element, Graph, Op, Pass, Shader, ValueId};
+use crate::graph::{AdapterClass, Caps, Dispatch, Element, Graph, Host, Op, Pass, Shader, ValueId};
 use crate::weights::Format;
 use crate::{Error, Result};
 
@@ -141,6 +143,25 @@ impl Op for Product {
                 .part(part)
         };
         Ok(caps.split_rows(columns, 4 * row_words as u64)?.into_iter().enumerate().map(dispatch).collect())
+    }
+
+    fn compute(&self, graph: &Graph, host: &Host<'_>) -> Result<()> {
+        let (rows, _) = graph.get(self.out).matrix();
+        let (_, k) = graph.get(self.options.weight).matrix();
+        let (compact, source) = self.rows_per_sample(graph);
+        let (index, row_weight) = self.map();
+        let right = Weight::load(graph, host, self.options.weight)?;
+        let (x, bias) = (host.numbers(self.x)?, host.optional(self.options.bias)?);
+        let (index, scale) = (host.optional_words(index)?, host.optional(row_weight)?);
+        // `[…, K]`, or row `index[row]` of the sample.
+        let left = |row: usize| {
+            let from = index.as_ref().map_or(row, |index| row / compact * source + index[row] as usize);
+            &x[from * k..][..k]
+        };
+        let (scale, column_bias) = (scale.as_deref(), bias.as_deref());
+        let finish = Finish { scale, column_bias, activation: self.options.activation, ..Finish::default() };
+        product(host.pool(), rows, left, &right, finish, &mut host.numbers_mut(self.out)?);
+        Ok(())
     }
 
     fn reference(&self, graph: &Graph, host: &mut HostValues) {

@@ -1,4 +1,5 @@
-//! One file per shader: parameters, constructor (which checks shapes), recording, CPU reference, tests.
+//! One file per shader: parameters, constructor (which checks shapes), recording, CPU form, CPU reference, tests. An op
+//! without a CPU form of its own is as fast by its reference.
 //!
 //! Conventions of every kernel: binding 0 is the uniform `Params`, storage buffers follow in order; numbers are f32,
 //! accumulated in f32; rows are contiguous; variants are `override` constants, so each WGSL file is plain and complete.
@@ -14,6 +15,7 @@ mod conv2d;
 mod elementwise;
 mod group_norm;
 mod groups;
+mod host;
 mod joins;
 mod linear;
 mod merge;
@@ -44,6 +46,7 @@ pub use conv2d::{Conv2d, conv2d};
 pub use elementwise::{add, multiply};
 pub use group_norm::{GroupNorm, group_norm};
 pub use groups::{Groups, groups};
+pub(crate) use host::vector_name;
 pub use joins::joins;
 pub use linear::{Linear, linear};
 pub use merge::merge;

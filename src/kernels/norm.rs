@@ -1,12 +1,13 @@
 //! Normalise-and-modulate, the first op of a sublayer: LayerNorm or RMSNorm of rows of the stream, read through a row
 //! map, then the conditioning's scale and shift.
 
-use super::chunks::Chunks;
+use super::chunks::{ChunkNumbers, Chunks};
+use super::host::{ELEMENTS, math, vectorised};
 use super::rows::stream;
 use super::{ReadRows, params, shader};
 use crate::Result;
 use crate::graph::reference::HostValues;
-use crate::graph::{AdapterClass, Caps, Dispatch, Graph, Op, Pass, Shader, ValueId};
+use crate::graph::{AdapterClass, Caps, Dispatch, Graph, Host, Op, Pass, Shader, ValueId};
 
 pub(super) static SHADER: Shader = shader!("norm");
 
@@ -149,6 +150,53 @@ impl Op for NormOp {
         ])
     }
 
+    fn compute(&self, graph: &Graph, host: &Host<'_>) -> Result<()> {
+        let Norm { kind, eps, modulation, rows, .. } = self.options;
+        let [batch, stream, channels] = stream(graph, self.name(), self.x)?;
+        let (compact, sources) = rows.extent(graph, self.name(), batch, stream)?;
+        let [index, blend, weight, bias, ..] = self.optional();
+        let (x, index, blend) = (host.numbers(self.x)?, host.optional_words(index)?, host.optional(blend)?);
+        let (weight, bias) = (host.optional(weight)?, host.optional(bias)?);
+        let chunks = modulation.map(|m| ChunkNumbers::load(graph, host, m.chunks(), channels)).transpose()?;
+        // `[B, 2, C]`: what each sample's rows are multiplied with, and what is added.
+        let mut affine = Vec::new();
+        for sample in 0..batch {
+            let (start, ones) = (affine.len(), weight.as_deref());
+            affine.extend((0..channels).map(|c| ones.map_or(1.0, |w| w[c])));
+            affine.extend((0..channels).map(|c| bias.as_ref().map_or(0.0, |b| b[c])));
+            if let (Some(m), Some(chunks)) = (modulation, &chunks) {
+                let (scale, shift) = (chunks.of(sample, m.scale), chunks.of(sample, m.shift));
+                for c in 0..channels {
+                    affine[start + c] *= 1.0 + scale[c];
+                    affine[start + channels + c] = affine[start + channels + c] * (1.0 + scale[c]) + shift[c];
+                }
+            }
+        }
+        let rows_at_once = (ELEMENTS / channels.max(1)).max(1);
+        host.pool().chunks(&mut host.numbers_mut(self.out)?, rows_at_once * channels, |chunk, out| {
+            vectorised(|| {
+                for (i, out) in out.chunks_exact_mut(channels).enumerate() {
+                    let row = chunk * rows_at_once + i;
+                    let source = |from: usize| &x[(row / compact * stream + from) * channels..][..channels];
+                    match &index {
+                        None => out.copy_from_slice(source(row % compact)),
+                        Some(index) => {
+                            out.fill(0.0);
+                            for at in row * sources..(row + 1) * sources {
+                                let share = blend.as_ref().map_or(1.0 / sources as f32, |blend| blend[at]);
+                                let source = source(index[at] as usize);
+                                out.iter_mut().zip(source).for_each(|(to, &from)| *to += share * from);
+                            }
+                        }
+                    }
+                    let (factor, added) = affine[row / compact * 2 * channels..][..2 * channels].split_at(channels);
+                    normalise(out, kind, eps, factor, added);
+                }
+            });
+        });
+        Ok(())
+    }
+
     fn reference(&self, graph: &Graph, host: &mut HostValues) {
         let Norm { kind, eps, weight, bias, modulation, rows } = self.options;
         let (_, channels) = graph.get(self.x).matrix();
@@ -172,6 +220,24 @@ impl Op for NormOp {
             }
         }
         host.write(graph, self.out, out);
+    }
+}
+
+/// Normalises a row, then multiplies and adds.
+#[inline(always)]
+fn normalise(row: &mut [f32], kind: NormKind, eps: f32, factor: &[f32], added: &[f32]) {
+    let channels = row.len() as f32;
+    let mut mean = 0.0;
+    if kind == NormKind::Layer {
+        // A mean that is large beside the deviations is rounded; what it leaves is a mean of its own.
+        let near = math::sum(row, |v| v) / channels;
+        row.iter_mut().for_each(|v| *v -= near);
+        mean = math::sum(row, |v| v) / channels;
+    }
+    let variance = math::sum(row, |v| (v - mean) * (v - mean)) / channels;
+    let inverse = 1.0 / (variance + eps).sqrt();
+    for ((v, factor), added) in row.iter_mut().zip(factor).zip(added) {
+        *v = (*v - mean) * inverse * factor + added;
     }
 }
 

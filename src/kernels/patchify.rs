@@ -3,7 +3,7 @@
 use super::scheduler_step::step_row;
 use super::{params, shader};
 use crate::graph::reference::HostValues;
-use crate::graph::{Caps, Dispatch, Graph, Op, Pass, Shader, ValueId};
+use crate::graph::{Caps, Dispatch, Graph, Host, Op, Pass, Shader, ValueId};
 use crate::{Error, Result};
 
 pub(super) static SHADER: Shader = shader!("patchify");
@@ -66,6 +66,10 @@ impl Op for Patchify {
         let params = Params { count: count as u32, latents, channels, height, width, side, factor };
         let dispatch = Dispatch::new(&SHADER, params.bytes(), caps.grid(count.div_ceil(256) as u64));
         Ok(vec![dispatch.constant("SCALED", self.step.is_some())])
+    }
+
+    fn compute(&self, _graph: &Graph, host: &Host<'_>) -> Result<()> {
+        host.by_reference(&self.access(), |graph, values| self.reference(graph, values))
     }
 
     fn reference(&self, graph: &Graph, host: &mut HostValues) {

@@ -4,7 +4,7 @@
 use super::scheduler_step::step_row;
 use super::{params, shader};
 use crate::graph::reference::HostValues;
-use crate::graph::{Caps, Dispatch, Graph, Op, Pass, Shader, ValueId};
+use crate::graph::{Caps, Dispatch, Graph, Host, Op, Pass, Shader, ValueId};
 use crate::{Error, Grid, Result};
 
 pub(super) static SHADER: Shader = shader!("pick");
@@ -105,6 +105,10 @@ impl Op for PickOp {
         let [random, oldest] = inputs.map(|id| id.is_some());
         let dispatch = Dispatch::new(&SHADER, params.bytes(), caps.grid(count.div_ceil(256) as u64));
         Ok(vec![dispatch.constant("RANDOM", random).constant("OLDEST", oldest)])
+    }
+
+    fn compute(&self, _graph: &Graph, host: &Host<'_>) -> Result<()> {
+        host.by_reference(&self.access(), |graph, values| self.reference(graph, values))
     }
 
     fn reference(&self, graph: &Graph, host: &mut HostValues) {

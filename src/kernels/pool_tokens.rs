@@ -3,7 +3,7 @@
 
 use super::{Columns, params, shader};
 use crate::graph::reference::HostValues;
-use crate::graph::{Caps, Dispatch, Element, Graph, Op, Pass, Shader, ValueId};
+use crate::graph::{Caps, Dispatch, Element, Graph, Host, Op, Pass, Shader, ValueId};
 use crate::{Error, Grid, Result};
 
 pub(super) static SHADER: Shader = shader!("pool_tokens");
@@ -146,6 +146,10 @@ impl Op for PoolTokens {
         Ok(vec![
             dispatch.constant("WHOLE", whole).constant("WEIGHTED", weight.is_some()).constant("BIASED", bias.is_some()),
         ])
+    }
+
+    fn compute(&self, _graph: &Graph, host: &Host<'_>) -> Result<()> {
+        host.by_reference(&self.access(), |graph, values| self.reference(graph, values))
     }
 
     fn reference(&self, graph: &Graph, host: &mut HostValues) {

@@ -4,7 +4,7 @@
 use super::{Ages, params, shader};
 use crate::Result;
 use crate::graph::reference::HostValues;
-use crate::graph::{Caps, Dispatch, Graph, Op, Pass, Shader, ValueId};
+use crate::graph::{Caps, Dispatch, Graph, Host, Op, Pass, Shader, ValueId};
 
 pub(super) static SHADER: Shader = shader!("priorities");
 
@@ -46,6 +46,10 @@ impl Op for Priorities {
         let (count, (_, tokens)) = (graph.get(self.out).len(), graph.get(self.out).matrix());
         let params = Params { count: count as u32, tokens: tokens as u32, weight: self.weight };
         Ok(vec![Dispatch::new(&SHADER, params.bytes(), caps.grid(count.div_ceil(256) as u64))])
+    }
+
+    fn compute(&self, _graph: &Graph, host: &Host<'_>) -> Result<()> {
+        host.by_reference(&self.access(), |graph, values| self.reference(graph, values))
     }
 
     fn reference(&self, graph: &Graph, host: &mut HostValues) {

@@ -1,10 +1,11 @@
 //! The last op of a sublayer: adds its gated branch to the stream, in place, written through a row map.
 
-use super::chunks::Chunks;
+use super::chunks::{ChunkNumbers, Chunks};
+use super::host::{ELEMENTS, vectorised};
 use super::rows::stream;
 use super::{NOTHING, WriteRows, params, shader};
 use crate::graph::reference::HostValues;
-use crate::graph::{Caps, Dispatch, Graph, Op, Pass, Shader, ValueId};
+use crate::graph::{Caps, Dispatch, Graph, Host, Op, Pass, Shader, ValueId};
 use crate::{Error, Result};
 
 pub(super) static SHADER: Shader = shader!("residual");
@@ -113,6 +114,43 @@ impl Op for Residual {
         let names = ["MAPPED", "WEIGHTED", "GATED", "TABLED"];
         let dispatch = Dispatch::new(&SHADER, params.bytes(), caps.grid(count.div_ceil(256) as u64));
         Ok(vec![dispatch.constants(names.into_iter().zip(optional.map(|id| id.is_some())))])
+    }
+
+    fn compute(&self, graph: &Graph, host: &Host<'_>) -> Result<()> {
+        let Self { batch, stream, compact, channels, .. } = *self;
+        let (index, weight) = (host.optional_words(self.rows.index())?, host.optional(self.rows.weight())?);
+        let branch = host.numbers(self.branch)?;
+        let gates = match self.gate {
+            None => None,
+            Some(gate) => {
+                let chunks = ChunkNumbers::load(graph, host, gate.chunks(), channels)?;
+                Some((0..batch).map(|sample| chunks.of(sample, gate.chunk)).collect::<Vec<_>>())
+            }
+        };
+        let rows_at_once = (ELEMENTS / channels.max(1)).max(1);
+        host.pool().chunks(&mut host.numbers_mut(self.x)?, rows_at_once * channels, |chunk, x| {
+            vectorised(|| {
+                for (i, x) in x.chunks_exact_mut(channels).enumerate() {
+                    let row = chunk * rows_at_once + i;
+                    let sample = row / stream;
+                    let from = match index.as_ref().map(|index| index[row]) {
+                        None => row,
+                        Some(NOTHING) => continue,
+                        Some(at) => sample * compact + at as usize,
+                    };
+                    let weight = weight.as_ref().map_or(1.0, |weight| weight[row]);
+                    let branch = &branch[from * channels..][..channels];
+                    match &gates {
+                        None => x.iter_mut().zip(branch).for_each(|(x, branch)| *x += weight * branch),
+                        Some(gates) => {
+                            let gated = x.iter_mut().zip(branch).zip(&gates[sample]);
+                            gated.for_each(|((x, branch), gate)| *x += weight * (gate * branch));
+                        }
+                    }
+                }
+            });
+        });
+        Ok(())
     }
 
     fn reference(&self, graph: &Graph, host: &mut HostValues) {

@@ -2,7 +2,7 @@
 
 use super::{params, shader};
 use crate::graph::reference::HostValues;
-use crate::graph::{Caps, Dispatch, Graph, Op, Pass, Shader, ValueId};
+use crate::graph::{Caps, Dispatch, Graph, Host, Op, Pass, Shader, ValueId};
 use crate::{Error, Result};
 
 pub(super) static SHADER: Shader = shader!("rgba");
@@ -47,6 +47,10 @@ impl Op for Rgba {
         let (height, stride) = graph.get(self.pixels).matrix();
         let params = Params { height: height as u32, width: self.width as u32, stride: stride as u32 };
         Ok(vec![Dispatch::new(&SHADER, params.bytes(), caps.grid((height * stride).div_ceil(256) as u64))])
+    }
+
+    fn compute(&self, _graph: &Graph, host: &Host<'_>) -> Result<()> {
+        host.by_reference(&self.access(), |graph, values| self.reference(graph, values))
     }
 
     fn reference(&self, graph: &Graph, host: &mut HostValues) {

@@ -3,7 +3,7 @@
 use super::{params, shader};
 use crate::Result;
 use crate::graph::reference::HostValues;
-use crate::graph::{AdapterClass, Caps, Dispatch, Graph, Op, Pass, Shader, ValueId};
+use crate::graph::{AdapterClass, Caps, Dispatch, Graph, Host, Op, Pass, Shader, ValueId};
 
 pub(super) static SHADER: Shader = shader!("router");
 
@@ -58,6 +58,10 @@ impl Op for Router {
         let dispatch =
             Dispatch::new(&SHADER, params.bytes(), caps.grid(rows.div_ceil((threads / lanes) as usize) as u64));
         Ok(vec![dispatch.constant("THREADS", threads).constant("LANES", lanes)])
+    }
+
+    fn compute(&self, _graph: &Graph, host: &Host<'_>) -> Result<()> {
+        host.by_reference(&self.access(), |graph, values| self.reference(graph, values))
     }
 
     fn reference(&self, graph: &Graph, host: &mut HostValues) {

@@ -4,7 +4,7 @@
 use super::rows::NOTHING;
 use super::{ReadRows, params, shader};
 use crate::graph::reference::HostValues;
-use crate::graph::{AdapterClass, Caps, Dispatch, Graph, Op, Pass, Shader, ValueId};
+use crate::graph::{AdapterClass, Caps, Dispatch, Graph, Host, Op, Pass, Shader, ValueId};
 use crate::{Error, Result};
 
 pub(super) static SHADER: Shader = shader!("select");
@@ -71,6 +71,10 @@ impl Op for Select {
         let params = Params { batch: batch as u32, rows: rows as u32, kept: self.kept as u32 };
         let dispatch = Dispatch::new(&SHADER, params.bytes(), caps.grid(batch as u64));
         Ok(vec![dispatch.constant("THREADS", threads)])
+    }
+
+    fn compute(&self, _graph: &Graph, host: &Host<'_>) -> Result<()> {
+        host.by_reference(&self.access(), |graph, values| self.reference(graph, values))
     }
 
     fn reference(&self, graph: &Graph, host: &mut HostValues) {

@@ -3,7 +3,7 @@
 use super::scheduler_step::step_row;
 use super::{params, shader};
 use crate::graph::reference::HostValues;
-use crate::graph::{Caps, Dispatch, Graph, Op, Pass, Shader, ValueId};
+use crate::graph::{Caps, Dispatch, Graph, Host, Op, Pass, Shader, ValueId};
 use crate::{Error, Result};
 
 pub(super) static SHADER: Shader = shader!("timestep_embedding");
@@ -109,6 +109,10 @@ impl Op for TimestepEmbeddingOp {
         params.extend(phases.flat_map(u32::to_le_bytes));
         params.resize(table + 4 * MOST_FREQUENCIES, 0);
         Ok(vec![Dispatch::new(&SHADER, params, caps.grid(graph.get(self.out).len().div_ceil(256) as u64))])
+    }
+
+    fn compute(&self, _graph: &Graph, host: &Host<'_>) -> Result<()> {
+        host.by_reference(&self.access(), |graph, values| self.reference(graph, values))
     }
 
     fn reference(&self, graph: &Graph, host: &mut HostValues) {

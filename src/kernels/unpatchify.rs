@@ -2,7 +2,7 @@
 
 use super::{params, shader};
 use crate::graph::reference::HostValues;
-use crate::graph::{Caps, Dispatch, Graph, Op, Pass, Shader, ValueId};
+use crate::graph::{Caps, Dispatch, Graph, Host, Op, Pass, Shader, ValueId};
 use crate::{Error, Grid, Result};
 
 pub(super) static SHADER: Shader = shader!("unpatchify");
@@ -51,6 +51,10 @@ impl Op for Unpatchify {
         let [_, channels, height, width] = graph.dims(self.name(), self.out)?.map(|d: usize| d as u32);
         let params = Params { count: count as u32, channels, height, width, side: self.patch as u32 };
         Ok(vec![Dispatch::new(&SHADER, params.bytes(), caps.grid(count.div_ceil(256) as u64))])
+    }
+
+    fn compute(&self, _graph: &Graph, host: &Host<'_>) -> Result<()> {
+        host.by_reference(&self.access(), |graph, values| self.reference(graph, values))
     }
 
     fn reference(&self, graph: &Graph, host: &mut HostValues) {

@@ -3,7 +3,7 @@
 
 use super::{Ages, params, shader};
 use crate::graph::reference::HostValues;
-use crate::graph::{AdapterClass, Caps, Dispatch, Graph, Op, Pass, Shader, ValueId};
+use crate::graph::{AdapterClass, Caps, Dispatch, Graph, Host, Op, Pass, Shader, ValueId};
 use crate::{Error, Grid, Result};
 
 pub(super) static SHADER: Shader = shader!("window_scores");
@@ -92,6 +92,10 @@ impl Op for WindowScores {
         let dispatch =
             Dispatch::new(&SHADER, params.bytes(), caps.grid(windows.div_ceil((threads / lanes) as usize) as u64));
         Ok(vec![dispatch.constant("AGED", self.ages.is_some()).constant("THREADS", threads).constant("LANES", lanes)])
+    }
+
+    fn compute(&self, _graph: &Graph, host: &Host<'_>) -> Result<()> {
+        host.by_reference(&self.access(), |graph, values| self.reference(graph, values))
     }
 
     fn reference(&self, graph: &Graph, host: &mut HostValues) {

@@ -16,6 +16,8 @@
 //! case.agrees(1e-6);
 //! ```
 //!
+//! The same cases run on the processor by the op's CPU form, which must agree as closely.
+//!
 //! A case fails where GPU and reference differ, where the comparison could not fail, where an op's
 //! [passes](crate::graph::Op::passes) are not what its shader declares, and where there is no adapter.
 #![allow(clippy::unwrap_used, clippy::panic, reason = "a failure here is what tests are for")]
@@ -30,8 +32,9 @@ use rand::{RngExt, SeedableRng};
 
 pub use reflection::{check_passes, params_match};
 
-use crate::device::{Device, Memory, Plan, Store};
+use crate::device::{Device, Memory, Plan, Processor, ProcessorOptions, Store};
 use crate::gpu::{Gpu, GpuOptions};
+use crate::graph::reference::HostValues;
 use crate::graph::{Access, AdapterClass, Caps, Element, Graph, Home, ValueId, reference};
 use crate::tensor::{Data, Tensor, relative_l2};
 use crate::weights::Format;
@@ -51,6 +54,24 @@ pub fn device() -> &'static Device {
 /// The adapter under test, believed to be of another class: every variant of a kernel runs on the adapter at hand.
 pub fn posing_as(class: AdapterClass) -> Gpu {
     gpu().with_caps(Caps { class, ..gpu().caps().clone() })
+}
+
+/// The processor with one thread, which keeps weights packed, and with two, which decodes them each time.
+pub fn processors() -> &'static [Device; 2] {
+    static PROCESSORS: OnceLock<[Device; 2]> = OnceLock::new();
+    PROCESSORS.get_or_init(|| {
+        let with =
+            |threads, packed| Processor::new(ProcessorOptions { threads: Some(threads), packed }).unwrap().into();
+        [with(1, 1 << 30), with(2, 0)]
+    })
+}
+
+/// The bits of each element.
+fn bits(data: &Data) -> Vec<u32> {
+    match data {
+        Data::F32(values) => values.iter().map(|value| value.to_bits()).collect(),
+        Data::U32(values) => values.clone(),
+    }
 }
 
 /// A graph under construction with random contents for its inputs.
@@ -122,23 +143,34 @@ impl Case {
         }
     }
 
-    /// [`Case::agrees`] on a given device.
+    /// [`Case::agrees`] on a given device, and on the processor with one thread and with two, which must give the same bytes.
     pub fn agrees_on(&self, device: impl Into<Device>, tolerance: f64) {
-        let found = self.run(device);
         let expected = reference::run(&self.graph, &self.stored).unwrap();
+        let device = device.into();
+        self.holds(&self.run(&device), &expected, tolerance, &device.caps().name);
+        let [one, two] = processors().each_ref().map(|processor| self.run(processor));
+        self.holds(&one, &expected, tolerance, "processor");
+        for (id, data) in one {
+            // By bits: a NaN differs from itself.
+            assert_eq!(bits(&data), bits(&two[&id]), "{}: other bytes with another thread", self.graph.get(id).name);
+        }
+    }
+
+    /// Every value that an op writes agrees to `tolerance`.
+    fn holds(&self, found: &HashMap<ValueId, Data>, expected: &HostValues, tolerance: f64, device: &str) {
         assert!(!found.is_empty(), "no op wrote anything");
-        for (id, data) in found {
-            let name = &self.graph.get(id).name;
+        for (&id, data) in found {
+            let name = format!("{} ({device})", self.graph.get(id).name);
             match data {
                 Data::F32(values) => {
                     let reference = expected.f32(id);
-                    let deviation = relative_l2(&values, reference);
+                    let deviation = relative_l2(values, reference);
                     assert!(deviation <= tolerance, "{name}: relative L2 {deviation:.2e} > {tolerance:.0e}");
                     let mut moved = reference.to_vec();
                     let norm = moved.iter().map(|v| v * v).sum::<f32>().sqrt();
                     let middle = moved.len() / 2;
                     moved[middle] += 3.0 * tolerance as f32 * norm.max(1e-3);
-                    assert!(relative_l2(&values, &moved) > tolerance, "{name}: the comparison cannot fail");
+                    assert!(relative_l2(values, &moved) > tolerance, "{name}: the comparison cannot fail");
                 }
                 Data::U32(values) => assert_eq!(values, expected.u32(id), "{name}"),
             }

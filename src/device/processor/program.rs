@@ -1,0 +1,95 @@
+//! What the processor runs: a graph op by op, or copies.
+
+use std::sync::Arc;
+
+use crate::device::{Copy, Places, Program};
+use crate::graph::host::{Budget, Host, Memory, Pool};
+use crate::graph::{Graph, ValueId};
+use crate::{Context, Error, Result};
+
+/// A program of the processor.
+#[derive(Debug)]
+pub struct HostProgram(Kind);
+
+#[derive(Debug)]
+enum Kind {
+    /// A graph, and where each of its values lies.
+    Graph(Arc<Graph>, Vec<Option<Memory>>),
+    Copies(Vec<HostCopy>),
+}
+
+#[derive(Debug)]
+struct HostCopy {
+    from: Memory,
+    offset: u64,
+    to: Memory,
+    bytes: u64,
+}
+
+impl Program for HostProgram {}
+
+impl HostProgram {
+    /// A graph with its values in the given places.
+    pub fn graph(graph: Arc<Graph>, places: &Places) -> Result<Self> {
+        places.all().try_for_each(|buffer| buffer.backing::<Memory>().map(|_| ()))?;
+        let place = |index: usize| match places.parts(ValueId(index as u32)) {
+            [] => Ok(None),
+            [buffer] => buffer.backing::<Memory>().map(|memory| Some(memory.clone())),
+            parts => {
+                let reason = format!("lies in {} parts; the processor takes a tensor whole", parts.len());
+                Err(Error::tensor(&graph.values()[index].name, reason))
+            }
+        };
+        let memory = (0..graph.values().len()).map(place).collect::<Result<_>>()?;
+        Ok(Self(Kind::Graph(graph, memory)))
+    }
+
+    /// Copies between buffers.
+    pub fn copies(copies: &[Copy]) -> Result<Self> {
+        let copy = |copy: &Copy| {
+            let [from, to] = [&copy.from, &copy.to].map(|buffer| buffer.backing::<Memory>());
+            Ok(HostCopy { from: from?.clone(), offset: copy.offset, to: to?.clone(), bytes: copy.bytes })
+        };
+        Ok(Self(Kind::Copies(copies.iter().map(copy).collect::<Result<_>>()?)))
+    }
+
+    /// Runs it to its end.
+    pub fn run(&self, pool: &Pool, budget: &Budget) -> Result<()> {
+        match &self.0 {
+            Kind::Graph(graph, memory) => {
+                let host = Host::new(graph, memory, pool, budget);
+                graph.nodes().iter().try_for_each(|node| node.op.compute(graph, &host).context(|| node.group.clone()))
+            }
+            Kind::Copies(copies) => copies.iter().try_for_each(|HostCopy { from, offset, to, bytes }| {
+                let copied = read(from, *offset, *bytes)?;
+                write(to, 0, &copied)
+            }),
+        }
+    }
+}
+
+/// Copies bytes out of memory.
+pub fn read(memory: &Memory, offset: u64, bytes: u64) -> Result<Vec<u8>> {
+    let words = memory.try_read().ok_or_else(busy)?;
+    let part = bytemuck::cast_slice::<u32, u8>(&words).get(offset as usize..(offset + bytes) as usize);
+    part.map(<[u8]>::to_vec).ok_or_else(|| {
+        Error::tensor("of the processor", format!("{bytes} bytes at {offset} lie outside its {}", 4 * words.len()))
+    })
+}
+
+/// Overwrites part of memory.
+pub fn write(memory: &Memory, offset: u64, bytes: &[u8]) -> Result<()> {
+    let mut words = memory.try_write().ok_or_else(busy)?;
+    let size = 4 * words.len();
+    let part = bytemuck::cast_slice_mut::<u32, u8>(&mut words).get_mut(offset as usize..offset as usize + bytes.len());
+    let part = part.ok_or_else(|| {
+        Error::tensor("of the processor", format!("{} bytes at {offset} do not fit its {size}", bytes.len()))
+    })?;
+    part.copy_from_slice(bytes);
+    Ok(())
+}
+
+/// Nobody but the device holds its locks, and it does one thing at a time.
+fn busy() -> Error {
+    Error::tensor("of the processor", "is in use by two at once")
+}

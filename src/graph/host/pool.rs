@@ -1,0 +1,77 @@
+//! The caller's threads. Work is shared out by output: no sum is ever split by the number of threads, so the bytes are
+//! the same for any number.
+
+use crate::{Error, Result};
+
+/// So many threads, of its own. In a browser: the one thread there is.
+#[derive(Debug)]
+pub struct Pool {
+    threads: usize,
+    #[cfg(not(target_arch = "wasm32"))]
+    pool: Option<rayon::ThreadPool>,
+}
+
+impl Pool {
+    /// So many threads; none given: as many as the system offers.
+    #[cfg(not(target_arch = "wasm32"))]
+    pub fn new(threads: Option<usize>) -> Result<Self> {
+        let offered = || std::thread::available_parallelism().map_or(1, std::num::NonZero::get);
+        let threads = threads.unwrap_or_else(offered).max(1);
+        // A single one is the caller's own.
+        let build = || {
+            let builder = rayon::ThreadPoolBuilder::new().num_threads(threads);
+            builder.thread_name(|index| format!("foveate {index}")).build()
+        };
+        let pool = (threads > 1).then(build).transpose();
+        let pool = pool.map_err(|error| Error::io("threads", std::io::Error::other(error)))?;
+        Ok(Self { threads, pool })
+    }
+
+    /// The one thread there is.
+    #[cfg(target_arch = "wasm32")]
+    pub fn new(_threads: Option<usize>) -> Result<Self> {
+        Ok(Self { threads: 1 })
+    }
+
+    /// How many.
+    pub fn threads(&self) -> usize {
+        self.threads
+    }
+
+    /// Runs `work` on one of the threads, from which the others are at hand fastest.
+    #[cfg(not(target_arch = "wasm32"))]
+    pub fn enter<R: Send>(&self, work: impl FnOnce() -> R + Send) -> R {
+        match &self.pool {
+            Some(pool) => pool.install(work),
+            None => work(),
+        }
+    }
+
+    /// Runs `work`.
+    #[cfg(target_arch = "wasm32")]
+    pub fn enter<R>(&self, work: impl FnOnce() -> R) -> R {
+        work()
+    }
+
+    /// Fills `out`, `size` elements at a time; `work` receives a chunk's number and the chunk.
+    pub fn chunks<T: Send>(&self, out: &mut [T], size: usize, work: impl Fn(usize, &mut [T]) + Sync) {
+        let size = size.max(1);
+        #[cfg(not(target_arch = "wasm32"))]
+        if let Some(pool) = self.pool.as_ref().filter(|_| out.len() > size) {
+            use rayon::prelude::*;
+            pool.install(|| out.par_chunks_mut(size).enumerate().for_each(|(index, chunk)| work(index, chunk)));
+            return;
+        }
+        out.chunks_mut(size).enumerate().for_each(|(index, chunk)| work(index, chunk));
+    }
+
+    /// Computes `count` results, in order.
+    pub fn map<R: Send>(&self, count: usize, work: impl Fn(usize) -> R + Sync) -> Vec<R> {
+        #[cfg(not(target_arch = "wasm32"))]
+        if let Some(pool) = self.pool.as_ref().filter(|_| count > 1) {
+            use rayon::prelude::*;
+            return pool.install(|| (0..count).into_par_iter().map(&work).collect());
+        }
+        (0..count).map(work).collect()
+    }
+}
