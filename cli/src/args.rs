@@ -111,7 +111,8 @@ pub struct Generate {
     /// Print the result or the error as JSON on stdout
     #[arg(long)]
     pub json: bool,
-    /// Part of the adapter's name (see `foveate devices`)
+    /// Part of the adapter's name (see `foveate devices`); cpu: the processor; gpu: the fastest GPU, software ones too
+    /// [default: the fastest GPU, or the processor where there is none]
     #[arg(long, value_name = "NAME")]
     pub adapter: Option<String>,
     /// The picture; several become OUT-1.png, OUT-2.png, …

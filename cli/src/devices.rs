@@ -1,26 +1,32 @@
 //! `foveate devices`: the adapters of this machine.
 
+use foveate::Result;
 use foveate::low_level::gpu;
 use foveate::low_level::graph::Caps;
-use foveate::{Error, Result};
 use serde_json::{Value, json};
 
+use super::adapter;
 use super::args::Devices;
 use super::report;
 
-/// Lists them; none is a failure that says what to install.
+/// Lists them, the processor last. Where there is no GPU, it says what to install.
 pub async fn run(options: &Devices) -> Result<()> {
-    let adapters = gpu::adapters().await;
-    if adapters.is_empty() {
-        return Err(Error::NoAdapter(gpu::INSTALL_HINT.into()));
-    }
+    let mut adapters = gpu::adapters().await;
+    let without = adapters.is_empty().then(|| format!("\n\nno GPU adapter was found: {}", gpu::INSTALL_HINT));
+    adapters.push(adapter::processor()?.caps().clone());
     match options.json {
         true => report::say_json(&json!({ "adapters": adapters.iter().map(as_json).collect::<Vec<_>>() })),
-        false => report::say(&adapters.iter().map(as_text).collect::<Vec<_>>().join("\n\n")),
+        false => {
+            let all = adapters.iter().map(as_text).collect::<Vec<_>>().join("\n\n");
+            report::say(&(all + &without.unwrap_or_default()))
+        }
     }
 }
 
 fn as_text(caps: &Caps) -> String {
+    if caps.backend == "CPU" {
+        return format!("{} (--adapter {})\n  {:16} {}", caps.name, adapter::CPU, "threads", caps.driver);
+    }
     let mib = |bytes: u64| format!("{} MiB", bytes >> 20);
     let yes = |has: bool| if has { "yes" } else { "no" };
     let rows = [

@@ -1,9 +1,10 @@
 //! A finished drawing: its files, and the report about it.
 
-use foveate::{Gpu, Pictures, Result, Run};
+use foveate::{Device, Pictures, Result, Run};
 use serde_json::json;
 
 use super::about::{About, Origin};
+use super::adapter;
 use super::args::Generate;
 use super::cancel::Cancel;
 use super::maps;
@@ -27,7 +28,7 @@ pub struct Drawing {
     pub asked: Asked,
     /// The model's name.
     pub model: String,
-    pub gpu: Gpu,
+    pub device: Device,
     pub run: Run,
     pub pictures: Pictures,
     pub seconds: Seconds,
@@ -46,7 +47,7 @@ impl Drawing {
             staged.push(output.stage(&record.tensors(&self.pictures)?)?);
         }
         if let Some(output) = &outputs.profile {
-            staged.push(output.stage(&record.profile(&self.gpu)?)?);
+            staged.push(output.stage(&record.profile(&self.device)?)?);
         }
         let maps = match (&outputs.maps, record.trail()) {
             (Some(folder), Some(trail)) => Some(maps::stage(folder, trail, &self.run, &self.pictures, &about, cancel)?),
@@ -93,7 +94,10 @@ impl Drawing {
         if !options.json {
             let step = steps / count.max(1) as f64;
             let spent = format!("load {load:.1} s, compile {compile:.1} s, decode {decode:.1} s");
-            return report::say(&format!("{}  ({count} steps of {step:.3} s; {spent})", paths.join(" ")));
+            // The program chose the processor by itself.
+            let chosen = options.adapter.is_none() && adapter::is_processor(&self.device);
+            let place = if chosen { " on the processor, as there is no GPU" } else { "" };
+            return report::say(&format!("{}  ({count} steps of {step:.3} s{place}; {spent})", paths.join(" ")));
         }
         report::say_json(&json!({
             "outputs": paths,
@@ -112,7 +116,7 @@ impl Drawing {
             "seconds": { "load": load, "compile": compile, "steps": steps, "decode": decode },
             "flops_per_step": self.run.flops_per_step(),
             "transient_bytes": self.run.transient_bytes(),
-            "adapter": self.gpu.caps().to_string(),
+            "adapter": self.device.caps().to_string(),
             "warnings": self.warnings,
         }))
     }

@@ -2,10 +2,9 @@
 
 use std::time::Instant;
 
-use foveate::Model;
-use foveate::low_level::gpu::{Gpu, GpuOptions};
-use foveate::{LoadOptions, Pictures, Pipeline, Request, Result, Run};
+use foveate::{Device, LoadOptions, Model, Pictures, Pipeline, Request, Result, Run};
 
+use super::adapter;
 use super::args::Generate;
 use super::cancel::Cancel;
 use super::drawing::{Drawing, Seconds};
@@ -30,7 +29,7 @@ pub async fn run(options: &Generate) -> Result<()> {
     model.scheduler(request.scheduler.as_deref()).await?; // found wrong before anything is loaded
 
     let mut studio = Studio::open(options).await?;
-    let mut record = Record::new(options, &studio.gpu).await?;
+    let mut record = Record::new(options, &studio.device).await?;
     if let Some(other) = asked.drawn_with.as_ref().filter(|other| **other != name) {
         studio.warn(format!("the picture was drawn with the model {other:?}, and this one is drawn with {name:?}"));
     }
@@ -41,9 +40,9 @@ pub async fn run(options: &Generate) -> Result<()> {
     let pictures = studio.decode(&run).await?;
     record.warnings().into_iter().for_each(|warning| studio.warn(warning));
 
-    let Studio { gpu, mut progress, cancel, seconds, warnings } = studio;
+    let Studio { device, mut progress, cancel, seconds, warnings } = studio;
     progress.busy("write");
-    let drawing = Drawing { asked, model: name, gpu, run, pictures, seconds, warnings };
+    let drawing = Drawing { asked, model: name, device, run, pictures, seconds, warnings };
     drawing.write(&outputs, record, &cancel)?;
     progress.done();
     drawing.report(options, &outputs)
@@ -51,7 +50,7 @@ pub async fn run(options: &Generate) -> Result<()> {
 
 /// The device, and what the user sees and says while it works.
 struct Studio {
-    gpu: Gpu,
+    device: Device,
     progress: Progress,
     cancel: Cancel,
     seconds: Seconds,
@@ -61,9 +60,8 @@ struct Studio {
 impl Studio {
     async fn open(options: &Generate) -> Result<Self> {
         let cancel = Cancel::on_interrupt()?;
-        let wish = GpuOptions { adapter: options.adapter.clone(), profile: options.profile.is_some() };
-        let gpu = Gpu::request(wish).await?;
-        Ok(Self { gpu, progress: Progress::new(), cancel, seconds: Seconds::default(), warnings: Vec::new() })
+        let device = adapter::open(options.adapter.as_deref(), options.profile.is_some()).await?;
+        Ok(Self { device, progress: Progress::new(), cancel, seconds: Seconds::default(), warnings: Vec::new() })
     }
 
     fn warn(&mut self, warning: String) {
@@ -73,12 +71,12 @@ impl Studio {
 
     async fn load(&mut self, model: Model) -> Result<Pipeline> {
         let clock = Instant::now();
-        let Self { gpu, progress, cancel, .. } = self;
+        let Self { device, progress, cancel, .. } = self;
         let told = |at: foveate::Progress<'_>| {
             progress.loading(at);
             cancel.check()
         };
-        let pipeline = Pipeline::from_model(&*gpu, model, told).await?;
+        let pipeline = Pipeline::from_model(&*device, model, told).await?;
         self.seconds.load = clock.elapsed().as_secs_f64();
         self.cancel.check()?;
         Ok(pipeline)
@@ -88,7 +86,7 @@ impl Studio {
         self.progress.busy("compile");
         let clock = Instant::now();
         let run = pipeline.prepare(request).await?;
-        self.gpu.wait().await?; // for the text encoder, which was only submitted
+        self.device.wait().await?; // for the text encoder, which was only submitted
         self.seconds.compile = clock.elapsed().as_secs_f64();
         run.warnings.iter().map(hints::warning).for_each(|warning| self.warn(warning));
         self.cancel.check()?;
@@ -100,10 +98,10 @@ impl Studio {
         let clock = Instant::now();
         while let Some(step) = run.next_step() {
             let (index, timestep) = (step.index, step.timestep);
-            record.run(&self.gpu, &step)?;
-            self.gpu.wait().await?;
+            record.run(&self.device, &step)?;
+            self.device.wait().await?;
             self.cancel.check()?;
-            record.after_step(&self.gpu, run, index, timestep).await?;
+            record.after_step(&self.device, run, index, timestep).await?;
             self.progress.step();
         }
         self.seconds.steps = clock.elapsed().as_secs_f64();

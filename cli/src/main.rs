@@ -1,6 +1,7 @@
 //! The `foveate` command. Each of its commands has a file or a folder of its own.
 
 mod about;
+mod adapter;
 mod args;
 mod bench;
 mod cancel;

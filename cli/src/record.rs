@@ -3,7 +3,7 @@
 
 use foveate::low_level::pipeline::{GUIDED, LATENTS};
 use foveate::low_level::rng::Generator;
-use foveate::{Gpu, Pictures, Request, Result, Run, Step, Tensor};
+use foveate::{Device, Pictures, Request, Result, Run, Step, Tensor};
 use foveate::{LayerTrace, Traced};
 
 use super::args::Generate;
@@ -21,9 +21,9 @@ pub struct Record {
 
 impl Record {
     /// Fails where a profile is asked of an adapter that cannot give one.
-    pub async fn new(options: &Generate, gpu: &Gpu) -> Result<Self> {
+    pub async fn new(options: &Generate, device: &Device) -> Result<Self> {
         let trace = match options.profile {
-            Some(_) => Some(Trace::new(gpu).await?),
+            Some(_) => Some(Trace::new(device.gpu("a profile")?).await?),
             None => None,
         };
         let tensors = options.save_tensors.as_ref().map(|_| Tensors::default());
@@ -42,8 +42,9 @@ impl Record {
     }
 
     /// Hands a step to the device, timed where times are wanted.
-    pub fn run(&mut self, gpu: &Gpu, step: &Step<'_>) -> Result<()> {
+    pub fn run(&mut self, device: &Device, step: &Step<'_>) -> Result<()> {
         let Some(trace) = &mut self.trace else { return step.run() };
+        let gpu = device.gpu("a profile")?;
         let mut encoder = gpu.encoder();
         step.encode_profiled(&mut encoder, &mut trace.profiler)?;
         gpu.submit(encoder);
@@ -51,9 +52,9 @@ impl Record {
     }
 
     /// After step `index` has run, at `timestep`.
-    pub async fn after_step(&mut self, gpu: &Gpu, run: &Run, index: usize, timestep: f32) -> Result<()> {
+    pub async fn after_step(&mut self, device: &Device, run: &Run, index: usize, timestep: f32) -> Result<()> {
         if let Some(trace) = &mut self.trace {
-            trace.end_step(gpu).await?;
+            trace.end_step(device.gpu("a profile")?).await?;
         }
         if let Some(tensors) = &mut self.tensors {
             tensors.insert(format!("noise_pred.{index}"), run.read(GUIDED).await?);
@@ -104,8 +105,8 @@ impl Record {
     }
 
     /// The file for `--profile`.
-    pub fn profile(&self, gpu: &Gpu) -> Result<Vec<u8>> {
-        self.trace.as_ref().map_or(Ok(Vec::new()), |trace| trace.file(&gpu.caps().to_string()))
+    pub fn profile(&self, device: &Device) -> Result<Vec<u8>> {
+        self.trace.as_ref().map_or(Ok(Vec::new()), |trace| trace.file(&device.caps().to_string()))
     }
 }
 

@@ -278,10 +278,30 @@ fn the_help_lists_policies_and_schedulers() {
     assert!(words.iter().all(|word| help.contains(word)), "{help}");
 }
 
+/// The processor draws what a GPU draws, says that it did, and draws the same bytes again.
+#[test]
+fn the_processor_draws_too() {
+    let shell = Shell::new();
+    let asked = request("dit_ddim");
+    let draw = |adapter: &str, name: &str| {
+        let told = shell.json(&[&words(&asked)[..], &["--adapter", adapter, "-o", name]].concat());
+        let pixels = image::open(shell.path(name)).unwrap().to_rgb8();
+        (told["adapter"].as_str().unwrap().to_owned(), pixels)
+    };
+    let ((by, drawn), (_, again), (other, expected)) =
+        (draw("cpu", "cpu.png"), draw("cpu", "again.png"), draw("gpu", "gpu.png"));
+    assert!(by.starts_with("processor (CPU") && !other.starts_with("processor"), "{by}, {other}");
+    assert_eq!(drawn, again);
+    let off = drawn.iter().zip(expected.iter()).map(|(a, b)| a.abs_diff(*b)).max();
+    assert!(off <= Some(1), "the pictures differ by {off:?} of 255");
+    shell.fails(&["generate", "x", "--adapter", "cpu", "--profile", "p.json"], 1, "a profile needs a GPU");
+}
+
 #[test]
 fn adapters_are_listed() {
     let told = Shell::new().json(&["devices"]);
     assert!(told["adapters"][0]["max_storage_buffers"].as_u64().unwrap() >= 8);
+    assert_eq!(told["adapters"].as_array().unwrap().last().unwrap()["name"], "processor");
 }
 
 /// The signal is sent as soon as the program listens for it, which is long before it is done.

@@ -1,8 +1,8 @@
 //! Where a step's time goes: the device's own clock at the ends of each group of the profile.
 
-use foveate::Result;
 use foveate::low_level::device::Plan;
-use foveate::low_level::gpu::{Gpu, Profiler, Span};
+use foveate::low_level::gpu::{Profiler, Span};
+use foveate::{Device, Result};
 
 use super::candidate::mean;
 
@@ -16,14 +16,15 @@ pub struct Groups(pub Vec<(String, f64)>);
 /// The groups of each plan, the mean over so many rounds; none where the adapter has no timestamps. These runs are not the ones
 /// that are timed: a pass per group costs something itself.
 pub async fn profile(
-    gpu: &Gpu,
+    device: &Device,
     plans: &[Plan],
     rounds: usize,
     mut after_each: impl FnMut() -> Result<()>,
 ) -> Result<Option<Vec<Groups>>> {
-    if !gpu.caps().timestamps {
+    if !device.caps().timestamps {
         return Ok(None);
     }
+    let gpu = device.gpu("a profile")?;
     let mut profiler = Profiler::new(gpu).await?;
     let mut all: Vec<Groups> = plans.iter().map(|_| Groups::default()).collect();
     for _ in 0..rounds {

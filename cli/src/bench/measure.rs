@@ -3,29 +3,29 @@
 
 use std::time::{Duration, Instant};
 
-use foveate::Result;
 use foveate::low_level::device::Plan;
-use foveate::low_level::gpu::Gpu;
+use foveate::low_level::device::Program;
+use foveate::{Device, Result};
 
 /// What is shorter runs several times per timing: beside it, submitting and waiting would count.
 const SHORTEST: Duration = Duration::from_millis(20);
 
 /// Seconds of one run of each plan. `after_each` runs after every timing, the warm-up's too, and may stop the work.
 pub async fn seconds(
-    gpu: &Gpu,
+    device: &Device,
     plans: &[Plan],
     rounds: usize,
     mut after_each: impl FnMut() -> Result<()>,
 ) -> Result<Vec<f64>> {
     let mut runs = Vec::new();
     for plan in plans {
-        runs.push(warm_up(gpu, plan).await?);
+        runs.push(warm_up(device, plan).await?);
         after_each()?;
     }
     let mut all = vec![Vec::new(); plans.len()];
     for _ in 0..rounds {
         for ((plan, &runs), seconds) in plans.iter().zip(&runs).zip(&mut all) {
-            seconds.push(time(gpu, plan, runs).await?.as_secs_f64() / f64::from(runs));
+            seconds.push(time(device, plan, runs).await?.as_secs_f64() / f64::from(runs));
             after_each()?;
         }
     }
@@ -33,23 +33,22 @@ pub async fn seconds(
 }
 
 /// Runs a plan until [`SHORTEST`] has passed; how often that was.
-async fn warm_up(gpu: &Gpu, plan: &Plan) -> Result<u32> {
+async fn warm_up(device: &Device, plan: &Plan) -> Result<u32> {
     let start = Instant::now();
     let mut runs = 0;
     while start.elapsed() < SHORTEST {
-        time(gpu, plan, 1).await?;
+        time(device, plan, 1).await?;
         runs += 1;
     }
     Ok(runs)
 }
 
 /// From submission to the end of the last of so many runs.
-async fn time(gpu: &Gpu, plan: &Plan, runs: u32) -> Result<Duration> {
-    let mut encoder = gpu.encoder();
-    (0..runs).try_for_each(|_| plan.encode(&mut encoder))?;
+async fn time(device: &Device, plan: &Plan, runs: u32) -> Result<Duration> {
+    let programs: Vec<&dyn Program> = (0..runs).map(|_| plan.program()).collect();
     let start = Instant::now();
-    gpu.submit(encoder);
-    gpu.wait().await?;
+    device.run(&programs)?;
+    device.wait().await?;
     Ok(start.elapsed())
 }
 

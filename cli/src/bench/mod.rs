@@ -11,11 +11,11 @@ mod shape;
 mod subject;
 
 use foveate::compress::Policies;
-use foveate::low_level::device::{Device, Plan};
-use foveate::low_level::gpu::{Gpu, GpuOptions};
+use foveate::low_level::device::Plan;
 use foveate::{Context, Result};
 use serde_json::json;
 
+use super::adapter;
 use super::cancel::Cancel;
 use super::progress::Progress;
 use super::report;
@@ -42,8 +42,7 @@ pub async fn run(options: &Bench) -> Result<()> {
 
     let cancel = Cancel::on_interrupt()?;
     let mut progress = Progress::new();
-    let gpu = Gpu::request(GpuOptions { adapter: options.adapter.clone(), profile: true }).await?;
-    let device = Device::from(&gpu);
+    let device = adapter::open_for_times(options.adapter.as_deref()).await?;
     let told = |at: foveate::Progress<'_>| {
         progress.loading(at);
         cancel.check()
@@ -55,22 +54,22 @@ pub async fn run(options: &Bench) -> Result<()> {
         store.allocate_missing(&device, graph).await?;
     }
     let plans = Plan::compile_pooled(&device, &graphs, &store).await?;
-    gpu.wait().await?;
+    device.wait().await?;
 
-    let profiled = if gpu.caps().timestamps { PROFILED.min(options.repeats) } else { 0 };
+    let profiled = if device.caps().timestamps { PROFILED.min(options.repeats) } else { 0 };
     progress.steps(plans.len() * (1 + options.repeats + profiled));
     let after_each = || {
         progress.step();
         cancel.check()
     };
-    let seconds = measure::seconds(&gpu, &plans, options.repeats, after_each).await?;
-    let groups = groups::profile(&gpu, &plans, profiled, after_each).await?;
+    let seconds = measure::seconds(&device, &plans, options.repeats, after_each).await?;
+    let groups = groups::profile(&device, &plans, profiled, after_each).await?;
     progress.done();
 
     let outcome = Outcome { rows: rows(candidates, &seconds, groups.as_deref()) };
     if options.json {
         return report::say_json(&json!({
-            "adapter": gpu.caps().to_string(),
+            "adapter": device.caps().to_string(),
             "shape": subject.json(),
             "policies": outcome.json(),
         }));
@@ -79,7 +78,7 @@ pub async fn run(options: &Bench) -> Result<()> {
     report::say(&format!(
         "adapter  {}\nmodel    {}\ntimes    of one step of the transformer: medians of {rounds} rounds, the mean over \
          {steps} steps\n\n{}",
-        gpu.caps(),
+        device.caps(),
         subject.line(),
         outcome.table()
     ))?;

@@ -48,7 +48,8 @@ pub struct Bench {
     /// Print JSON
     #[arg(long)]
     pub json: bool,
-    /// Part of the adapter's name (see `foveate devices`)
+    /// Part of the adapter's name (see `foveate devices`); cpu: the processor; gpu: the fastest GPU, software ones too
+    /// [default: the fastest GPU, or the processor where there is none]
     #[arg(long, value_name = "NAME")]
     pub adapter: Option<String>,
 }

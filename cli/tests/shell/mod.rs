@@ -18,9 +18,18 @@ impl Shell {
         Self(tempdir().unwrap())
     }
 
+    /// The program with these arguments. What needs a device gets the fastest GPU, unless it names another: without a name
+    /// the program would choose, and a machine without a GPU would test another device.
     pub fn command(&self, arguments: &[&str]) -> Command {
         let mut command = Command::new(env!("CARGO_BIN_EXE_foveate"));
-        command.args(arguments).current_dir(self.0.path()).env("FOVEATE_MODEL", golden("pixart_alpha/model"));
+        let draws = matches!(arguments.first(), Some(&("generate" | "bench")));
+        let named = arguments.iter().any(|argument| argument.starts_with("--adapter"));
+        let adapter: &[&str] = if draws && !named { &["--adapter", "gpu"] } else { &[] };
+        command
+            .args(arguments)
+            .args(adapter)
+            .current_dir(self.0.path())
+            .env("FOVEATE_MODEL", golden("pixart_alpha/model"));
         command
     }
 
