@@ -30,10 +30,16 @@ macro_rules! tile {
                     }
                 }
             }
-            for (i, sums) in sums.iter().enumerate().take(extent[0]) {
-                let row = &mut out[i * stride..][..extent[1]];
-                for (to, &sum) in row.chunks_mut(S::F32_LANES).zip(sums) {
-                    simd.partial_store_f32s(to, sum);
+            // Loops of fixed length, each index known: an array that is indexed by anything else lies in memory, and every
+            // multiplication above would store to it.
+            for i in 0..$rows {
+                if i < extent[0] {
+                    let row = &mut out[i * stride..][..extent[1]];
+                    for j in 0..N {
+                        let first = (j * S::F32_LANES).min(extent[1]);
+                        let last = (first + S::F32_LANES).min(extent[1]);
+                        simd.partial_store_f32s(&mut row[first..last], sums[i][j]);
+                    }
                 }
             }
         }
