@@ -1,9 +1,9 @@
 //! How fast the processor is beside PyTorch on the same cores: a whole DiT-S/2 forward (width 384, depth 12, 6 heads, 256
 //! tokens, batch 2, f32), and matrix products.
 //!
-//! `cargo bench --bench processor -- [threads] [part of a name]` prints milliseconds, the least of many short runs, then
-//! GFLOP/s, then milliseconds of processor time (of one thread, so only meaningful with one): what else the machine does
-//! adds to the first, and little to the last. `processor_torch.py` prints the same of PyTorch: run both in turn.
+//! `cargo bench --bench processor -- [threads] [part of a name]` prints milliseconds, the least of many short runs (what
+//! else the machine does only ever adds to them), and GFLOP/s. `processor_torch.py` prints the same of PyTorch: run both
+//! in turn.
 
 use std::time::{Duration, Instant};
 
@@ -42,29 +42,18 @@ async fn run(threads: Option<usize>, only: &str) -> Result<()> {
     }
     cases.retain(|(name, _)| name.contains(only));
     for (name, graph) in &cases {
-        let (store, mut best, mut least) = (filled(&device, graph).await?, Duration::MAX, u64::MAX);
+        let (store, mut best) = (filled(&device, graph).await?, Duration::MAX);
         let plan = Plan::compile(&device, graph, &store, Memory::Shared).await?;
         let (start, mut runs) = (Instant::now(), 0);
         while runs < 5 || (start.elapsed() < Duration::from_millis(1500) && runs < 500) {
-            let (start, before) = (Instant::now(), processor_time());
+            let start = Instant::now();
             plan.run(&device)?;
             device.wait().await?;
-            (best, least, runs) = (best.min(start.elapsed()), least.min(processor_time() - before), runs + 1);
+            (best, runs) = (best.min(start.elapsed()), runs + 1);
         }
-        println!(
-            "{name} {:.3} {:.1} {:.3}",
-            1e3 * best.as_secs_f64(),
-            graph.flops() as f64 / best.as_secs_f64() / 1e9,
-            1e-6 * least as f64
-        );
+        println!("{name} {:.3} {:.1}", 1e3 * best.as_secs_f64(), graph.flops() as f64 / best.as_secs_f64() / 1e9);
     }
     Ok(())
-}
-
-/// Nanoseconds that this thread has run, where the system (Linux) says: a busy machine adds little to them.
-fn processor_time() -> u64 {
-    let stat = std::fs::read_to_string("/proc/thread-self/schedstat").unwrap_or_default();
-    stat.split(' ').next().and_then(|time| time.parse().ok()).unwrap_or_default()
 }
 
 /// Every stored value, filled with small numbers: zeros would be multiplied no faster, but look like a mistake.
