@@ -68,7 +68,8 @@ impl Op for Elementwise {
             let mut at = chunk * ELEMENTS;
             while !out.is_empty() {
                 let b = &b[at % period..];
-                let (now, later) = std::mem::take(&mut out).split_at_mut(b.len().min(out.len()));
+                let count = b.len().min(out.len());
+                let (now, later) = std::mem::take(&mut out).split_at_mut(count);
                 let triples = now.iter_mut().zip(&a[at..]).zip(b);
                 vectorised(|| match self.multiply {
                     true => triples.for_each(|((to, a), b)| *to = a * b),

@@ -7,6 +7,7 @@
 pub mod math;
 pub mod panels;
 pub mod product;
+mod tile;
 
 use pulp::{Arch, Simd, WithSimd};
 

@@ -7,8 +7,8 @@
 use pulp::{Arch, Simd, WithSimd};
 
 use super::super::Activation;
-use super::math;
 use super::panels::{Right, VECTORS, width};
+use super::{math, tile};
 use crate::graph::host::Pool;
 
 /// What becomes of a sum: `activation(scale · sum + bias)`.
@@ -134,74 +134,32 @@ pub fn block<'l, S: Simd>(
     finish: impl Fn(usize, usize, &mut [f32]),
 ) {
     // As many sums as registers hold, beside a row of the panel.
-    if S::REGISTER_COUNT >= 32 {
-        block_of::<S, 8>(simd, left, rows, right, from, columns, stride, out, finish);
-    } else {
-        block_of::<S, 4>(simd, left, rows, right, from, columns, stride, out, finish);
-    }
-}
-
-#[inline(always)]
-fn block_of<'l, S: Simd, const ROWS: usize>(
-    simd: S,
-    left: &impl Fn(usize) -> &'l [f32],
-    rows: usize,
-    right: &impl Right,
-    from: usize,
-    columns: usize,
-    stride: usize,
-    out: &mut [f32],
-    finish: impl Fn(usize, usize, &mut [f32]),
-) {
+    let tile_rows = if S::REGISTER_COUNT >= 32 { 8 } else { 4 };
     let (lanes, mut scratch) = (S::F32_LANES, Vec::new());
     for column in (0..columns).step_by(VECTORS * lanes) {
         let width = width(column, columns, lanes);
         let panel = right.panel(from + column, width, &mut scratch);
-        for row in (0..rows).step_by(ROWS) {
-            // Beyond the last row its neighbour is computed again, and not stored.
-            let tile_rows: [&[f32]; ROWS] = std::array::from_fn(|i| left((row + i).min(rows - 1)));
+        for row in (0..rows).step_by(tile_rows) {
             let out = &mut out[row * stride + column..];
-            let extent = [ROWS.min(rows - row), width.min(columns - column)];
-            match width / lanes {
-                1 => tile::<S, ROWS, 1>(simd, tile_rows, panel, out, stride, extent),
-                2 => tile::<S, ROWS, 2>(simd, tile_rows, panel, out, stride, extent),
-                _ => tile::<S, ROWS, VECTORS>(simd, tile_rows, panel, out, stride, extent),
+            let extent = [tile_rows.min(rows - row), width.min(columns - column)];
+            // Beyond the last row its neighbour is computed again, and not stored.
+            let row_of = |i: usize| left((row + i).min(rows - 1));
+            if tile_rows == 8 {
+                match width / lanes {
+                    1 => tile::eight::<S, 1>(simd, std::array::from_fn(row_of), panel, out, stride, extent),
+                    2 => tile::eight::<S, 2>(simd, std::array::from_fn(row_of), panel, out, stride, extent),
+                    _ => tile::eight::<S, VECTORS>(simd, std::array::from_fn(row_of), panel, out, stride, extent),
+                }
+            } else {
+                match width / lanes {
+                    1 => tile::four::<S, 1>(simd, std::array::from_fn(row_of), panel, out, stride, extent),
+                    2 => tile::four::<S, 2>(simd, std::array::from_fn(row_of), panel, out, stride, extent),
+                    _ => tile::four::<S, VECTORS>(simd, std::array::from_fn(row_of), panel, out, stride, extent),
+                }
             }
             for i in 0..extent[0] {
                 finish(row + i, column, &mut out[i * stride..][..extent[1]]);
             }
-        }
-    }
-}
-
-/// One tile: `rows` times a panel of `N` vectors, of which `extent` is stored.
-#[inline(always)]
-fn tile<S: Simd, const ROWS: usize, const N: usize>(
-    simd: S,
-    rows: [&[f32]; ROWS],
-    panel: &[f32],
-    out: &mut [f32],
-    stride: usize,
-    extent: [usize; 2],
-) {
-    let (panel, _) = S::as_simd_f32s(panel);
-    let (panel, _) = panel.as_chunks::<N>();
-    let k = panel.len();
-    let rows = rows.map(|row| &row[..k]);
-    let mut sums = [[simd.splat_f32s(0.0); N]; ROWS];
-    for (p, vectors) in panel.iter().enumerate() {
-        for (sums, row) in sums.iter_mut().zip(&rows) {
-            let x = simd.splat_f32s(row[p]);
-            for (sum, &vector) in sums.iter_mut().zip(vectors) {
-                *sum = simd.mul_add_e_f32s(x, vector, *sum);
-            }
-        }
-    }
-    let lanes = S::F32_LANES;
-    for (i, sums) in sums.iter().enumerate().take(extent[0]) {
-        let row = &mut out[i * stride..][..extent[1]];
-        for (to, &sum) in row.chunks_mut(lanes).zip(sums) {
-            simd.partial_store_f32s(to, sum);
         }
     }
 }
