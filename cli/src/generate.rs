@@ -4,6 +4,7 @@ use std::time::Instant;
 
 use foveate::Model;
 use foveate::low_level::gpu::{Gpu, GpuOptions};
+use foveate::low_level::text::printable;
 use foveate::{LoadOptions, Pictures, Pipeline, Request, Result, Run};
 
 use super::args::Generate;
@@ -68,7 +69,7 @@ impl Studio {
 
     fn warn(&mut self, warning: String) {
         self.progress.warn(&warning);
-        self.warnings.push(warning);
+        self.warnings.push(printable(&warning));
     }
 
     async fn load(&mut self, model: Model) -> Result<Pipeline> {

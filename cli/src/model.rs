@@ -1,5 +1,6 @@
 //! Which model is meant: the one named, or the bundled one.
 
+use std::env::VarError;
 use std::path::{Path, PathBuf};
 
 use foveate::{Error, Result, Source};
@@ -14,6 +15,7 @@ pub fn find(named: Option<&str>) -> Result<Source> {
     }
     match std::env::var("FOVEATE_MODEL") {
         Ok(named) if !named.is_empty() => Ok(Source::parse(&named)),
+        Err(VarError::NotUnicode(_)) => Err(Error::Usage("FOVEATE_MODEL is not UTF-8".into())),
         _ => bundled().map(Source::Folder).ok_or_else(|| {
             Error::Usage(format!(
                 "no model: give --model DIR|URL or set FOVEATE_MODEL; the bundled {BUNDLED} is not beside this program"

@@ -75,6 +75,11 @@ impl Tokenizer {
         Ok(Self { pipeline, end, pad })
     }
 
+    /// How many ids there are: the largest that a text can be given, and one.
+    pub fn ids(&self) -> usize {
+        self.pipeline.get_vocab_size(true)
+    }
+
     /// `text` as `max_length` ids, as transformers does it with `padding="max_length", truncation=True`: the end token
     /// is always there, in the last place if need be.
     pub fn encode(&self, text: &str, max_length: usize) -> Result<Encoded> {
