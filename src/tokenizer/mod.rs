@@ -104,7 +104,7 @@ impl Tokenizer {
 
 /// The most bytes of an added token, and the most of them. T5 has a hundred.
 const LONGEST_ADDED: usize = 256;
-const MOST_ADDED: usize = 1 << 15;
+const MOST_ADDED: usize = 1 << 14;
 
 /// Refuses added tokens that the library would choke on when it finds them in a prompt: one that begins with white space
 /// and takes all white space before it besides begins, where another token took that already, after its own end.
