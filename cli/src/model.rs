@@ -42,3 +42,15 @@ pub fn name(source: &Source) -> String {
         other => other.display("").trim_end_matches('/').to_owned(),
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// What a picture says of its model.
+    #[test]
+    fn names_have_neither_ways_nor_secrets() {
+        assert_eq!(name(&Source::parse("https://user:secret@host/models/m/?key=secret#x")), "https://host/models/m");
+        assert_eq!(name(&Source::parse("/home/someone/m")), "m");
+    }
+}

@@ -114,14 +114,14 @@ impl T5 {
         Ok(Self { words, positions, blocks, final_norm, config })
     }
 
-    /// Tensors of a whole T5 that the encoder has no use for.
-    pub fn unused(name: &str) -> bool {
-        name.starts_with("decoder.") || name.starts_with("lm_head.") || name == "encoder.embed_tokens.weight"
-    }
-
     /// How many tokens it knows.
     pub fn vocabulary(&self) -> usize {
         self.words.len()
+    }
+
+    /// Tensors of a whole T5 that the encoder has no use for.
+    pub fn unused(name: &str) -> bool {
+        name.starts_with("decoder.") || name.starts_with("lm_head.") || name == "encoder.embed_tokens.weight"
     }
 
     /// What [`T5::forward`] finds stored: embedded tokens, mask and position bias of token ids and mask, each `[B][S]`.
