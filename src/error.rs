@@ -1,8 +1,10 @@
-//! The one error type. Every variant reads as a single line that names the file, tensor, op or limit at fault.
+//! The one error type. Every variant reads as a single line that names the file, tensor, op or limit at fault. Texts that may
+//! come from a file or a request are shown as [`printable`] shows them.
 
 use std::path::PathBuf;
 
 use crate::Refusal;
+use crate::text::printable;
 
 /// The result of everything that can fail here.
 pub type Result<T, E = Error> = std::result::Result<T, E>;
@@ -12,7 +14,7 @@ pub type Result<T, E = Error> = std::result::Result<T, E>;
 #[non_exhaustive]
 pub enum Error {
     /// The request itself is wrong: an unknown option, a class for a prompt model. The command line exits with 2.
-    #[error("{0}")]
+    #[error("{}", printable(.0))]
     Usage(String),
 
     /// The request cannot be met, for a reason that a program may want to know.
@@ -20,7 +22,7 @@ pub enum Error {
     Refused(#[from] Refusal),
 
     /// A file or address could not be read or written.
-    #[error("{}: {source}", path.display())]
+    #[error("{}: {}", printable(&path.to_string_lossy()), printable(&source.to_string()))]
     Io {
         /// The file or address.
         path: PathBuf,
@@ -29,7 +31,7 @@ pub enum Error {
     },
 
     /// A file was read, but what it holds cannot be used (truncated, corrupt, a path outside its folder).
-    #[error("{file}: {reason}")]
+    #[error("{}: {}", printable(file), printable(reason))]
     File {
         /// The file or address.
         file: String,
@@ -38,7 +40,7 @@ pub enum Error {
     },
 
     /// A JSON config names a class or sets a field that this engine does not implement.
-    #[error("{file}: {reason}")]
+    #[error("{}: {}", printable(file), printable(reason))]
     Config {
         /// The config file.
         file: String,
@@ -47,7 +49,7 @@ pub enum Error {
     },
 
     /// A tensor is missing, superfluous, of the wrong shape, or holds NaN or Inf.
-    #[error("tensor {name}: {reason}")]
+    #[error("tensor {}: {}", printable(name), printable(reason))]
     Tensor {
         /// The name in the safetensors file.
         name: String,
@@ -56,7 +58,7 @@ pub enum Error {
     },
 
     /// An op was given values whose shapes do not fit.
-    #[error("{op}: {reason}")]
+    #[error("{}: {}", printable(op), printable(reason))]
     Shape {
         /// The op.
         op: String,
@@ -69,7 +71,7 @@ pub enum Error {
     NoAdapter(String),
 
     /// The adapter is too small for a buffer or a kernel.
-    #[error("the adapter is too small: {what} needs {limit} = {needed}, it has {available}")]
+    #[error("the adapter is too small: {} needs {limit} = {needed}, it has {available}", printable(what))]
     Limit {
         /// Which tensor or kernel.
         what: String,
@@ -114,7 +116,7 @@ pub enum Error {
     Cancelled,
 
     /// An error, with what was being done when it arose.
-    #[error("{context}")]
+    #[error("{}", printable(context))]
     While {
         /// What was being done.
         context: String,
@@ -156,7 +158,7 @@ impl Error {
         let mut messages: Vec<String> = Vec::new();
         let mut next: Option<&dyn std::error::Error> = Some(self);
         while let Some(error) = next {
-            let message = error.to_string().lines().map(str::trim).collect::<Vec<_>>().join(" ");
+            let message = printable(&error.to_string().lines().map(str::trim).collect::<Vec<_>>().join(" "));
             if !messages.last().is_some_and(|last| last.ends_with(&message)) {
                 messages.push(message);
             }
@@ -205,5 +207,30 @@ mod tests {
         let error = Err::<(), _>(Error::io("m/config.json", missing)).context(|| "opening m").unwrap_err();
         assert_eq!(error.chain(), ["opening m", "m/config.json: no such file"]);
         assert!(matches!(error.root(), Error::Io { .. }) && !error.is_usage());
+        let stopped = Err::<(), _>(Error::Cancelled).context(|| "opening m").unwrap_err();
+        assert_eq!(stopped.chain(), ["cancelled"]);
+    }
+
+    /// Names come from files, and files from strangers.
+    #[test]
+    fn strangers_do_not_steer_the_terminal() {
+        let name = format!("\u{1b}]0;owned\u{7}{}\n", "x".repeat(1 << 20));
+        let unknown = Refusal::UnknownParameter { policy: name.clone(), name: name.clone(), known: vec![] };
+        for error in [
+            Error::Usage(name.clone()),
+            Error::config(&name, &name),
+            Error::file(&name, &name),
+            Error::tensor(&name, &name),
+            Error::shape(&name, &name),
+            Error::io(&name, std::io::Error::other(name.clone())),
+            Err::<(), _>(Error::Usage(name.clone())).context(|| name.clone()).unwrap_err(),
+            unknown.into(),
+        ] {
+            for line in error.chain() {
+                assert!(!line.contains(char::is_control) && line.len() < 3000, "{}", line.len());
+            }
+            let line = error.to_string();
+            assert!(matches!(error, Error::Refused(_)) || !line.contains(char::is_control) && line.len() < 3000);
+        }
     }
 }

@@ -76,6 +76,7 @@ mod rng;
 mod shared;
 mod size;
 mod tensor;
+mod text;
 mod tokenizer;
 mod weights;
 
@@ -133,6 +134,10 @@ pub mod low_level {
     /// Tensors in host memory.
     pub mod tensor {
         pub use crate::tensor::*;
+    }
+    /// Text of strangers as people may read it.
+    pub mod text {
+        pub use crate::text::*;
     }
     /// Text to tokens.
     pub mod tokenizer {

@@ -1,6 +1,8 @@
 //! Reasons as values: why a request cannot be met, and what is odd about one that can. The texts speak of the request. Each
 //! face adds its own hint.
 
+use crate::text::printable;
+
 /// Why a request cannot be met.
 #[derive(Clone, Debug, PartialEq, thiserror::Error)]
 #[non_exhaustive]
@@ -84,7 +86,7 @@ fn parameters(known: &[String]) -> String {
 #[non_exhaustive]
 pub enum Warning {
     /// The end of a prompt was cut off.
-    #[error("the prompt is longer than {most} tokens; this was cut off: {cut:?}")]
+    #[error("the prompt is longer than {most} tokens; this was cut off: {:?}", printable(cut))]
     PromptCut {
         /// The most tokens of a prompt.
         most: usize,

@@ -240,6 +240,18 @@ fn added_tokens_that_contradict_themselves_are_refused() {
         files.remove("tokenizer/special_tokens_map.json");
         load_files(files)
     };
+    // Tokens of which the character map leaves nothing, or the same as of another.
+    for content in ["\u{1}", "ｆｏｘ"] {
+        let twins = changed(|json| {
+            let token = serde_json::json!({"id": 330, "content": content, "normalized": true, "special": false});
+            let fox = serde_json::json!({"id": 331, "content": "fox", "normalized": true, "special": false});
+            json["added_tokens"].as_array_mut().unwrap().extend([token, fox]);
+        });
+        match load_files(twins) {
+            Ok(tokenizer) => _ = tokenizer.encode("a \u{1} ｆｏｘ and a fox ", 16).unwrap(),
+            Err(error) => assert!(!error.contains('\n'), "{error}"),
+        }
+    }
     let error = taking(" ", "lstrip").unwrap_err();
     assert!(error.ends_with("the token \" \" begins with the white space that its lstrip takes away"), "{error}");
     for (content, side) in [("red", "lstrip"), (" ", "single_word"), (" ", "rstrip")] {

@@ -9,7 +9,7 @@ use foveate::low_level::weights::Format;
 
 use super::bench::Bench;
 use super::help;
-use super::values::{count, finite, pair, ratio, seed};
+use super::values::{class, count, finite, pair, ratio, seed, steps};
 
 /// Diffusion transformers that compute where the detail is.
 #[derive(Debug, Parser)]
@@ -41,7 +41,8 @@ pub struct Generate {
     /// What to draw. With --prompt-ids or --prompt-embeds it is only noted in the picture
     pub prompt: Option<String>,
     /// The class to draw, for class-to-image models
-    #[arg(long, value_name = "N", conflicts_with_all = ["prompt", "prompt_ids", "prompt_embeds"])]
+    #[arg(long, value_name = "N", value_parser = class, allow_negative_numbers = true,
+        conflicts_with_all = ["prompt", "prompt_ids", "prompt_embeds"])]
     pub class: Option<u32>,
     /// A request to start from, as JSON; every other option changes it
     #[arg(long, value_name = "FILE.json", conflicts_with = "like")]
@@ -56,7 +57,7 @@ pub struct Generate {
     #[arg(long, value_name = "TEXT", requires = "words", conflicts_with = "class")]
     pub negative: Option<String>,
     /// Denoising steps [default: the pipeline's own]
-    #[arg(long, value_name = "N")]
+    #[arg(long, value_name = "N", value_parser = steps, allow_negative_numbers = true)]
     pub steps: Option<usize>,
     /// Classifier-free guidance; 1 and below turn it off [default: the pipeline's own]
     #[arg(long, value_name = "F", value_parser = finite, allow_negative_numbers = true)]
@@ -68,7 +69,7 @@ pub struct Generate {
     #[arg(long, value_name = "WxH")]
     pub size: Option<Size>,
     /// Pictures, drawn as one batch
-    #[arg(long, value_name = "N", value_parser = count)]
+    #[arg(long, value_name = "N", value_parser = count, allow_negative_numbers = true)]
     pub count: Option<usize>,
     #[arg(long, value_name = "NAME", help = help::scheduler())]
     pub scheduler: Option<String>,
@@ -85,7 +86,7 @@ pub struct Generate {
     /// every=N,first=BLOCKS,last=BLOCKS, where every step computes so many blocks at either end
     #[arg(long, value_name = "N")]
     pub step_cache: Option<StepCache>,
-    /// How matrices are stored: f32, f16, int8 or int4 [default: as the files have them]
+    /// How matrices are stored: f32, f16, bf16, int8 or int4 [default: as the files have them]
     #[arg(long, value_name = "DTYPE")]
     pub dtype: Option<Format>,
     /// Starting noise instead of the seed's: `latents [B, C, h, w]`, before any scaling
@@ -102,7 +103,8 @@ pub struct Generate {
     #[arg(long, value_name = "F.safetensors")]
     pub save_tensors: Option<PathBuf>,
     /// Write pictures of where the policy computed: the router's scores and the kept tokens of every step and layer (of
-    /// the prompt's half, under guidance), and a sheet. Slower, as they are read back after every step
+    /// the prompt's half, under guidance), and a sheet. Slower, as they are read back after every step. DIR is new, empty,
+    /// or has maps of another run, which make way
     #[arg(long, value_name = "DIR")]
     pub maps: Option<PathBuf>,
     /// Write GPU times as a Chrome trace

@@ -2,6 +2,7 @@
 
 use std::time::Instant;
 
+use foveate::low_level::text::printable;
 use foveate::{Device, LoadOptions, Model, Pictures, Pipeline, Request, Result, Run};
 
 use super::adapter;
@@ -66,7 +67,7 @@ impl Studio {
 
     fn warn(&mut self, warning: String) {
         self.progress.warn(&warning);
-        self.warnings.push(warning);
+        self.warnings.push(printable(&warning));
     }
 
     async fn load(&mut self, model: Model) -> Result<Pipeline> {

@@ -1,5 +1,6 @@
 //! Which model is meant: the one named, or the bundled one.
 
+use std::env::VarError;
 use std::path::{Path, PathBuf};
 
 use foveate::{Error, Result, Source};
@@ -14,6 +15,7 @@ pub fn find(named: Option<&str>) -> Result<Source> {
     }
     match std::env::var("FOVEATE_MODEL") {
         Ok(named) if !named.is_empty() => Ok(Source::parse(&named)),
+        Err(VarError::NotUnicode(_)) => Err(Error::Usage("FOVEATE_MODEL is not UTF-8".into())),
         _ => bundled().map(Source::Folder).ok_or_else(|| {
             Error::Usage(format!(
                 "no model: give --model DIR|URL or set FOVEATE_MODEL; the bundled {BUNDLED} is not beside this program"
@@ -38,5 +40,17 @@ pub fn name(source: &Source) -> String {
             absolute.file_name().map(|name| name.to_string_lossy().into_owned()).unwrap_or_default()
         }
         other => other.display("").trim_end_matches('/').to_owned(),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// What a picture says of its model.
+    #[test]
+    fn names_have_neither_ways_nor_secrets() {
+        assert_eq!(name(&Source::parse("https://user:secret@host/models/m/?key=secret#x")), "https://host/models/m");
+        assert_eq!(name(&Source::parse("/home/someone/m")), "m");
     }
 }

@@ -8,7 +8,7 @@ use tempfile::NamedTempFile;
 
 use super::args::Generate;
 use super::maps;
-use super::paths::{failed_in, parent};
+use super::paths::{failed_in, look, parent};
 
 /// A place known to be writable.
 #[derive(Debug)]
@@ -73,10 +73,10 @@ impl Output {
     /// Checks that a file can be made in the folder, and that what lies at `path` is one that may be replaced.
     fn check(path: &Path) -> Result<Self> {
         let doing = || format!("checking the output {}", path.display());
-        if path.file_name().is_none() {
+        if path.file_name().is_none() || path.as_os_str().to_string_lossy().ends_with(std::path::is_separator) {
             return Err(Error::Usage(format!("{} is no name of a file", path.display())));
         }
-        if path.exists() && !path.is_file() {
+        if look(path).context(doing)?.is_some_and(|there| !there.is_file()) {
             return Err(Error::file(path.display().to_string(), "is there and is no regular file"));
         }
         // A path that does not exist yet is its own place.
@@ -89,8 +89,22 @@ impl Output {
     pub fn stage(&self, bytes: &[u8]) -> Result<Staged> {
         let mut file = self.temporary()?;
         let written = file.write_all(bytes).and_then(|()| file.as_file().sync_all());
-        written.map_err(|error| Error::io(&self.path, error))?;
+        written.and_then(|()| self.keep_mode(&file)).map_err(|error| Error::io(&self.path, error))?;
         Ok(Staged { file, place: self.place.clone() })
+    }
+
+    /// A file that is replaced is open to the same people afterwards.
+    #[cfg(unix)]
+    fn keep_mode(&self, file: &NamedTempFile) -> std::io::Result<()> {
+        match std::fs::metadata(&self.place) {
+            Ok(old) => file.as_file().set_permissions(old.permissions()),
+            Err(_) => Ok(()),
+        }
+    }
+
+    #[cfg(not(unix))]
+    fn keep_mode(&self, _: &NamedTempFile) -> std::io::Result<()> {
+        Ok(())
     }
 
     fn temporary(&self) -> Result<NamedTempFile> {
@@ -141,6 +155,20 @@ mod tests {
         assert_eq!(std::fs::read_dir(folder.path()).unwrap().count(), 1);
     }
 
+    #[cfg(unix)]
+    #[test]
+    fn a_replaced_file_keeps_its_mode() {
+        use std::os::unix::fs::PermissionsExt;
+        let folder = tempfile::tempdir().unwrap();
+        let path = folder.path().join("a.png");
+        for mode in [0o600, 0o664] {
+            std::fs::write(&path, "old").unwrap();
+            std::fs::set_permissions(&path, std::fs::Permissions::from_mode(mode)).unwrap();
+            Output::check(&path).unwrap().stage(b"new").unwrap().commit().unwrap();
+            assert_eq!(std::fs::metadata(&path).unwrap().permissions().mode() & 0o777, mode);
+        }
+    }
+
     #[test]
     fn places_that_cannot_be_written_are_refused() {
         let folder = tempfile::tempdir().unwrap();
@@ -149,6 +177,9 @@ mod tests {
         let error = refused(&folder.path().join("absent/a.png"));
         let cause = std::error::Error::source(&error).unwrap().to_string();
         assert!(cause.ends_with("absent: there is no such folder"), "{cause}");
+        assert!(refused(&folder.path().join("a/")).to_string().ends_with("is no name of a file"));
+        let long = refused(&folder.path().join("a".repeat(1000) + ".png"));
+        assert!(!long.is_usage() && long.chain()[0].starts_with("checking the output "), "{long}");
     }
 
     #[test]

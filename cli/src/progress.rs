@@ -2,6 +2,7 @@
 
 use std::time::Duration;
 
+use foveate::low_level::text::printable;
 use indicatif::{ProgressBar, ProgressStyle};
 
 use super::report;
@@ -51,7 +52,7 @@ impl Progress {
 
     /// One line that stays.
     pub fn warn(&self, warning: &str) {
-        self.bar.suspend(|| eprintln!("warning: {}", report::printable(warning)));
+        self.bar.suspend(|| report::note(&format!("warning: {}", printable(warning))));
     }
 
     /// Nothing is left to show.

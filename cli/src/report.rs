@@ -3,6 +3,7 @@
 use std::io::{self, Write};
 use std::process::ExitCode;
 
+use foveate::low_level::text::printable;
 use foveate::{Error, Result};
 use serde_json::{Value, json};
 
@@ -10,6 +11,13 @@ use super::hints;
 
 /// Writes a result to stdout. A reader that has seen enough (`| head`) is no error.
 pub fn say(text: &str) -> Result<()> {
+    // Names in it may come from a stranger's model.
+    let safe: String =
+        text.chars().map(|c| if c.is_control() && c != '\n' { char::REPLACEMENT_CHARACTER } else { c }).collect();
+    write(&safe)
+}
+
+fn write(text: &str) -> Result<()> {
     match writeln!(io::stdout(), "{text}") {
         Err(error) if error.kind() != io::ErrorKind::BrokenPipe => Err(Error::io("stdout", error)),
         _ => Ok(()),
@@ -18,7 +26,24 @@ pub fn say(text: &str) -> Result<()> {
 
 /// Writes a result to stdout as JSON.
 pub fn say_json(value: &Value) -> Result<()> {
-    say(&format!("{value:#}"))
+    write(&as_json(value))
+}
+
+/// JSON without characters that control a terminal. What is left of them after serialising is within strings.
+fn as_json(value: &Value) -> String {
+    let mut text = String::new();
+    for c in format!("{value:#}").chars() {
+        match c.is_control() && c != '\n' {
+            true => text.push_str(&format!("\\u{:04x}", u32::from(c))),
+            false => text.push(c),
+        }
+    }
+    text
+}
+
+/// Writes a line to stderr. Where nobody listens, that changes nothing.
+pub fn note(line: &str) {
+    let _ = writeln!(io::stderr(), "{line}");
 }
 
 /// Prints why a command failed, and what to type instead where that is known.
@@ -36,7 +61,7 @@ pub fn unparsed(error: &clap::Error) -> ExitCode {
             Err(error) => failure(&error, false),
         },
         ErrorKind::DisplayHelpOnMissingArgumentOrSubcommand => {
-            eprint!("{}", error.render());
+            note(error.render().to_string().trim_end());
             ExitCode::from(2)
         }
         _ => {
@@ -47,16 +72,12 @@ pub fn unparsed(error: &clap::Error) -> ExitCode {
 }
 
 fn print(messages: &[String], hint: Option<&str>, json: bool) {
+    let messages: Vec<String> = messages.iter().map(|message| printable(message)).collect();
     let printed = json && say_json(&json!({ "error": messages[0], "causes": messages[1..], "hint": hint })).is_ok();
     if !printed {
         let hint = hint.map(|hint| format!("; {hint}")).unwrap_or_default();
-        eprintln!("error: {}{hint}", printable(&messages.join(": ")));
+        note(&format!("error: {}{hint}", messages.join(": ")));
     }
-}
-
-/// The text without characters that control a terminal. Some of it may come from a stranger's picture or model.
-pub fn printable(text: &str) -> String {
-    text.chars().map(|c| if c.is_control() { char::REPLACEMENT_CHARACTER } else { c }).collect()
 }
 
 /// clap's message without its usage and its pointer to `--help`.
@@ -80,7 +101,10 @@ mod tests {
     }
 
     #[test]
-    fn strangers_do_not_steer_the_terminal() {
-        assert_eq!(printable("no scheduler \u{1b}[2Jä\n"), "no scheduler \u{fffd}[2Jä\u{fffd}");
+    fn json_does_not_steer_the_terminal() {
+        let value = json!({ "a": "\u{9b}31m\u{1b}\n\u{7f}ä" });
+        let text = as_json(&value);
+        assert!(!text.contains(|c: char| c.is_control() && c != '\n'), "{text}");
+        assert_eq!(serde_json::from_str::<Value>(&text).unwrap(), value);
     }
 }

@@ -26,6 +26,16 @@ pub fn count(text: &str) -> Result<usize, String> {
     }
 }
 
+/// A number of steps. What a model makes of none is the model's to say.
+pub fn steps(text: &str) -> Result<usize, String> {
+    text.parse().map_err(|_| "it is a whole number from 1 up".into())
+}
+
+/// The number of a class.
+pub fn class(text: &str) -> Result<u32, String> {
+    text.parse().map_err(|_| "a class is a whole number from 0 up".into())
+}
+
 /// A share of tokens to save.
 pub fn ratio(text: &str) -> Result<f64, String> {
     match text.parse::<f64>() {

@@ -24,6 +24,10 @@ fn wrong_requests_are_usage_errors() {
         (&["generate", "x", "--size", "16"], "WIDTHxHEIGHT"),
         (&["generate", "x", "--size", "17x16"], "17x16 is not divisible"),
         (&["generate", "x", "--steps", "0"], "at least one step"),
+        (&["generate", "x", "--steps", "-1"], "invalid value '-1' for '--steps <N>': it is a whole number from 1 up"),
+        (&["generate", "--class", "-1"], "invalid value '-1' for '--class <N>': a class is a whole number from 0 up"),
+        (&["generate", "x", "--count", "-1"], "it is a whole number from 1 to 1024"),
+        (&["generate", "x", "-o", "folder/"], "is no name of a file"),
         (&["generate", "x", "--count", "0"], "count"),
         (&["generate", "x", "--dtype", "fp8"], "f32, f16, bf16, int8 or int4"),
         (&["generate", "x", "--scheduler", "magic"], "no scheduler \"magic\""),
@@ -38,6 +42,7 @@ fn wrong_requests_are_usage_errors() {
             "kv pools keys by its stride, it has no ratio; leave out --ratio",
         ),
         (&["generate", "x", "--set", "stride=2", "--set", "stride=3"], "stride is set twice"),
+        (&["generate", "x", "--compress", "kv", "--set", "layers=14-27"], "the model has layers 0-1"),
         (&["generate", "x", "--step-cache", "1"], "nothing is reused"),
         (&["generate", "x", "--step-cache", "every=2,first=9"], "leaves none of this model's"),
         (&["generate", "x", "--compress", "sdtm", "--maps", "maps"], "the policy sdtm has no routers to map"),
@@ -85,6 +90,95 @@ fn what_cannot_be_read_is_named() {
     ] {
         shell.fails(arguments, 1, reason);
     }
+}
+
+/// Everything here would be told at the end of a long run, or of something else.
+#[cfg(target_os = "linux")]
+#[test]
+fn what_is_wrong_around_it_is_named() {
+    use std::os::unix::ffi::OsStrExt;
+    let shell = Shell::new();
+    let long = "n".repeat(300) + ".png";
+    shell.fails(&["generate", "x", "-o", &long], 1, "File name too long");
+    shell.fails(&["generate", "x", "--maps", &long], 1, "File name too long");
+    shell.fails(&["generate", "x", "--maps", "/"], 1, "/: holds other things and no maps");
+
+    let mut odd = shell.command(&["generate", "x"]);
+    odd.env("FOVEATE_MODEL", std::ffi::OsStr::from_bytes(b"/\xff"));
+    let output = odd.output().unwrap();
+    assert_eq!((output.status.code(), text(&output.stderr).as_str()), (Some(2), "error: FOVEATE_MODEL is not UTF-8\n"));
+
+    let full = || fs::OpenOptions::new().write(true).open("/dev/full").unwrap();
+    for (arguments, code) in [(&["generate", "x", "--sed", "1"][..], 2), (&["inspect", "absent"], 1), (&[], 2)] {
+        assert_eq!(shell.command(arguments).stderr(full()).status().unwrap().code(), Some(code), "{arguments:?}");
+    }
+    assert!(shell.files().is_empty());
+}
+
+/// A model of a stranger says what it likes, and a terminal shows it and does nothing.
+#[test]
+fn files_do_not_steer_the_terminal() {
+    let shell = Shell::new();
+    let files = |class: &str, more: &str| {
+        fs::create_dir_all(shell.path("odd/transformer")).unwrap();
+        let index = serde_json::json!({ "_class_name": class }).to_string();
+        fs::write(shell.path("odd/model_index.json"), index).unwrap();
+        fs::write(shell.path("odd/transformer/config.json"), more).unwrap();
+    };
+    let name = "\u{1b}]0;owned\u{7}\u{9b}2J\u{202e}";
+    files(name, "{}");
+    for arguments in [&["inspect", "odd"][..], &["inspect", "odd", "--json"], &["generate", "x", "--scheduler", name]] {
+        let output = shell.run(arguments);
+        let told = text(&output.stdout) + &text(&output.stderr);
+        assert!(!told.contains(|c: char| (c.is_control() && c != '\n') || c == '\u{202e}'), "{told:?}");
+        assert!(!output.status.success() && told.contains("owned"), "{told}");
+    }
+    files(&"x".repeat(100_000), "{}");
+    let told = text(&shell.run(&["inspect", "odd"]).stderr);
+    assert!(told.len() < 4000, "{}", told.len());
+    fs::write(shell.path("odd/model_index.json"), vec![b'['; 2 << 20]).unwrap();
+    shell.fails(&["inspect", "odd"], 1, "model_index.json: is 2097152 bytes long, more than the 1048576");
+    let prompt = "p".repeat(120_000);
+    let told = text(&shell.run(&["generate", "x", "--sed", "1", &prompt]).stderr);
+    assert!(told.len() < 4000, "{}", told.len());
+}
+
+/// A copy of a golden's model folder.
+fn copy(name: &str, to: &std::path::Path) {
+    let from = golden(name).join("model");
+    for part in ["", "scheduler", "text_encoder", "tokenizer", "transformer", "vae"] {
+        fs::create_dir_all(to.join(part)).unwrap();
+        let files = fs::read_dir(from.join(part)).unwrap().map(|entry| entry.unwrap().path());
+        for file in files.filter(|path| path.is_file()) {
+            fs::copy(&file, to.join(part).join(file.file_name().unwrap())).unwrap();
+        }
+    }
+}
+
+#[test]
+fn tokens_that_do_not_fit_the_text_encoder_are_named() {
+    use safetensors::tensor::{Dtype, TensorView};
+    let shell = Shell::new();
+    let ids: Vec<u8> = [3i32, 400].into_iter().flat_map(i32::to_le_bytes).collect();
+    let view = |bytes| TensorView::new(Dtype::I32, vec![1, 2], bytes).unwrap();
+    let names = ["input_ids", "attention_mask", "negative_input_ids", "negative_attention_mask"];
+    let tensors = names.map(|name| (name, view(&ids)));
+    fs::write(shell.path("ids.safetensors"), safetensors::serialize(tensors, None).unwrap()).unwrap();
+    let given = ["generate", "--prompt-ids", "ids.safetensors"];
+    shell.fails(&given, 2, "there is no token 400: the text encoder knows 0 … 308");
+
+    // The tokenizer's own config may be missing: what it would say is the default.
+    copy("pixart_alpha", &shell.path("model"));
+    fs::remove_file(shell.path("model/tokenizer/tokenizer_config.json")).unwrap();
+    shell.json(&["generate", "a fox", "--steps", "1", "--model", "model", "-o", "bare.png"]);
+    shell.json(&["generate", "a fox", "--steps", "1", "--model", &model("pixart_alpha"), "-o", "whole.png"]);
+    let pixels = |name: &str| image::open(shell.path(name)).unwrap().to_rgb8().into_raw();
+    assert_eq!(pixels("bare.png"), pixels("whole.png"));
+
+    fs::write(shell.path("model/tokenizer/tokenizer_config.json"), r#"{"extra_ids": 200}"#).unwrap();
+    fs::remove_file(shell.path("model/tokenizer/special_tokens_map.json")).unwrap();
+    let large = ["generate", "a fox", "--model", "model"];
+    shell.fails(&large, 1, "tokenizer: has 400 tokens, and the text encoder knows 309");
 }
 
 #[test]

@@ -35,8 +35,17 @@ impl ModelFolder {
         if listed.is_none() || null {
             return Ok(false);
         }
-        let probe = if component == "tokenizer" { "tokenizer_config.json" } else { "config.json" };
-        self.source.exists(&format!("{component}/{probe}")).await
+        // A tokenizer's own config may be absent, and its vocabulary comes in one of two files.
+        let probes: &[&str] = match component {
+            "tokenizer" => &["tokenizer_config.json", "tokenizer.json", "spiece.model"],
+            _ => &["config.json"],
+        };
+        for probe in probes {
+            if self.source.exists(&format!("{component}/{probe}")).await? {
+                return Ok(true);
+            }
+        }
+        Ok(false)
     }
 
     /// A component's config.

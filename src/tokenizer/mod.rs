@@ -75,6 +75,11 @@ impl Tokenizer {
         Ok(Self { pipeline, end, pad })
     }
 
+    /// How many ids there are: the largest that a text can be given, and one.
+    pub fn ids(&self) -> usize {
+        self.pipeline.get_vocab_size(true)
+    }
+
     /// `text` as `max_length` ids, as transformers does it with `padding="max_length", truncation=True`: the end token
     /// is always there, in the last place if need be.
     pub fn encode(&self, text: &str, max_length: usize) -> Result<Encoded> {
@@ -99,7 +104,7 @@ impl Tokenizer {
 
 /// The most bytes of an added token, and the most of them. T5 has a hundred.
 const LONGEST_ADDED: usize = 256;
-const MOST_ADDED: usize = 1 << 15;
+const MOST_ADDED: usize = 1 << 14;
 
 /// Refuses added tokens that the library would choke on when it finds them in a prompt: one that begins with white space
 /// and takes all white space before it besides begins, where another token took that already, after its own end.

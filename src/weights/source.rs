@@ -293,7 +293,8 @@ mod tests {
         for source in [memory(), folder, host(0), Source::parse("http://localhost:1/m/")] {
             for path in bad {
                 let error = pollster::block_on(source.read(path)).unwrap_err().to_string();
-                assert!(error.ends_with(&format!("{path}: leaves the model folder")), "{path:?}: {error}");
+                let shown = path.replace('\0', "\u{fffd}");
+                assert!(error.ends_with(&format!("{shown}: leaves the model folder")), "{path:?}: {error}");
                 assert!(pollster::block_on(source.exists(path)).is_err());
                 assert!(pollster::block_on(source.size(path)).is_err());
                 assert!(pollster::block_on(source.read_range(path, 0..1)).is_err());

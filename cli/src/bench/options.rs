@@ -24,7 +24,7 @@ pub struct Bench {
     #[arg(long, value_name = "WxH", conflicts_with = "shape")]
     pub size: Option<Size>,
     /// Samples of a step; guidance makes two of a picture
-    #[arg(long, value_name = "N", default_value = "2", value_parser = count)]
+    #[arg(long, value_name = "N", default_value = "2", value_parser = count, allow_negative_numbers = true)]
     pub batch: usize,
     /// Policies to compare with dense, which is always measured, and first [default: those that the checkpoint
     /// was trained for]
@@ -39,11 +39,11 @@ pub struct Bench {
     /// Every policy under this step cache too (see `foveate generate --help`)
     #[arg(long, value_name = "N")]
     pub step_cache: Option<StepCache>,
-    /// How matrices are stored: f32, f16, int8 or int4 [default: as the files have them; of a shape, f32]
+    /// How matrices are stored: f32, f16, bf16, int8 or int4 [default: as the files have them; of a shape, f32]
     #[arg(long, value_name = "DTYPE")]
     pub dtype: Option<Format>,
     /// Rounds; in each, every policy's steps run in turn
-    #[arg(long, value_name = "N", default_value = "7", value_parser = count)]
+    #[arg(long, value_name = "N", default_value = "7", value_parser = count, allow_negative_numbers = true)]
     pub repeats: usize,
     /// Print JSON
     #[arg(long)]

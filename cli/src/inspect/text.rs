@@ -2,6 +2,7 @@
 
 use foveate::Grid;
 use foveate::compress::DiffcrConfig;
+use foveate::low_level::text::printable;
 
 use super::facts::{Component, DTYPES, Facts};
 use super::precision::Loss;
@@ -15,7 +16,7 @@ pub fn write(facts: &Facts) -> String {
     let mut text = format!(
         "pipeline   {}\nscheduler  {}\ntokens     {} ({rows} × {columns}) at {side}x{side} pixels{prompt}\n\
          {}\n\n{}",
-        facts.pipeline,
+        printable(&facts.pipeline),
         facts.scheduler,
         facts.grid.tokens(),
         steps(&facts.flops),
@@ -34,7 +35,7 @@ fn components(components: &[Component]) -> String {
     let mut rows = vec![cells(["GPU memory", "parameters", "as stored"])];
     rows[0].extend(DTYPES.map(|dtype| dtype.to_string()));
     for c in components {
-        let name = format!("{} ({})", c.name, c.class);
+        let name = printable(&format!("{} ({})", c.name, c.class));
         let mut row = vec![name, millions(c.parameters), mib(c.stored)];
         row.extend(c.bytes.map(mib));
         rows.push(row);
@@ -55,7 +56,8 @@ fn losses(losses: &[Loss]) -> String {
             .map(|loss| vec![loss.component.clone(), loss.format.to_string(), percent(loss.mean), percent(loss.worst)]),
     );
     let tensors = ["in"].into_iter().chain(losses.iter().map(|loss| loss.tensor.as_str()));
-    let lines: Vec<_> = table::lines(&rows).lines().zip(tensors).map(|(line, t)| format!("{line}  {t}")).collect();
+    let line = |(line, tensor)| format!("{line}  {}", printable(tensor));
+    let lines: Vec<_> = table::lines(&rows).lines().zip(tensors).map(line).collect();
     lines.join("\n")
 }
 

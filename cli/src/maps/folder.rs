@@ -9,7 +9,7 @@ use std::path::{Path, PathBuf};
 use foveate::{Context, Error, Result};
 use tempfile::TempDir;
 
-use crate::paths::{failed_in, parent};
+use crate::paths::{failed_in, look, parent};
 
 /// A place where a folder is, or can be made.
 #[derive(Debug)]
@@ -34,8 +34,15 @@ impl Folder {
         if path.as_os_str().is_empty() {
             return Err(Error::Usage("--maps: the name of the folder is empty".into()));
         }
-        if path.exists() && !path.is_dir() {
-            return Err(Error::file(path.display().to_string(), "is there and is no folder"));
+        match look(path)? {
+            Some(there) if !there.is_dir() => {
+                return Err(Error::file(path.display().to_string(), "is there and is no folder"));
+            }
+            Some(_) if !takes_maps(path).map_err(|error| Error::io(path, error))? => {
+                let reason = "holds other things and no maps; --maps takes a folder that is new, empty, or has maps";
+                return Err(Error::file(path.display().to_string(), reason));
+            }
+            _ => {}
         }
         let folder = Self { path: path.into(), place: path.canonicalize().unwrap_or_else(|_| path.into()) };
         folder.stage().context(|| format!("checking the folder {}", path.display()))?;
@@ -134,6 +141,20 @@ fn is_map(name: &str) -> bool {
     ["sheet.png", "touched.png"].contains(&name) || layer() == Some(true)
 }
 
+/// Whether hundreds of files may be put into this folder without asking: it is empty, or was made for that.
+fn takes_maps(folder: &Path) -> std::io::Result<bool> {
+    let mut empty = true;
+    for entry in fs::read_dir(folder)? {
+        let entry = entry?;
+        let name = entry.file_name().to_string_lossy().into_owned();
+        if is_map(&name) || (is_picture(&name) && entry.file_type()?.is_dir()) {
+            return Ok(true);
+        }
+        empty &= name.starts_with('.'); // what desktops and version control leave everywhere
+    }
+    Ok(empty)
+}
+
 /// Removes maps that are not among `names` from `place/under`, and from the folders of pictures below.
 fn remove_others(place: &Path, under: &Path, names: &BTreeSet<PathBuf>) -> std::io::Result<()> {
     for entry in fs::read_dir(place.join(under))? {
@@ -209,6 +230,18 @@ mod tests {
         let cause = std::error::Error::source(&error).unwrap().to_string();
         assert!(cause.ends_with("absent: there is no such folder"), "{cause}");
         assert!(Folder::check(Path::new("")).unwrap_err().is_usage());
+        assert!(Folder::check(&home.path().join("a".repeat(1000))).is_err());
+
+        // One that holds something else.
+        let error = Folder::check(home.path()).unwrap_err().to_string();
+        assert!(error.ends_with("a folder that is new, empty, or has maps"), "{error}");
+        fs::write(home.path().join("touched.png"), "").unwrap();
+        Folder::check(home.path()).unwrap();
+        for (at, allowed) in [(".hidden", true), ("picture-1", true), ("notes", false)] {
+            let folder = tempfile::tempdir().unwrap();
+            fs::create_dir(folder.path().join(at)).unwrap();
+            assert_eq!(Folder::check(folder.path()).is_ok(), allowed, "{at}");
+        }
     }
 
     #[test]

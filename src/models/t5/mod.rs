@@ -7,7 +7,7 @@ use super::parts::{Linear, RmsNorm, attend_packed};
 use crate::graph::{Element, Graph, ValueId};
 use crate::kernels::{self, Activation, Attention, WriteRows};
 use crate::loading::{Fields, Scope, Table};
-use crate::{Result, Tensor};
+use crate::{Error, Result, Tensor};
 pub use prompts::{PROMPT_EMBEDS, Prompts, TEXT_BIAS};
 
 /// Stored: the embedded tokens `[B, S, D]`.
@@ -114,6 +114,11 @@ impl T5 {
         Ok(Self { words, positions, blocks, final_norm, config })
     }
 
+    /// How many tokens it knows.
+    pub fn vocabulary(&self) -> usize {
+        self.words.len()
+    }
+
     /// Tensors of a whole T5 that the encoder has no use for.
     pub fn unused(name: &str) -> bool {
         name.starts_with("decoder.") || name.starts_with("lm_head.") || name == "encoder.embed_tokens.weight"
@@ -122,6 +127,10 @@ impl T5 {
     /// What [`T5::forward`] finds stored: embedded tokens, mask and position bias of token ids and mask, each `[B][S]`.
     pub async fn inputs(&self, ids: &[Vec<u32>], mask: &[Vec<u32>]) -> Result<Vec<(&'static str, Tensor)>> {
         let (batch, length) = (ids.len(), ids.first().map_or(0, Vec::len));
+        let known = self.words.len();
+        if let Some(id) = ids.iter().flatten().find(|id| **id as usize >= known) {
+            return Err(Error::Usage(format!("there is no token {id}: the text encoder knows 0 … {}", known - 1)));
+        }
         let embedded = self.words.rows(&ids.concat()).await?;
         let bias = mask.concat().into_iter().map(|m| if m == 0 { MASKED } else { 0.0 }).collect();
         Ok(vec![

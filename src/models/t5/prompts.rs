@@ -38,6 +38,13 @@ impl Prompts {
                 (Some(encoder), Some(loader))
             }
         };
+        if let (Some(tokenizer), Some(encoder)) = (&tokenizer, &encoder) {
+            let (ids, known) = (tokenizer.ids(), encoder.vocabulary());
+            if ids > known {
+                let reason = format!("has {ids} tokens, and the text encoder knows {known}");
+                return Err(Error::file(folder.source.display("tokenizer"), reason));
+            }
+        }
         Ok((Self { tokenizer, encoder, most }, loader.into_iter().collect()))
     }
 

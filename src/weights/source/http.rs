@@ -329,8 +329,8 @@ mod tests {
         assert!(request.contains("authorization: basic dxnlcjpzzwnyzxq=\r\n"), "{request}");
         let error = pollster::block_on(source.read_range("a/b", 0..9)).unwrap_err().to_string();
         assert!(error.starts_with(&format!("http://{host}/m/a/b: ")), "{error}");
-        for address in [format!("http://user:secret@127.0.0.1:9/m?secret"), "http://user:sec ret@[x/m?secret".into()] {
-            let error = pollster::block_on(crate::Source::parse(&address).read("x")).unwrap_err().to_string();
+        for address in ["http://user:secret@127.0.0.1:9/m?secret", "http://user:sec ret@[x/m?secret"] {
+            let error = pollster::block_on(crate::Source::parse(address).read("x")).unwrap_err().to_string();
             assert!(!error.contains("ret@") && !error.contains("secret"), "{error}");
         }
     }
