@@ -54,12 +54,8 @@ impl Gpu {
     /// Creates a storage buffer of `bytes` (rounded up to 16, so that kernels can see all of it as
     /// vec4), zeroed. `what` names it in errors and captures.
     pub async fn allocate(&self, bytes: u64, what: &str) -> Result<Buffer> {
-        let size = bytes.next_multiple_of(16).max(16);
-        let caps = self.caps();
-        if size > caps.max_tensor_bytes() {
-            let limit = if size > caps.max_buffer { "max_buffer_size" } else { "max_storage_buffer_binding_size" };
-            return Err(Error::Limit { what: what.into(), limit, needed: size, available: caps.max_tensor_bytes() });
-        }
+        let size = bytes.checked_next_multiple_of(16).unwrap_or(u64::MAX).max(16);
+        self.caps().check_tensor(what, size)?;
         let scope = self.device().push_error_scope(wgpu::ErrorFilter::OutOfMemory);
         let buffer = self.device().create_buffer(&wgpu::BufferDescriptor {
             label: Some(what),

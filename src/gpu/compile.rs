@@ -26,6 +26,7 @@ impl Gpu {
             let dispatches = node.op.record(graph, self.caps())?;
             check_parts(graph, places, node.op.as_ref(), &dispatches)?;
             for dispatch in dispatches {
+                self.caps().check_workgroups(node.op.name(), dispatch.workgroups)?;
                 let binds = pass_of(node.op.as_ref(), &passes, &dispatch)?.binds().to_vec();
                 all.push(Bound { group: &node.group, dispatch, binds });
             }
