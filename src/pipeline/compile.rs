@@ -1,6 +1,7 @@
 //! From a prepared request to a run: the graph of every distinct step, compiled.
 
 use std::sync::Arc;
+use std::sync::atomic::AtomicUsize;
 
 use super::names::{GUIDED, HISTORY, LATENTS, NOISE, STEP};
 use super::run::Run;
@@ -86,6 +87,7 @@ impl Start<'_> {
             shape,
             canvas: self.canvas,
             at: 0,
+            encoded: AtomicUsize::new(0),
             since: 0,
             warnings: self.warnings,
         })
