@@ -8,7 +8,7 @@ use std::time::{Duration, Instant};
 use common::pipeline::{load, read_folder};
 use common::{device, golden};
 use foveate::low_level::tensor::Data;
-use foveate::{Error, LoadOptions, Pipeline, Refusal, Request, Size, Source, Tensor};
+use foveate::{Error, Gpu, LoadOptions, Pipeline, Refusal, Request, Size, Source, Tensor};
 use pollster::block_on;
 
 /// The golden's model with some text of a config replaced.
@@ -185,4 +185,71 @@ fn steps_that_were_left_out_or_taken_twice_are_no_picture() {
             _ => told(done.unwrap_err(), &format!("the device came to step {submitted} of 3")),
         }
     }
+}
+
+/// A device that this program opened for itself, with limits of its own. Its error handler fails the test.
+fn host(limits: wgpu::Limits) -> (wgpu::Adapter, wgpu::Device, wgpu::Queue) {
+    let instance = wgpu::Instance::new(wgpu::InstanceDescriptor::new_without_display_handle());
+    let adapter = block_on(instance.request_adapter(&Default::default())).unwrap();
+    let descriptor = wgpu::DeviceDescriptor { required_limits: limits, ..Default::default() };
+    let (device, queue) = block_on(adapter.request_device(&descriptor)).unwrap();
+    (adapter, device, queue)
+}
+
+fn load_on(gpu: &Gpu) -> foveate::Result<Pipeline> {
+    let source = Source::Folder(golden("dit_ddim").join("model"));
+    block_on(Pipeline::load(gpu, source, LoadOptions::default(), |_| {}))
+}
+
+#[test]
+fn a_queue_of_another_device_is_refused() {
+    let (adapter, device, queue) = host(wgpu::Limits::default());
+    let (_, _, other) = host(wgpu::Limits::default());
+    let error = Gpu::from_wgpu(&adapter, device.clone(), other).unwrap_err();
+    assert!(matches!(error, Error::NotThisDevice { .. }), "{error}");
+    assert_eq!(error.to_string(), "the queue belongs to another device");
+    Gpu::from_wgpu(&adapter, device, queue).unwrap();
+}
+
+#[test]
+fn the_loss_of_a_borrowed_device_is_told() {
+    let lost = |error: Error| assert!(matches!(error.root(), Error::DeviceLost(_)), "{error}");
+    let (adapter, device, queue) = host(wgpu::Limits::default());
+    let gpu = Gpu::from_wgpu(&adapter, device.clone(), queue.clone()).unwrap();
+    let pipe = load_on(&gpu).unwrap();
+    let request = Request { steps: Some(2), ..Request::class(1) };
+    let mut run = pipe.start(&request).unwrap();
+    common::pipeline::take(&mut run, 1);
+    device.destroy();
+    lost(block_on(gpu.wait()).unwrap_err());
+    lost(gpu.check().unwrap_err());
+    lost(pipe.start(&request).unwrap_err());
+    lost(run.next_step().unwrap().run().unwrap_err());
+    lost(block_on(run.decode()).unwrap_err());
+    lost(load_on(&gpu).unwrap_err());
+    lost(block_on(gpu.lost()));
+    lost(Gpu::from_wgpu(&adapter, device, queue).unwrap_err());
+}
+
+#[test]
+fn small_limits_of_a_host_are_refused_by_name() {
+    let few = wgpu::Limits { max_compute_workgroups_per_dimension: 8, ..wgpu::Limits::default() };
+    let (adapter, device, queue) = host(few);
+    let pipe = load_on(&Gpu::from_wgpu(&adapter, device, queue).unwrap()).unwrap();
+    let error = pipe.start(&Request { size: Some(Size::square(512)), ..Request::class(1) }).unwrap_err();
+    let told = error.to_string();
+    assert!(matches!(error, Error::Limit { .. }) && told.contains("max_compute_workgroups_per_dimension"), "{told}");
+
+    let small = wgpu::Limits { max_texture_dimension_2d: 32, max_texture_dimension_1d: 32, ..wgpu::Limits::default() };
+    let (adapter, device, queue) = host(small);
+    let pipe = load_on(&Gpu::from_wgpu(&adapter, device, queue).unwrap()).unwrap();
+    let request = Request { size: Some(Size::new(64, 32)), steps: Some(1), ..Request::class(1) };
+    let mut run = pipe.start(&request).unwrap();
+    common::pipeline::take(&mut run, 1);
+    let error = block_on(run.texture()).unwrap_err();
+    assert_eq!(
+        error.to_string(),
+        "the adapter is too small: a picture of 64x32 needs max_texture_dimension_2d = 64, it has 32"
+    );
+    assert_eq!(block_on(run.finish()).unwrap().len(), 1);
 }

@@ -66,7 +66,9 @@ impl Gpu {
                 | wgpu::BufferUsages::COPY_DST,
             mapped_at_creation: false,
         });
-        match self.unless_lost(scope.pop()).await? {
+        let error = self.unless_lost(scope.pop()).await?;
+        self.alive()?;
+        match error {
             None => Ok(buffer.into()),
             Some(_) => Err(Error::OutOfMemory(format!("allocating {size} bytes for {what}"))),
         }
@@ -74,6 +76,7 @@ impl Gpu {
 
     /// Queues a write of `bytes` (a multiple of 4) at `offset`.
     pub fn write(&self, buffer: &Buffer, offset: u64, bytes: &[u8]) -> Result<()> {
+        self.alive()?;
         self.queue().write_buffer(buffer.raw()?, offset, bytes);
         Ok(())
     }
@@ -81,6 +84,7 @@ impl Gpu {
     /// Hands queued writes to the device and waits until their staging memory is free again.
     /// Streaming a model calls this every few dozen MiB, so that its size is never held twice.
     pub async fn flush(&self) -> Result<()> {
+        self.alive()?;
         self.queue().submit([]);
         self.wait().await
     }
@@ -88,6 +92,7 @@ impl Gpu {
     /// Reads `bytes` bytes from the start of `buffer`: submits a copy, waits, maps.
     pub async fn read(&self, buffer: &Buffer, bytes: u64) -> Result<Vec<u8>> {
         let raw = buffer.raw()?;
+        self.alive()?;
         let size = bytes.next_multiple_of(4).min(raw.size());
         let scope = self.device().push_error_scope(wgpu::ErrorFilter::OutOfMemory);
         let staging = self.device().create_buffer(&wgpu::BufferDescriptor {

@@ -79,6 +79,7 @@ impl Gpu {
         });
         let layout = raw.get_bind_group_layout(0);
         if let Some(error) = self.unless_lost(scope.pop()).await? {
+            self.alive()?;
             return Err(Error::Gpu(format!("compiling {}.wgsl ({entry}): {}", shader.name, one_line(&error))));
         }
         let pipeline = Arc::new(Pipeline { raw, layout });
@@ -120,7 +121,10 @@ impl Gpu {
                 let bound = buffers.iter().copied().chain([uniform]).cloned();
                 Ok(Bindings { group, _buffers: bound.collect() })
             }
-            Some(error) => Err(Error::Gpu(format!("binding {what}: {}", one_line(&error)))),
+            Some(error) => {
+                self.alive()?;
+                Err(Error::Gpu(format!("binding {what}: {}", one_line(&error))))
+            }
         }
     }
 

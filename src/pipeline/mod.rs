@@ -112,6 +112,7 @@ impl Pipeline {
     /// What the request asks for is held against what the device and this computer can hold before anything is computed.
     pub async fn prepare(&self, request: &Request) -> Result<Run> {
         request.check()?;
+        self.device.check()?;
         let habits = self.habits();
         habits.draws.check(request)?;
         let policies = &self.model.registry().policies;
