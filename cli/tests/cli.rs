@@ -23,6 +23,9 @@ fn wrong_requests_are_usage_errors() {
         (&["generate", "x", "--seed", "0.5"], "--seed"),
         (&["generate", "x", "--size", "16"], "WIDTHxHEIGHT"),
         (&["generate", "x", "--size", "17x16"], "17x16 is not divisible"),
+        (&["generate", "x", "--size", "65536x65536"], "a size of 65536x65536 is too large: at most 268435456 pixels"),
+        (&["generate", "x", "--count", "1000000"], "a count of 1000000 is too large: at most 1024 pictures"),
+        (&["generate", "x", "--guidance", "inf"], "the guidance"),
         (&["generate", "x", "--steps", "0"], "at least one step"),
         (&["generate", "x", "--count", "0"], "count"),
         (&["generate", "x", "--dtype", "fp8"], "f32, f16, bf16, int8 or int4"),
@@ -64,6 +67,14 @@ fn wrong_requests_are_usage_errors() {
     for (arguments, reason) in cases {
         shell.fails(arguments, 2, reason);
     }
+    assert!(shell.files().is_empty());
+}
+
+#[test]
+fn what_no_picture_comes_of_writes_none() {
+    let shell = Shell::new();
+    shell.fails(&["generate", "x", "--steps", "2", "--guidance", "1e38"], 1, "a guidance of 1e38 is likely too large");
+    shell.fails(&["generate", "x", "--steps", "2", "--size", "16384x16384"], 1, "the adapter is too small");
     assert!(shell.files().is_empty());
 }
 

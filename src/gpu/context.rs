@@ -2,7 +2,6 @@
 
 use std::future::Future;
 use std::sync::Arc;
-#[cfg(not(target_arch = "wasm32"))]
 use std::sync::atomic::{AtomicBool, Ordering};
 
 use super::caps::caps_of;
@@ -130,15 +129,14 @@ impl Gpu {
     /// Fails where a borrowed device is gone. Its loss is told to the host alone, and what it is asked for then fails without
     /// a word, but for the mapping of a buffer. A device of Foveate's own tells its loss itself.
     pub(super) fn alive(&self) -> Result<()> {
-        #[cfg(not(target_arch = "wasm32"))]
-        if self.0.borrowed && !self.maps() {
+        // A browser refuses later, so that nothing is learnt there.
+        if self.0.borrowed && cfg!(not(target_arch = "wasm32")) && !self.maps() {
             self.0.fault.lose("its host has destroyed it, or its driver has restarted".into());
         }
         self.0.fault.lost()
     }
 
     /// Whether the device maps a buffer.
-    #[cfg(not(target_arch = "wasm32"))]
     fn maps(&self) -> bool {
         let refused = Arc::new(AtomicBool::new(false));
         let told = refused.clone();
