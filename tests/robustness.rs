@@ -91,9 +91,14 @@ fn absurd_configs_are_refused_by_name() {
         let error = open(altered(name, "transformer/config.json", from, to)).unwrap_err().to_string();
         assert!(error.contains(reason), "{error}");
     }
-    let (from, to) = ("\"layer_norm_epsilon\": 1e-06", "\"layer_norm_epsilon\": -1");
-    let error = open(altered("pixart_alpha", "text_encoder/config.json", from, to)).unwrap_err().to_string();
-    assert!(error.contains("layer_norm_epsilon = -1"), "{error}");
+    for (from, to, reason) in [
+        ("\"layer_norm_epsilon\": 1e-06", "\"layer_norm_epsilon\": -1", "layer_norm_epsilon = -1"),
+        ("_num_buckets\": 32", "_num_buckets\": 1", "relative_attention_num_buckets = 1"),
+        ("_max_distance\": 128", "_max_distance\": 8", "relative_attention_max_distance = 8"),
+    ] {
+        let error = open(altered("pixart_alpha", "text_encoder/config.json", from, to)).unwrap_err().to_string();
+        assert!(error.contains(reason), "{error}");
+    }
 
     // A trained size beyond any picture: the model opens, and another size may be asked for.
     let side =
