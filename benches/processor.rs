@@ -8,14 +8,14 @@
 use std::time::{Duration, Instant};
 
 use foveate::Result;
-use foveate::device::{Device, Memory, Plan, Processor, ProcessorOptions, Store};
-use foveate::graph::{Element, Graph, Home, ValueId};
-use foveate::kernels::{
+use foveate::low_level::device::{Device, Memory, Plan, Processor, ProcessorOptions, Store};
+use foveate::low_level::graph::{Element, Graph, Home, ValueId};
+use foveate::low_level::kernels::{
     Activation, Attention, Columns, Gate, Linear, Modulation, Norm, ReadRows, WriteRows, activation, attention, linear,
     norm, residual,
 };
-use foveate::tensor::Tensor;
-use foveate::weights::Format;
+use foveate::low_level::tensor::Tensor;
+use foveate::low_level::weights::Format;
 
 fn main() -> Result<()> {
     // `cargo bench` adds --bench, which is for the standard harness.

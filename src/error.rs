@@ -66,6 +66,19 @@ pub enum Error {
         reason: String,
     },
 
+    /// What was computed ran out of the range of numbers, so no picture comes of it.
+    #[error("{what} not finite: {cause}")]
+    NotFinite {
+        /// Which numbers, with their verb.
+        what: String,
+        /// The likely cause.
+        cause: String,
+    },
+
+    /// The steps of a run were not handed to the device one after the other, each of them once.
+    #[error("{0}")]
+    Steps(String),
+
     /// No adapter was found.
     #[error("no GPU adapter: {0}")]
     NoAdapter(String),

@@ -30,6 +30,16 @@ pub enum Refusal {
         /// The model's classes.
         classes: usize,
     },
+    /// More is asked for than any run may take.
+    #[error("{what} is too large: at most {most} {unit}")]
+    TooLarge {
+        /// What is asked for, with its size.
+        what: String,
+        /// The most that there may be.
+        most: u64,
+        /// Of what: "pictures are drawn as one batch".
+        unit: &'static str,
+    },
     /// No policy has this name.
     #[error("no policy {name:?}: there are {}", known.join(", "))]
     UnknownPolicy {

@@ -3,7 +3,15 @@
 use serde::{Deserialize, Serialize};
 
 use crate::compress::Compression;
-use crate::{Size, Tensor};
+use crate::size::{MOST_SIDE, elements};
+use crate::{Error, Refusal, Result, Size, Tensor};
+
+/// The most pictures of one batch.
+const MOST_PICTURES: usize = 1024;
+/// The most pixels of one batch: beyond what is drawn as one, and far from overflow in what is computed from them.
+const MOST_PIXELS: u64 = 1 << 28;
+/// The most tokens of a prompt.
+const MOST_TOKENS: usize = 1 << 16;
 
 /// One request. Fields left out take the pipeline's own defaults, which are diffusers'. Tensors are not part of its JSON.
 #[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
@@ -93,6 +101,60 @@ impl Request {
         let given = self.init_latents.as_ref().and_then(|latents| latents.shape.first().copied());
         self.count.or(given).unwrap_or(1)
     }
+
+    /// Refuses numbers that nothing could be drawn from, whatever the model: a request may come from a stranger's picture.
+    /// [`Pipeline::prepare`](crate::Pipeline::prepare) asks this first. A face may ask it before it loads a model.
+    pub fn check(&self) -> Result<()> {
+        if self.guidance.is_some_and(|scale| !scale.is_finite()) {
+            return Err(Error::Usage("the guidance is no number".into()));
+        }
+        if let Some(latents) = &self.init_latents {
+            latents.check("init_latents")?;
+        }
+        if let Some(Embeds { embeds, negative, .. }) = &self.prompt_embeds {
+            embeds.check("prompt_embeds")?;
+            negative.iter().try_for_each(|(embeds, _)| embeds.check("negative_prompt_embeds"))?;
+        }
+        check_count(self.pictures())?;
+        if let Some(size) = self.size {
+            check_pixels("a size", size, self.pictures())?;
+        }
+        for (what, tokens) in [
+            ("a max_length", self.max_length),
+            ("a mask", self.prompt_ids.as_ref().map(|given| given.mask.len())),
+            ("a mask", self.prompt_embeds.as_ref().map(|given| given.mask.len())),
+        ] {
+            if let Some(tokens) = tokens.filter(|&tokens| tokens > MOST_TOKENS) {
+                return Err(too_large(format!("{what} of {tokens}"), MOST_TOKENS as u64, "tokens of a prompt"));
+            }
+        }
+        Ok(())
+    }
+}
+
+/// Refuses a batch of too many pictures, or of none.
+pub(crate) fn check_count(count: usize) -> Result<()> {
+    match count {
+        0 => Err(Error::Usage("a count of 0 asks for no picture".into())),
+        1..=MOST_PICTURES => Ok(()),
+        _ => Err(too_large(format!("a count of {count}"), MOST_PICTURES as u64, "pictures are drawn as one batch")),
+    }
+}
+
+/// Refuses pictures of too many pixels. `what` says where their size comes from.
+pub(crate) fn check_pixels(what: &str, size: Size, count: usize) -> Result<()> {
+    if size.width.max(size.height) > MOST_SIDE {
+        return Err(too_large(format!("{what} of {size}"), MOST_SIDE as u64, "pixels along a side"));
+    }
+    if elements(&[count, size.width, size.height]) > MOST_PIXELS {
+        let batch = if count == 1 { String::new() } else { format!(" for {count} pictures") };
+        return Err(too_large(format!("{what} of {size}{batch}"), MOST_PIXELS, "pixels are drawn as one batch"));
+    }
+    Ok(())
+}
+
+fn too_large(what: String, most: u64, unit: &'static str) -> Error {
+    Refusal::TooLarge { what, most, unit }.into()
 }
 
 fn is_default<T: Default + PartialEq>(value: &T) -> bool {
@@ -119,7 +181,46 @@ mod tests {
         );
         assert_eq!(serde_json::from_str::<Request>(&json).unwrap(), request);
         assert_eq!(serde_json::from_str::<Request>("{}").unwrap(), Request::default());
+        let absurd = serde_json::from_str::<Request>(r#"{"size": [65537, 8]}"#).unwrap_err().to_string();
+        assert!(absurd.contains("no side may exceed 65536"), "{absurd}");
         let error = serde_json::from_str::<Request>(r#"{"promt": "x"}"#).unwrap_err().to_string();
         assert!(error.contains("unknown field `promt`"), "{error}");
+    }
+
+    #[test]
+    fn absurd_numbers_are_refused_by_name() {
+        let sized = |width, height| Request { size: Some(Size::new(width, height)), ..Request::default() };
+        let counted = |count| Request { count: Some(count), ..Request::default() };
+        let guided = |scale| Request { guidance: Some(scale), ..Request::default() };
+        let latents = |shape: &[usize], values: Vec<f32>| Request {
+            init_latents: Some(Tensor { shape: shape.to_vec(), data: crate::tensor::Data::F32(values) }),
+            ..Request::default()
+        };
+        let embeds = |shape: &[usize], tokens| {
+            let embeds = Tensor { shape: shape.to_vec(), data: crate::tensor::Data::F32(vec![0.0; 4]) };
+            let given = Embeds { embeds, mask: vec![1; tokens], negative: None };
+            Request { prompt_embeds: Some(given), ..Request::default() }
+        };
+        for (request, reason) in [
+            (sized(1 << 40, 1 << 40), "a size of 1099511627776x1099511627776 is too large: at most 65536 pixels along"),
+            (sized(65_536, 65_536), "a size of 65536x65536 is too large: at most 268435456 pixels are drawn as one"),
+            (Request { count: Some(2), ..sized(16_384, 16_384) }, "a size of 16384x16384 for 2 pictures is too large"),
+            (counted(0), "a count of 0"),
+            (counted(1 << 40), "a count of 1099511627776 is too large: at most 1024 pictures"),
+            (counted(usize::MAX), "at most 1024 pictures"),
+            (Request { max_length: Some(1 << 45), ..Request::default() }, "at most 65536 tokens"),
+            (guided(f32::NAN), "the guidance is no number"),
+            (guided(f32::INFINITY), "the guidance is no number"),
+            (latents(&[1, 4, 1 << 40, 1 << 40], vec![0.0; 4]), "init_latents [1, 4, 1099511627776, 1099511627776]: 4"),
+            (latents(&[1, 1, 1, 2], vec![0.0, f32::NAN]), "init_latents: number 1 is NaN, not finite"),
+            (latents(&[0, 4, 8, 8], vec![]), "a count of 0"),
+            (embeds(&[1, 2, 4], 2), "prompt_embeds [1, 2, 4]: 4 numbers cannot fill"),
+            (embeds(&[1, 1, 4], 1 << 17), "at most 65536 tokens"),
+        ] {
+            let error = request.check().unwrap_err();
+            assert!(error.is_usage() && error.to_string().contains(reason), "{error}");
+        }
+        sized(16_384, 16_384).check().unwrap();
+        counted(1024).check().unwrap();
     }
 }

@@ -1,5 +1,6 @@
 //! Tensors in host memory: what goes to the GPU, what comes back, and what CPU references compute on.
 
+use crate::size::elements;
 use crate::{Error, Result};
 
 /// A dense row-major tensor.
@@ -32,8 +33,8 @@ impl Tensor {
     }
 
     fn of(shape: &[usize], data: Data) -> Result<Self> {
-        let (found, expected) = (data.len(), shape.iter().product::<usize>());
-        if found != expected {
+        let (found, expected) = (data.len(), elements(shape));
+        if found as u64 != expected {
             let reason = format!("{found} values cannot fill shape {shape:?}, which takes {expected}");
             return Err(Error::shape("tensor", reason));
         }
@@ -53,6 +54,19 @@ impl Tensor {
         match &self.data {
             Data::U32(values) => values,
             Data::F32(_) => &[],
+        }
+    }
+
+    /// Whether it holds as many numbers as its shape takes, all of them finite: fields that a caller filled may not.
+    pub(crate) fn check(&self, what: &str) -> Result<()> {
+        let (shape, values) = (&self.shape, self.f32());
+        if values.len() as u64 != elements(shape) {
+            let reason = format!("{what} {shape:?}: {} numbers cannot fill this shape", values.len());
+            return Err(Error::Usage(reason));
+        }
+        match values.iter().position(|value| !is_finite(*value)) {
+            Some(index) => Err(Error::Usage(format!("{what}: number {index} is {}, not finite", values[index]))),
+            None => Ok(()),
         }
     }
 
@@ -78,6 +92,11 @@ impl Data {
     pub fn is_empty(&self) -> bool {
         self.len() == 0
     }
+}
+
+/// Whether a number is finite, by its bits: a comparison may be optimised away.
+pub(crate) fn is_finite(value: f32) -> bool {
+    value.to_bits() & 0x7f80_0000 != 0x7f80_0000
 }
 
 /// ‖a − b‖ / ‖b‖, in f64. Infinite where a value is not finite or the lengths differ, so that no comparison passes on NaN.

@@ -11,8 +11,8 @@ use common::pipeline::{
 };
 use common::{Tensors, golden};
 use foveate::Device;
-use foveate::device::{Processor, ProcessorOptions};
-use foveate::weights::Source;
+use foveate::low_level::device::{Processor, ProcessorOptions};
+use foveate::low_level::weights::Source;
 
 fn processor(threads: usize, packed: u64) -> Device {
     Processor::new(ProcessorOptions { threads: Some(threads), packed }).unwrap().into()

@@ -6,7 +6,7 @@ use std::path::Path;
 
 use foveate::compress::{Policies, Traces};
 use foveate::low_level::weights::Format;
-use foveate::{Compression, Error, Request, Result, Size};
+use foveate::{Compression, Error, Request, Result};
 
 use super::about::Origin;
 use super::args::Generate;
@@ -14,11 +14,6 @@ use super::values;
 
 /// The most bytes of a file with a request.
 const MOST_BYTES: u64 = 1 << 20;
-/// The most pictures, pixels and tokens of a request: beyond any that can be drawn, and far from overflow in what is
-/// computed from them.
-const MOST_PICTURES: usize = 1024;
-const MOST_PIXELS: usize = 1 << 28;
-const MOST_TOKENS: usize = 1 << 16;
 
 /// What is to be drawn.
 #[derive(Debug, Default)]
@@ -40,7 +35,7 @@ impl Asked {
         };
         let asked = Self { request: changed(base.request, options)?, dtype: options.dtype.or(base.dtype), ..base };
         check(&asked.request, options)?;
-        check_sizes(&asked.request)?;
+        asked.request.check()?;
         Ok(asked)
     }
 }
@@ -131,27 +126,6 @@ fn check(request: &Request, options: &Generate) -> Result<()> {
         Some(name) if options.maps.is_some() && policies.get(name)?.traces() != Traces::Kept => {
             usage(format!("--maps: the policy {name} has no routers to map"))
         }
-        _ => Ok(()),
-    }
-}
-
-/// Refuses numbers that nothing could be computed from: a picture of a stranger may ask for anything.
-fn check_sizes(request: &Request) -> Result<()> {
-    if request.guidance.is_some_and(|scale| !scale.is_finite()) {
-        return usage("the guidance is no number");
-    }
-    if request.count.is_some_and(|count| count > MOST_PICTURES) {
-        return usage(format!("the count: at most {MOST_PICTURES} pictures are drawn as one batch"));
-    }
-    if let Some(size) = request.size {
-        let Size { width, height } =
-            size.to_string().parse().map_err(|why| Error::Usage(format!("the size: {why}")))?;
-        if width * height * request.count.unwrap_or(1) > MOST_PIXELS {
-            return usage(format!("the size: at most {MOST_PIXELS} pixels are drawn as one batch"));
-        }
-    }
-    match request.max_length {
-        Some(length) if length > MOST_TOKENS => usage(format!("max_length: a prompt has at most {MOST_TOKENS} tokens")),
         _ => Ok(()),
     }
 }

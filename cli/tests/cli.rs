@@ -23,6 +23,9 @@ fn wrong_requests_are_usage_errors() {
         (&["generate", "x", "--seed", "0.5"], "--seed"),
         (&["generate", "x", "--size", "16"], "WIDTHxHEIGHT"),
         (&["generate", "x", "--size", "17x16"], "17x16 is not divisible"),
+        (&["generate", "x", "--size", "65536x65536"], "a size of 65536x65536 is too large: at most 268435456 pixels"),
+        (&["generate", "x", "--count", "1000000"], "it is a whole number from 1 to 1024"),
+        (&["generate", "x", "--guidance", "inf"], "the guidance"),
         (&["generate", "x", "--steps", "0"], "at least one step"),
         (&["generate", "x", "--steps", "-1"], "invalid value '-1' for '--steps <N>': it is a whole number from 1 up"),
         (&["generate", "--class", "-1"], "invalid value '-1' for '--class <N>': a class is a whole number from 0 up"),
@@ -69,6 +72,14 @@ fn wrong_requests_are_usage_errors() {
     for (arguments, reason) in cases {
         shell.fails(arguments, 2, reason);
     }
+    assert!(shell.files().is_empty());
+}
+
+#[test]
+fn what_no_picture_comes_of_writes_none() {
+    let shell = Shell::new();
+    shell.fails(&["generate", "x", "--steps", "2", "--guidance", "1e38"], 1, "a guidance of 1e38 is likely too large");
+    shell.fails(&["generate", "x", "--steps", "2", "--size", "16384x16384"], 1, "the adapter is too small");
     assert!(shell.files().is_empty());
 }
 

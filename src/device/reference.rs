@@ -85,11 +85,7 @@ impl Executor for Reference {
 
     fn allocate<'a>(&'a self, bytes: u64, what: &'a str) -> Work<'a, Buffer> {
         Box::pin(async move {
-            let available = self.caps.max_tensor_bytes();
-            if bytes > available {
-                let limit = "max_buffer_size";
-                return Err(Error::Limit { what: what.into(), limit, needed: bytes, available });
-            }
+            self.caps.check_tensor(what, bytes)?;
             // As large as a GPU would make it.
             let size = bytes.next_multiple_of(16).max(16);
             let contents = Contents { words: vec![0; size as usize / 4], version: 0 };

@@ -54,12 +54,8 @@ impl Gpu {
     /// Creates a storage buffer of `bytes` (rounded up to 16, so that kernels can see all of it as
     /// vec4), zeroed. `what` names it in errors and captures.
     pub async fn allocate(&self, bytes: u64, what: &str) -> Result<Buffer> {
-        let size = bytes.next_multiple_of(16).max(16);
-        let caps = self.caps();
-        if size > caps.max_tensor_bytes() {
-            let limit = if size > caps.max_buffer { "max_buffer_size" } else { "max_storage_buffer_binding_size" };
-            return Err(Error::Limit { what: what.into(), limit, needed: size, available: caps.max_tensor_bytes() });
-        }
+        let size = bytes.checked_next_multiple_of(16).unwrap_or(u64::MAX).max(16);
+        self.caps().check_tensor(what, size)?;
         let scope = self.device().push_error_scope(wgpu::ErrorFilter::OutOfMemory);
         let buffer = self.device().create_buffer(&wgpu::BufferDescriptor {
             label: Some(what),
@@ -70,7 +66,9 @@ impl Gpu {
                 | wgpu::BufferUsages::COPY_DST,
             mapped_at_creation: false,
         });
-        match self.unless_lost(scope.pop()).await? {
+        let error = self.unless_lost(scope.pop()).await?;
+        self.alive()?;
+        match error {
             None => Ok(buffer.into()),
             Some(_) => Err(Error::OutOfMemory(format!("allocating {size} bytes for {what}"))),
         }
@@ -78,6 +76,7 @@ impl Gpu {
 
     /// Queues a write of `bytes` (a multiple of 4) at `offset`.
     pub fn write(&self, buffer: &Buffer, offset: u64, bytes: &[u8]) -> Result<()> {
+        self.alive()?;
         self.queue().write_buffer(buffer.raw()?, offset, bytes);
         Ok(())
     }
@@ -85,6 +84,7 @@ impl Gpu {
     /// Hands queued writes to the device and waits until their staging memory is free again.
     /// Streaming a model calls this every few dozen MiB, so that its size is never held twice.
     pub async fn flush(&self) -> Result<()> {
+        self.alive()?;
         self.queue().submit([]);
         self.wait().await
     }
@@ -92,6 +92,7 @@ impl Gpu {
     /// Reads `bytes` bytes from the start of `buffer`: submits a copy, waits, maps.
     pub async fn read(&self, buffer: &Buffer, bytes: u64) -> Result<Vec<u8>> {
         let raw = buffer.raw()?;
+        self.alive()?;
         let size = bytes.next_multiple_of(4).min(raw.size());
         let scope = self.device().push_error_scope(wgpu::ErrorFilter::OutOfMemory);
         let staging = self.device().create_buffer(&wgpu::BufferDescriptor {

@@ -26,6 +26,7 @@ impl Gpu {
             let dispatches = node.op.record(graph, self.caps())?;
             check_parts(graph, places, node.op.as_ref(), &dispatches)?;
             for dispatch in dispatches {
+                self.caps().check_workgroups(node.op.name(), dispatch.workgroups)?;
                 let binds = pass_of(node.op.as_ref(), &passes, &dispatch)?.binds().to_vec();
                 all.push(Bound { group: &node.group, dispatch, binds });
             }
@@ -78,6 +79,7 @@ impl Gpu {
         });
         let layout = raw.get_bind_group_layout(0);
         if let Some(error) = self.unless_lost(scope.pop()).await? {
+            self.alive()?;
             return Err(Error::Gpu(format!("compiling {}.wgsl ({entry}): {}", shader.name, one_line(&error))));
         }
         let pipeline = Arc::new(Pipeline { raw, layout });
@@ -119,7 +121,10 @@ impl Gpu {
                 let bound = buffers.iter().copied().chain([uniform]).cloned();
                 Ok(Bindings { group, _buffers: bound.collect() })
             }
-            Some(error) => Err(Error::Gpu(format!("binding {what}: {}", one_line(&error)))),
+            Some(error) => {
+                self.alive()?;
+                Err(Error::Gpu(format!("binding {what}: {}", one_line(&error))))
+            }
         }
     }
 

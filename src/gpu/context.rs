@@ -2,6 +2,7 @@
 
 use std::future::Future;
 use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
 
 use super::caps::caps_of;
 use super::fault::Fault;
@@ -28,9 +29,15 @@ struct Inner {
     queue: wgpu::Queue,
     caps: Caps,
     pipelines: Pipelines,
-    /// Stays empty where the host owns the device.
+    /// Where the host owns the device, it knows only what [`Gpu::alive`] found.
     fault: Fault,
+    /// Whether the host owns the device.
+    borrowed: bool,
 }
+
+/// How long a borrowed queue is waited for, where the host has filled it, before it is believed to be the device's.
+#[cfg(not(target_arch = "wasm32"))]
+const PATIENCE: std::time::Duration = std::time::Duration::from_secs(10);
 
 /// Every adapter of this machine with its capabilities.
 pub async fn adapters() -> Vec<Caps> {
@@ -92,15 +99,71 @@ impl Gpu {
         device.on_uncaptured_error(Arc::new(move |error: wgpu::Error| keep.note(from_wgpu(&error))));
         let keep = fault.clone();
         device.set_device_lost_callback(move |_, message| keep.lose(message));
-        Self::new(adapter, device, queue, fault)
+        Self::new(adapter, (device, queue), fault, false)
     }
 
-    /// Borrows a host program's device. Its error handler and its limits stay as they are.
+    /// Borrows a host program's device. Its error handler and its limits stay as they are. Natively this waits until what the
+    /// host has submitted is done, to find out whether the queue is the device's.
     pub fn from_wgpu(adapter: &wgpu::Adapter, device: wgpu::Device, queue: wgpu::Queue) -> Result<Self> {
-        Self::new(adapter, device, queue, Fault::default())
+        let gpu = Self::new(adapter, (device, queue), Fault::default(), true)?;
+        gpu.alive()?;
+        #[cfg(not(target_arch = "wasm32"))]
+        gpu.check_queue()?;
+        Ok(gpu)
     }
 
-    fn new(adapter: &wgpu::Adapter, device: wgpu::Device, queue: wgpu::Queue, fault: Fault) -> Result<Self> {
+    /// Fails where the queue is another device's: what is submitted there would be waited for without end.
+    #[cfg(not(target_arch = "wasm32"))]
+    fn check_queue(&self) -> Result<()> {
+        let done = Arc::new(AtomicBool::new(false));
+        let told = done.clone();
+        self.queue().on_submitted_work_done(move || told.store(true, Ordering::Release));
+        let polled = self.device().poll(wgpu::PollType::Wait { submission_index: None, timeout: Some(PATIENCE) });
+        match polled {
+            // The device has nothing left to do, and its queue has not said so.
+            Ok(_) if !done.load(Ordering::Acquire) => Err(Error::NotThisDevice { what: "the queue".into() }),
+            _ => Ok(()),
+        }
+    }
+
+    /// Fails where a borrowed device is gone. Its loss is told to the host alone, and what it is asked for then fails without
+    /// a word, but for the mapping of a buffer. A device of Foveate's own tells its loss itself.
+    pub(super) fn alive(&self) -> Result<()> {
+        // A browser refuses later, so that nothing is learnt there.
+        if self.0.borrowed && cfg!(not(target_arch = "wasm32")) && !self.maps() {
+            self.0.fault.lose("its host has destroyed it, or its driver has restarted".into());
+        }
+        self.0.fault.lost()
+    }
+
+    /// Whether the device maps a buffer.
+    fn maps(&self) -> bool {
+        let refused = Arc::new(AtomicBool::new(false));
+        let told = refused.clone();
+        let scope = self.device().push_error_scope(wgpu::ErrorFilter::Validation);
+        let probe = self.device().create_buffer(&wgpu::BufferDescriptor {
+            label: Some("probe"),
+            size: 4,
+            usage: wgpu::BufferUsages::MAP_READ | wgpu::BufferUsages::COPY_DST,
+            mapped_at_creation: false,
+        });
+        // A device that is gone refuses at once. Another would map it later, when nobody asks any more.
+        probe.map_async(wgpu::MapMode::Read, .., move |mapped| {
+            if mapped.is_err() {
+                told.store(true, Ordering::Release);
+            }
+        });
+        let refused = refused.load(Ordering::Acquire);
+        drop(scope.pop());
+        !refused
+    }
+
+    fn new(
+        adapter: &wgpu::Adapter,
+        (device, queue): (wgpu::Device, wgpu::Queue),
+        fault: Fault,
+        borrowed: bool,
+    ) -> Result<Self> {
         let caps = caps_of(&adapter.get_info(), device.features(), &device.limits());
         let least = Caps::minimum();
         for (limit, available, needed) in [
@@ -113,7 +176,7 @@ impl Gpu {
                 return Err(Error::Limit { what, limit, needed: needed.into(), available: available.into() });
             }
         }
-        Ok(Self(Arc::new(Inner { device, queue, caps, pipelines: Pipelines::default(), fault })))
+        Ok(Self(Arc::new(Inner { device, queue, caps, pipelines: Pipelines::default(), fault, borrowed })))
     }
 
     /// What the device can do.
@@ -124,9 +187,9 @@ impl Gpu {
     /// The same device, believed to have `caps`: how tests meet small limits and other adapter classes.
     #[cfg(any(test, feature = "testing"))]
     pub fn with_caps(&self, caps: Caps) -> Self {
-        let Inner { device, queue, fault, .. } = &*self.0;
-        let (device, queue, fault) = (device.clone(), queue.clone(), fault.clone());
-        Self(Arc::new(Inner { device, queue, caps, pipelines: Pipelines::default(), fault }))
+        let Inner { device, queue, fault, borrowed, .. } = &*self.0;
+        let (device, queue, fault, borrowed) = (device.clone(), queue.clone(), fault.clone(), *borrowed);
+        Self(Arc::new(Inner { device, queue, caps, pipelines: Pipelines::default(), fault, borrowed }))
     }
 
     /// The wgpu device.
@@ -158,10 +221,12 @@ impl Gpu {
 
     /// The first error that no scope caught, if there was one; the loss of the device every time it is asked.
     pub fn check(&self) -> Result<()> {
+        self.alive()?;
         self.0.fault.check()
     }
 
-    /// Waits until the device is lost, and says why. The loss of a borrowed device is reported to the host alone.
+    /// Waits until the device is lost, and says why. The loss of a borrowed device is reported to the host: here it is noticed
+    /// when something is asked of the device.
     pub fn lost(&self) -> impl Future<Output = Error> + Send + use<> {
         self.0.fault.clone().loss()
     }

@@ -38,6 +38,7 @@ impl Executor for Gpu {
     }
 
     fn run(&self, programs: &[&dyn Program]) -> Result<()> {
+        self.alive()?;
         let mut encoder = self.encoder();
         for program in programs {
             Recording::of(*program)?.encode(&mut encoder);

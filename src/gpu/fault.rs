@@ -49,6 +49,11 @@ impl Fault {
         }
     }
 
+    /// The loss of the device, every time.
+    pub(super) fn lost(&self) -> Result<()> {
+        self.state().loss().map_or(Ok(()), Err)
+    }
+
     /// Waits for something of the device, though no longer than there is one: what a lost device owes may never come,
     /// and what it says is worth nothing.
     pub(super) async fn unless_lost<T>(&self, future: impl Future<Output = T>) -> Result<T> {

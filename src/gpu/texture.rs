@@ -1,12 +1,18 @@
 //! A picture as a texture, for hosts that show it without reading it back.
 
 use super::Gpu;
-use crate::Result;
 use crate::device::Buffer;
+use crate::{Error, Result};
 
 impl Gpu {
     /// A texture `[height, width]` of 8-bit RGBA, copied from rows of `stride` pixels (a multiple of 64).
     pub(crate) fn texture(&self, pixels: &Buffer, stride: u32, width: u32, height: u32) -> Result<wgpu::Texture> {
+        self.alive()?;
+        let (needed, available) = (width.max(height), self.device().limits().max_texture_dimension_2d);
+        if needed > available {
+            let (what, limit) = (format!("a picture of {width}x{height}"), "max_texture_dimension_2d");
+            return Err(Error::Limit { what, limit, needed: needed.into(), available: available.into() });
+        }
         let size = wgpu::Extent3d { width, height, depth_or_array_layers: 1 };
         let texture = self.device().create_texture(&wgpu::TextureDescriptor {
             label: Some("picture"),

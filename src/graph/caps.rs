@@ -77,6 +77,29 @@ impl Caps {
         self.max_binding.min(self.max_buffer)
     }
 
+    /// Fails where a tensor of so many bytes cannot be bound whole.
+    pub fn check_tensor(&self, what: &str, bytes: u64) -> Result<()> {
+        let available = self.max_tensor_bytes();
+        if bytes <= available {
+            return Ok(());
+        }
+        let limit = if bytes > self.max_buffer { "max_buffer_size" } else { "max_storage_buffer_binding_size" };
+        Err(Error::Limit { what: what.into(), limit, needed: bytes, available })
+    }
+
+    /// Fails where a dispatch has more workgroups along an axis than the device runs.
+    pub fn check_workgroups(&self, what: &str, workgroups: [u32; 3]) -> Result<()> {
+        match workgroups.into_iter().max() {
+            Some(most) if most > self.max_workgroups => Err(Error::Limit {
+                what: what.into(),
+                limit: "max_compute_workgroups_per_dimension",
+                needed: most.into(),
+                available: self.max_workgroups.into(),
+            }),
+            _ => Ok(()),
+        }
+    }
+
     /// The row ranges into which a `[rows, …]` weight of `row_bytes` per row is split so that each part can be bound.
     /// The uploader and the kernels both ask here, so they agree.
     pub fn split_rows(&self, rows: usize, row_bytes: u64) -> Result<Vec<Range<usize>>> {
@@ -97,10 +120,12 @@ impl Caps {
     /// Lays `count` workgroups out over x and y, so that more than 65,535 fit. Shaders recover the index as
     /// `wid.x + wid.y * num_workgroups.x` and return early beyond the count.
     pub fn grid(&self, count: u64) -> [u32; 3] {
-        let max = u64::from(self.max_workgroups);
+        let max = u64::from(self.max_workgroups).max(1);
         let y = count.div_ceil(max).max(1);
         let x = count.div_ceil(y).max(1);
-        [x as u32, y as u32, 1]
+        // Beyond a u32 they are beyond any device as well: see [`Caps::check_workgroups`].
+        let [x, y] = [x, y].map(|along| u32::try_from(along).unwrap_or(u32::MAX));
+        [x, y, 1]
     }
 }
 
@@ -123,5 +148,21 @@ mod tests {
         assert_eq!(parts, [0..256, 256..512, 512..768, 768..1000]);
         let error = caps.split_rows(2, 2 << 20).unwrap_err().to_string();
         assert!(error.contains("max_storage_buffer_binding_size = 2097152"), "{error}");
+    }
+
+    #[test]
+    fn what_a_device_cannot_hold_or_run_is_refused_by_name() {
+        let caps = Caps { max_binding: 1 << 20, max_workgroups: 8, ..Caps::minimum() };
+        caps.check_tensor("x", 1 << 20).unwrap();
+        let error = caps.check_tensor("x", (1 << 20) + 1).unwrap_err().to_string();
+        assert_eq!(
+            error,
+            "the adapter is too small: x needs max_storage_buffer_binding_size = 1048577, it has 1048576"
+        );
+        assert!(caps.check_tensor("x", u64::MAX).unwrap_err().to_string().contains("max_buffer_size"));
+        caps.check_workgroups("x", caps.grid(64)).unwrap();
+        let error = caps.check_workgroups("x", caps.grid(65)).unwrap_err().to_string();
+        assert_eq!(error, "the adapter is too small: x needs max_compute_workgroups_per_dimension = 9, it has 8");
+        assert!(caps.check_workgroups("x", caps.grid(u64::MAX)).is_err());
     }
 }

@@ -27,6 +27,7 @@ pub use pass::{Access, Bind, Pass};
 pub use shader::Shader;
 pub use weight::Weight;
 
+use crate::size::{bytes, elements};
 use crate::weights::Format;
 use crate::{Error, Result};
 
@@ -90,7 +91,7 @@ pub struct Node {
 impl Value {
     /// Number of elements.
     pub fn len(&self) -> usize {
-        self.shape.iter().product()
+        usize::try_from(elements(&self.shape)).unwrap_or(usize::MAX)
     }
 
     /// Whether it has no elements.
@@ -102,7 +103,7 @@ impl Value {
     pub fn matrix(&self) -> (usize, usize) {
         let rows = match self.element {
             Element::Packed(_) => self.shape.first().copied().unwrap_or(1),
-            _ => self.shape.iter().rev().skip(1).product(),
+            _ => self.shape.iter().rev().skip(1).fold(1, |rows: usize, &size| rows.saturating_mul(size)),
         };
         (rows, self.len().checked_div(rows).unwrap_or(0))
     }
@@ -110,9 +111,9 @@ impl Value {
     /// Bytes in memory.
     pub fn bytes(&self) -> u64 {
         let (rows, k) = self.matrix();
-        4 * match self.element {
-            Element::F32 | Element::U32 => self.len() as u64,
-            Element::Packed(format) => rows as u64 * format.row_words(k) as u64,
+        match self.element {
+            Element::F32 | Element::U32 => bytes(&self.shape),
+            Element::Packed(format) => bytes(&[rows, format.row_words(k)]),
         }
     }
 }
@@ -209,7 +210,22 @@ impl Graph {
     /// Multiply-adds count as two. What serves to decide is not counted: it is overhead, which shows in time, and counted
     /// as work it would flatter the speed that the work lets hope for.
     pub fn flops(&self) -> u64 {
-        self.nodes.iter().filter(|node| !node.overhead).map(|node| node.op.flops(self)).sum()
+        let counted = self.nodes.iter().filter(|node| !node.overhead);
+        counted.fold(0, |sum: u64, node| sum.saturating_add(node.op.flops(self)))
+    }
+
+    /// Fails where a device of these capabilities cannot hold a value or run an op. Nothing is allocated for it.
+    pub fn check(&self, caps: &Caps) -> Result<()> {
+        // Packed weights are split by rows.
+        for value in self.values.iter().filter(|value| !matches!(value.element, Element::Packed(_))) {
+            caps.check_tensor(&format!("{} {:?}", value.name, value.shape), value.bytes())?;
+        }
+        for Node { op, .. } in &self.nodes {
+            for dispatch in op.record(self, caps)? {
+                caps.check_workgroups(op.name(), dispatch.workgroups)?;
+            }
+        }
+        Ok(())
     }
 }
 

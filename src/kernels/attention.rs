@@ -5,6 +5,7 @@ use super::host::{math, product};
 use super::{params, shader};
 use crate::graph::reference::HostValues;
 use crate::graph::{AdapterClass, Caps, Dispatch, Graph, Host, Op, Pass, Shader, ValueId};
+use crate::size::elements;
 use crate::{Error, Result};
 
 pub(super) static SHADER: Shader = shader!("attention");
@@ -69,7 +70,10 @@ pub fn attention(graph: &mut Graph, q: Columns, k: Columns, v: Columns, options:
     let [batch, queries, _] = graph.dims(op, q.value)?;
     let [kv_batch, keys, _] = graph.dims(op, k.value)?;
     let [v_batch, v_keys, _] = graph.dims(op, v.value)?;
-    if (v_batch, v_keys) != (kv_batch, keys) || (kv_batch != 1 && kv_batch != batch) || batch * queries * keys == 0 {
+    if (v_batch, v_keys) != (kv_batch, keys)
+        || (kv_batch != 1 && kv_batch != batch)
+        || [batch, queries, keys].contains(&0)
+    {
         let shapes = [q, k, v].map(|columns| graph.shape(columns.value));
         return Err(Error::shape(op, format!("q, k and v have shapes {shapes:?}")));
     }
@@ -248,7 +252,7 @@ impl Op for Heads {
 
     fn flops(&self, graph: &Graph) -> u64 {
         let keys = graph.shape(self.k.value)[1];
-        4 * graph.get(self.out).len() as u64 * keys as u64
+        elements(&[4, graph.get(self.out).len(), keys])
     }
 }
 

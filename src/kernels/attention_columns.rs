@@ -7,6 +7,7 @@ use super::host::{math, vectorised};
 use super::{Attention, Columns, params, shader};
 use crate::graph::reference::HostValues;
 use crate::graph::{AdapterClass, Caps, Dispatch, Graph, Host, Op, Pass, Shader, ValueId};
+use crate::size::elements;
 use crate::{Error, Result};
 
 pub(super) static SHADER: Shader = shader!("attention_columns");
@@ -46,7 +47,7 @@ pub fn attention_columns(graph: &mut Graph, queries: Columns, keys: Columns, opt
     let Attention { heads, head_dim, key_bias, position_bias, .. } = options;
     let [batch, queries, _] = graph.dims(op, q.value)?;
     let [k_batch, keys, _] = graph.dims(op, k.value)?;
-    if k_batch != batch || batch * queries * keys * heads * head_dim == 0 {
+    if k_batch != batch || [batch, queries, keys, heads, head_dim].contains(&0) {
         let shapes = [q, k].map(|columns| graph.shape(columns.value));
         let reason = format!("q and k have shapes {shapes:?}, for {heads} heads of {head_dim}");
         return Err(Error::shape(op, reason));
@@ -216,8 +217,8 @@ impl Op for ColumnSums {
     /// Both passes multiply the queries with the keys.
     fn flops(&self, graph: &Graph) -> u64 {
         let Attention { heads, head_dim, .. } = self.options;
-        let [samples, queries] = [0, 1].map(|axis| graph.shape(self.q.value)[axis] as u64);
-        4 * samples * queries * graph.shape(self.k.value)[1] as u64 * (heads * head_dim) as u64
+        let [samples, queries] = [0, 1].map(|axis| graph.shape(self.q.value)[axis]);
+        elements(&[4, samples, queries, graph.shape(self.k.value)[1], heads, head_dim])
     }
 }
 

@@ -7,6 +7,7 @@ use super::host::{math, vectorised};
 use super::{params, shader};
 use crate::graph::reference::HostValues;
 use crate::graph::{AdapterClass, Caps, Dispatch, Graph, Host, Op, Pass, Shader, ValueId};
+use crate::size::elements;
 use crate::{Error, Result};
 
 pub(super) static SHADER: Shader = shader!("best_match");
@@ -45,7 +46,7 @@ pub fn best_match(graph: &mut Graph, sources: ValueId, destinations: ValueId) ->
     let op = SHADER.name;
     let [batch, of, channels] = graph.dims(op, sources)?;
     let [to_batch, to, to_channels] = graph.dims(op, destinations)?;
-    if (to_batch, to_channels) != (batch, channels) || batch * of * to * channels == 0 {
+    if (to_batch, to_channels) != (batch, channels) || [batch, of, to, channels].contains(&0) {
         let shapes = [sources, destinations].map(|side| graph.shape(side));
         return Err(Error::shape(op, format!("sources and destinations have shapes {shapes:?}")));
     }
@@ -198,7 +199,7 @@ impl Op for Matching {
     }
 
     fn flops(&self, graph: &Graph) -> u64 {
-        2 * graph.get(self.sources).len() as u64 * graph.shape(self.destinations)[1] as u64
+        elements(&[2, graph.get(self.sources).len(), graph.shape(self.destinations)[1]])
     }
 }
 

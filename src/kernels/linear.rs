@@ -5,6 +5,7 @@ use super::host::product::{Finish, product};
 use super::{Activation, ReadRows, params, shader};
 use crate::graph::reference::HostValues;
 use crate::graph::{AdapterClass, Caps, Dispatch, Element, Graph, Host, Op, Pass, Shader, ValueId};
+use crate::size::elements;
 use crate::weights::Format;
 use crate::{Error, Result};
 
@@ -186,7 +187,7 @@ impl Op for Product {
 
     fn flops(&self, graph: &Graph) -> u64 {
         let (_, k) = graph.get(self.options.weight).matrix();
-        2 * graph.get(self.out).len() as u64 * k as u64
+        elements(&[2, graph.get(self.out).len(), k])
     }
 }
 

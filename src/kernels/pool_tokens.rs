@@ -4,6 +4,7 @@
 use super::{Columns, params, shader};
 use crate::graph::reference::HostValues;
 use crate::graph::{Caps, Dispatch, Element, Graph, Host, Op, Pass, Shader, ValueId};
+use crate::size::elements;
 use crate::{Error, Grid, Result};
 
 pub(super) static SHADER: Shader = shader!("pool_tokens");
@@ -182,7 +183,7 @@ impl Op for PoolTokens {
     fn flops(&self, graph: &Graph) -> u64 {
         match self.how.kind {
             PoolKind::Uniform | PoolKind::Average => 0,
-            PoolKind::Convolution { .. } => 2 * (self.how.stride.pow(2) * graph.get(self.out).len()) as u64,
+            PoolKind::Convolution { .. } => elements(&[2, self.how.stride, self.how.stride, graph.get(self.out).len()]),
         }
     }
 }

@@ -75,7 +75,7 @@ impl Op for Router {
     }
 
     fn flops(&self, graph: &Graph) -> u64 {
-        2 * graph.get(self.x).len() as u64
+        (graph.get(self.x).len() as u64).saturating_mul(2)
     }
 }
 

@@ -36,6 +36,8 @@ pub mod step_row {
     pub const NOISE: usize = 10;
     /// The guidance scale.
     pub const GUIDANCE: usize = 11;
+    /// The number of the step, from 1. No kernel reads it: a run finds here which step the device came to.
+    pub const NUMBER: usize = 12;
 }
 
 params! {

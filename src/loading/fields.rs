@@ -7,6 +7,9 @@ use serde_json::{Map, Value};
 use crate::weights::{CONFIG, Source, check_whole};
 use crate::{Error, Result};
 
+/// The largest count: beyond any model, and its products are far from overflow.
+const MOST: usize = 1 << 24;
+
 /// The fields of one config that are still to be read.
 #[derive(Debug)]
 pub struct Fields {
@@ -46,12 +49,9 @@ impl Fields {
         }
     }
 
-    /// Field `name`, where null is a value of its own: none where it is null, `default` where it is absent.
-    pub fn nullable<T: DeserializeOwned>(&mut self, name: &str, default: T) -> Result<Option<T>> {
-        match self.left.contains_key(name) {
-            true => self.optional(name),
-            false => Ok(Some(default)),
-        }
+    /// Whether field `name` is there, be it null: where that differs from its absence.
+    pub fn has(&self, name: &str) -> bool {
+        self.left.contains_key(name)
     }
 
     /// Field `name`, which has no default.
@@ -69,9 +69,44 @@ impl Fields {
     pub fn count(&mut self, name: &str, default: usize) -> Result<usize> {
         match self.take(name, default)? {
             0 => Err(self.refuse(name, &0.into(), "must be at least 1")),
-            // Beyond any model; keeps products of sizes far from overflow.
-            n if n > 1 << 24 => Err(self.refuse(name, &n.into(), "is absurdly large")),
+            n if n > MOST => Err(self.refuse(name, &n.into(), "is absurdly large")),
             n => Ok(n),
+        }
+    }
+
+    /// A count that may be null or absent; see [`Fields::count`].
+    pub fn optional_count(&mut self, name: &str) -> Result<Option<usize>> {
+        match self.left.get(name) {
+            None | Some(Value::Null) => Ok(None),
+            Some(_) => self.count(name, 1).map(Some),
+        }
+    }
+
+    /// Heads and their width by two names, each with its default. Their product is a width, which is a count as well.
+    pub fn heads(&mut self, heads: (&str, usize), head_dim: (&str, usize)) -> Result<(usize, usize)> {
+        let (count, dim) = (self.count(heads.0, heads.1)?, self.count(head_dim.0, head_dim.1)?);
+        match count.checked_mul(dim) {
+            Some(1..=MOST) => Ok((count, dim)),
+            _ => Err(self.refuse(head_dim.0, &dim.into(), &format!("{count} such heads are absurdly wide"))),
+        }
+    }
+
+    /// A number above zero that is not too small or too large to be divided by.
+    pub fn positive(&mut self, name: &str, default: f64) -> Result<f64> {
+        let value = self.take(name, default)?;
+        // What is computed with it is computed in f32.
+        match value as f32 {
+            number if number > 0.0 && number.is_normal() => Ok(value),
+            _ => Err(self.refuse(name, &value.into(), "must be a number above zero, within the range of an f32")),
+        }
+    }
+
+    /// `patch_size` and `sample_size`, the latter with this default: the trained picture has at least one patch.
+    pub fn patches(&mut self, sample_size: usize) -> Result<(usize, usize)> {
+        let (patch, side) = (self.count("patch_size", 2)?, self.count("sample_size", sample_size)?);
+        match side < patch {
+            true => Err(self.refuse("sample_size", &side.into(), &format!("is smaller than patch_size = {patch}"))),
+            false => Ok((patch, side)),
         }
     }
 
@@ -141,6 +176,24 @@ mod tests {
         assert!(error.starts_with("config.json: is not JSON"), "{error}");
         let error = Fields::parse("config.json", &vec![b'['; (1 << 20) + 1]).unwrap_err().to_string();
         assert_eq!(error, "config.json: is 1048577 bytes long, more than the 1048576 that are read at once");
+    }
+
+    #[test]
+    fn numbers_that_nothing_can_be_computed_with_are_refused() {
+        for json in [r#"{"eps": 0}"#, r#"{"eps": -1e-6}"#, r#"{"eps": 1e39}"#, r#"{"eps": 1e-50}"#] {
+            let error = fields(json).positive("eps", 1e-5).unwrap_err().to_string();
+            assert!(error.starts_with("config.json: eps = ") && error.contains("must be a number above"), "{error}");
+        }
+        assert_eq!(fields("{}").positive("eps", 1e-5).unwrap(), 1e-5);
+        let read = |json: &str| fields(json).heads(("heads", 2), ("dim", 3));
+        assert_eq!(read("{}").unwrap(), (2, 3));
+        let error = read(r#"{"heads": 16777216, "dim": 2}"#).unwrap_err().to_string();
+        assert!(error.contains("dim = 2: 16777216 such heads are absurdly wide"), "{error}");
+        let error = fields(r#"{"patch_size": 9, "sample_size": 8}"#).patches(32).unwrap_err().to_string();
+        assert!(error.contains("sample_size = 8: is smaller than patch_size = 9"), "{error}");
+        let error = fields(r#"{"width": 18446744073709551615}"#).optional_count("width").unwrap_err().to_string();
+        assert!(error.contains("absurdly large"), "{error}");
+        assert_eq!(fields(r#"{"width": null}"#).optional_count("width").unwrap(), None);
     }
 
     #[test]

@@ -6,12 +6,14 @@ mod family;
 pub mod parts;
 pub mod pixart;
 mod preparation;
+mod room;
 pub mod t5;
 
 use std::sync::Arc;
 
 pub use family::{Batch, Conditioner, Decoder, Denoiser, Draws, Family, Habits, Noisy, Opening, Sizes, Transformer};
 pub use preparation::{Canvas, Given, Preparation};
+pub use room::{HOST_BYTES, Room};
 
 use crate::loading::ModelFolder;
 use crate::{Error, Result};

@@ -3,6 +3,7 @@
 
 use std::collections::BTreeMap;
 
+use super::Room;
 use crate::graph::{Element, Graph, Home, ValueId};
 use crate::tensor::Data;
 use crate::{Error, Grid, Result, Size, Tensor};
@@ -13,6 +14,7 @@ pub struct Preparation {
     /// Runs once. [`Graph::store`] makes its results last.
     pub graph: Graph,
     inputs: Vec<(String, Tensor)>,
+    room: Room,
 }
 
 /// What a request draws on.
@@ -31,6 +33,16 @@ pub struct Canvas {
 pub struct Given(BTreeMap<String, (Vec<usize>, Element)>);
 
 impl Preparation {
+    /// An empty one, whose inputs must fit into this room.
+    pub fn within(room: Room) -> Self {
+        Self { room, ..Self::default() }
+    }
+
+    /// Takes room for an input of this shape: before its numbers are computed, where they may be many.
+    pub fn reserve(&mut self, name: &str, shape: &[usize]) -> Result<()> {
+        self.room.tensor(name, shape)
+    }
+
     /// Stores a tensor under `name`, for the preparation and for every step.
     pub fn input(&mut self, name: impl Into<String>, tensor: Tensor) -> ValueId {
         let (name, element) = (name.into(), element(&tensor));

@@ -1,6 +1,7 @@
 //! From a prepared request to a run: the graph of every distinct step, compiled.
 
 use std::sync::Arc;
+use std::sync::atomic::AtomicUsize;
 
 use super::names::{GUIDED, HISTORY, LATENTS, NOISE, STEP};
 use super::run::Run;
@@ -27,9 +28,9 @@ pub(super) struct Start<'a> {
     pub scheduler: &'static str,
     pub policy: AnyPolicy,
     pub steps: PolicySteps,
-    /// The starting noise `[L, C, H, W]`, scaled by the scheduler's initial sigma.
-    pub latents: Tensor,
-    /// Draws the noise of stochastic steps.
+    /// Shape of the latents `[L, C, H, W]`.
+    pub shape: [usize; 4],
+    /// Draws the starting noise, then that of stochastic steps.
     pub generator: Generator,
     /// The scale, where guidance is on.
     pub guidance: Option<f32>,
@@ -39,27 +40,33 @@ pub(super) struct Start<'a> {
 }
 
 impl Start<'_> {
-    /// Compiles every distinct step. All of them share one pool of memory.
-    pub(super) async fn compile(mut self) -> Result<Run> {
-        let shape: [usize; 4] = self.latents.shape.as_slice().try_into().map_err(|_| {
-            let shape = &self.latents.shape;
-            Error::shape("latents", format!("shape {shape:?} should be [batch, channels, height, width]"))
-        })?;
+    /// The graph of every distinct step, each of which the device can hold.
+    pub(super) fn graphs(&self) -> Result<Vec<Graph>> {
+        let mut graphs = Vec::new();
+        for step in &self.steps.distinct {
+            let graph = self.step(self.shape, step)?;
+            graph.check(self.device.caps())?;
+            graphs.push(graph);
+        }
+        Ok(graphs)
+    }
+
+    /// Compiles the graphs. All of them share one pool of memory. `latents` is the starting noise, scaled by the scheduler's
+    /// initial sigma.
+    pub(super) async fn compile(mut self, graphs: Vec<Graph>, latents: Tensor) -> Result<Run> {
+        let shape = self.shape;
         let (grid, layers) = (self.canvas.grid, self.denoiser.sizes().layers);
         let run = RunAt { grid, samples: self.samples(shape[0]), layers };
         store_tables(self.device, &mut self.store, &self.policy, run).await?;
-        let mut graphs = Vec::new();
-        for step in &self.steps.distinct {
-            let graph = self.step(shape, step)?;
-            self.store.allocate_missing(self.device, &graph).await?;
-            graphs.push(graph);
+        for graph in &graphs {
+            self.store.allocate_missing(self.device, graph).await?;
         }
         let dense = AnyPolicy::new(Dense).step(StepAt { index: 0, of: 1, timestep: 0.0, tokens: 0 });
         let dense_flops = self.step(shape, &dense)?.flops();
-        self.store.write(self.device, LATENTS, self.latents.bytes())?;
+        self.store.write(self.device, LATENTS, latents.bytes())?;
         let plans = Plan::compile_pooled(self.device, &graphs, &self.store).await?;
         let draws = if self.guidance.is_some() && self.habits.draws_for_both_halves { 2 } else { 1 };
-        let (generator, counts) = (&mut self.generator, [self.latents.data.len(), draws]);
+        let (generator, counts) = (&mut self.generator, [latents.data.len(), draws]);
         let inputs =
             StepInputs::new(self.device, &self.store, &self.schedule, self.guidance, generator, counts).await?;
         Ok(Run {
@@ -80,6 +87,7 @@ impl Start<'_> {
             shape,
             canvas: self.canvas,
             at: 0,
+            encoded: AtomicUsize::new(0),
             since: 0,
             warnings: self.warnings,
         })

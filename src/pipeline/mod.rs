@@ -27,8 +27,10 @@ pub use viewer::Viewer;
 use crate::compress::Trained;
 use crate::device::{Device, Memory, Plan, Store};
 use crate::loading::Answer;
-use crate::models::{Batch, Canvas, Conditioner, Decoder, Denoiser, Given, Habits, Preparation};
+use crate::models::{Batch, Canvas, Conditioner, Decoder, Denoiser, Habits, Preparation, Room};
+use crate::request::check_pixels;
 use crate::rng::Generator;
+use crate::schedulers::Schedule;
 use crate::tensor::Data;
 use crate::weights::Source;
 use crate::{Error, Request, Result, Size, Tensor};
@@ -108,7 +110,11 @@ impl Pipeline {
     }
 
     /// Prepares a run: computes once what no step changes, such as the encoded text, and compiles every step.
+    ///
+    /// What the request asks for is held against what the device and this computer can hold before anything is computed.
     pub async fn prepare(&self, request: &Request) -> Result<Run> {
+        request.check()?;
+        self.device.check()?;
         let habits = self.habits();
         habits.draws.check(request)?;
         let policies = &self.model.registry().policies;
@@ -118,56 +124,75 @@ impl Pipeline {
         let (pipeline, steps) = (&self.model.folder.pipeline, request.steps.unwrap_or(habits.steps));
         let schedule = self.model.family.schedule(pipeline, scheduler.as_ref(), steps)?;
 
-        let mut generator = Generator::manual_seed(request.seed);
         let canvas = self.canvas(request)?;
-        let latents = self.first_noise(request, canvas.latents, schedule.init_noise_sigma, &mut generator)?;
-        let batch = Batch { pictures: latents.shape[0], guided: guidance.is_some() };
-        let mut store = self.store.clone();
-        let (given, mut warnings) = self.condition(request, batch, canvas, &mut store).await?;
+        let shape = self.latents(request, canvas.latents)?;
+        let batch = Batch { pictures: shape[0], guided: guidance.is_some() };
+        let room = self.room(shape, batch, canvas, &schedule)?;
+        let (preparation, mut warnings) = self.condition(request, batch, canvas, room).await?;
 
         let steps = policy.steps(&schedule.timesteps(), canvas.grid.tokens());
         warnings.extend(policy.warning(&steps.distinct, canvas.grid.tokens()));
-        let start = Start {
+        let mut start = Start {
             device: &self.device,
             denoiser: self.denoiser.as_ref(),
             decoder: self.decoder.clone(),
-            store,
-            given,
+            store: self.store.clone(),
+            given: preparation.given(),
             schedule,
             scheduler: scheduler.class(),
             policy,
             steps,
-            latents,
-            generator,
+            shape,
+            generator: Generator::manual_seed(request.seed),
             guidance,
             habits,
             canvas,
             warnings,
         };
-        start.compile().await
+        let graphs = start.graphs()?;
+        preparation.graph.check(self.device.caps())?;
+        // Nothing was allocated or computed on the device up to here.
+        let latents = first_noise(request, shape, start.schedule.init_noise_sigma, &mut start.generator)?;
+        run_once(&self.device, &mut start.store, &preparation).await?;
+        start.compile(graphs, latents).await
     }
 
-    /// The conditioning, and what the denoiser computes from it once: both stored.
+    /// The conditioning, and what the denoiser computes from it once: both still to be run.
     async fn condition(
         &self,
         request: &Request,
         batch: Batch,
         canvas: Canvas,
-        store: &mut Store,
-    ) -> Result<(Given, Vec<crate::Warning>)> {
-        let mut preparation = Preparation::default();
+        room: Room,
+    ) -> Result<(Preparation, Vec<crate::Warning>)> {
+        let mut preparation = Preparation::within(room);
         let warnings = self.conditioner.condition(request, batch, &mut preparation).await?;
         self.denoiser.prepare(&mut preparation, canvas).await?;
-        run_once(&self.device, store, &preparation).await?;
-        Ok((preparation.given(), warnings))
+        Ok((preparation, warnings))
+    }
+
+    /// What is left of the room for a run when everything that follows from its sizes alone has its place.
+    fn room(&self, latents: [usize; 4], batch: Batch, canvas: Canvas, schedule: &Schedule) -> Result<Room> {
+        let [count, channels, height, width] = latents;
+        let samples = if batch.guided { 2 * count } else { count };
+        let mut room = Room::on(self.device.caps());
+        room.tensor("the latents", &latents)?;
+        room.tensor("the noise of every step", &[schedule.draws_noise(), count, channels, height, width])?;
+        room.buffer("the tokens", &[samples, canvas.grid.tokens(), self.denoiser.sizes().width])?;
+        room.host("the pictures", &[count, 3, canvas.pixels.height, canvas.pixels.width])?;
+        Ok(room)
     }
 
     /// The sizes of the picture: as asked for, as the given latents have it, or as trained.
     fn canvas(&self, request: &Request) -> Result<Canvas> {
         let factor = self.decoder.factor();
         let given = request.init_latents.as_ref().map(|latents| latents.shape.as_slice());
+        let mut origin = "a size";
         let latents = match (request.size, given) {
-            (None, None) => Size::square(self.denoiser.sizes().sample_size),
+            (None, None) => {
+                origin = "the model's own size";
+                Size::square(self.denoiser.sizes().sample_size)
+            }
             (None, Some(&[_, _, height, width])) => Size::new(width, height),
             (None, Some(shape)) => {
                 return Err(Error::Usage(format!("latents {shape:?} should be [batch, channels, height, width]")));
@@ -176,26 +201,34 @@ impl Pipeline {
                 Error::Usage(format!("a size of {size} is not divisible by the VAE's factor {factor}"))
             })?,
         };
-        Ok(Canvas { pixels: latents.times(factor), latents, grid: self.denoiser.grid(latents)? })
+        let pixels = latents.times(factor);
+        check_pixels(origin, pixels, request.pictures())?;
+        Ok(Canvas { pixels, latents, grid: self.denoiser.grid(latents)? })
     }
 
-    /// The starting noise `[L, C, h, w]`, given or drawn, times `sigma`.
-    fn first_noise(&self, request: &Request, latents: Size, sigma: f32, generator: &mut Generator) -> Result<Tensor> {
+    /// The shape of the latents `[L, C, h, w]`, which those of the request must have.
+    fn latents(&self, request: &Request, latents: Size) -> Result<[usize; 4]> {
         let shape = [request.pictures(), self.denoiser.sizes().channels, latents.height, latents.width];
-        let mut noise = match &request.init_latents {
-            Some(given) if given.shape != shape || shape[0] == 0 => {
+        match &request.init_latents {
+            Some(given) if given.shape != shape => {
                 let reason = format!("the latents given are {:?}, this request needs {shape:?}", given.shape);
-                return Err(Error::Usage(reason));
+                Err(Error::Usage(reason))
             }
-            Some(given) => given.clone(),
-            None if shape[0] == 0 => return Err(Error::Usage("a count of 0 asks for no picture".into())),
-            None => Tensor::new(&shape, generator.randn(shape.iter().product()))?,
-        };
-        if let Data::F32(values) = &mut noise.data {
-            values.iter_mut().for_each(|value| *value *= sigma);
+            _ => Ok(shape),
         }
-        Ok(noise)
     }
+}
+
+/// The starting noise `[L, C, h, w]`, given or drawn, times `sigma`.
+fn first_noise(request: &Request, shape: [usize; 4], sigma: f32, generator: &mut Generator) -> Result<Tensor> {
+    let mut noise = match &request.init_latents {
+        Some(given) => given.clone(),
+        None => Tensor::new(&shape, generator.randn(shape.iter().product()))?,
+    };
+    if let Data::F32(values) = &mut noise.data {
+        values.iter_mut().for_each(|value| *value *= sigma);
+    }
+    Ok(noise)
 }
 
 /// Stores the inputs of a preparation and runs its graph, whose results stay stored.

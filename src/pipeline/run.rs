@@ -2,17 +2,22 @@
 //! and sharing a device with a renderer need no hooks.
 
 use std::sync::Arc;
+use std::sync::atomic::{AtomicUsize, Ordering};
 
-use super::names::LATENTS;
+use super::names::{LATENTS, STEP};
 use super::step_inputs::StepInputs;
 use super::{Pictures, Viewer};
 use crate::compress::{AnyPolicy, KeptRatios};
 use crate::device::{Device, Plan, Program, Store};
 use crate::gpu::{self, Profiler};
-use crate::kernels::Guidance;
+use crate::kernels::{Guidance, step_row};
 use crate::models::{Canvas, Decoder};
 use crate::schedulers::Schedule;
+use crate::tensor::is_finite;
 use crate::{Error, Grid, Result, Size, Tensor, Warning};
+
+/// Guidance beyond this is named as the likely cause of numbers that are not finite. Models are made for 1 to 20.
+const USUAL_GUIDANCE: f32 = 100.0;
 
 /// A request under way.
 #[derive(Debug)]
@@ -39,6 +44,8 @@ pub struct Run {
     pub(super) shape: [usize; 4],
     pub(super) canvas: Canvas,
     pub(super) at: usize,
+    /// Steps run or encoded so far. Each is, once, in their order.
+    pub(super) encoded: AtomicUsize,
     /// The step that it began or resumed with.
     pub(super) since: usize,
     /// What the caller should know, though it is no error: a prompt that was cut off, say.
@@ -128,15 +135,57 @@ impl Run {
         self.store.read(&self.device, name).await
     }
 
-    /// Decodes the latents as they are: a preview while steps are left, the pictures after the last.
+    /// Fails where no picture comes of what was computed: where a number is not finite, or where after the last step not every
+    /// step was encoded and submitted. [`Run::decode`] and [`Run::finish`] ask it themselves. A host that keeps its picture
+    /// on the device asks it here, once: the latents are read back for it.
+    pub async fn check(&self) -> Result<()> {
+        self.check_latents(&self.read(LATENTS).await?).await
+    }
+
+    /// The same, of latents that were read back.
+    async fn check_latents(&self, latents: &Tensor) -> Result<()> {
+        self.check_encoded()?;
+        if self.at == self.steps() && self.since < self.at {
+            let number = self.read(STEP).await?.f32()[step_row::NUMBER] as usize;
+            if number != self.at {
+                let reason = format!("the device came to step {number} of {}: not every step was submitted", self.at);
+                return Err(Error::Steps(reason));
+            }
+        }
+        self.check_finite("the latents are", latents)
+    }
+
+    /// Fails after the last step where one of them was neither run nor encoded.
+    fn check_encoded(&self) -> Result<()> {
+        let (encoded, steps) = (self.encoded.load(Ordering::Acquire), self.steps());
+        if self.at == steps && encoded < steps {
+            return Err(Error::Steps(format!("only {encoded} of {steps} steps were encoded")));
+        }
+        Ok(())
+    }
+
+    fn check_finite(&self, what: &str, numbers: &Tensor) -> Result<()> {
+        if numbers.f32().iter().all(|&number| is_finite(number)) {
+            return Ok(());
+        }
+        let cause = match self.guidance {
+            Some(scale) if scale > USUAL_GUIDANCE => format!("a guidance of {scale:?} is likely too large"),
+            _ => "the model's weights or configs are likely damaged".into(),
+        };
+        Err(Error::NotFinite { what: what.into(), cause })
+    }
+
+    /// Decodes the latents as they are: a preview while steps are left, the pictures after the last. See [`Run::check`].
     pub async fn decode(&self) -> Result<Pictures> {
         let [count, channels, height, width] = self.shape;
         let latents = self.read(LATENTS).await?;
+        self.check_latents(&latents).await?;
         let mut pixels = Vec::new();
         let mut shape = [count, 3, 0, 0];
         for one in latents.f32().chunks_exact(channels * height * width) {
             let one = Tensor::new(&[1, channels, height, width], one.to_vec())?;
             let picture = self.decoder.pictures(&self.device, &self.store, &one).await?;
+            self.check_finite("the decoded picture is", &picture)?;
             shape[1..].copy_from_slice(&picture.shape[1..]);
             pixels.extend_from_slice(picture.f32());
         }
@@ -149,8 +198,10 @@ impl Run {
         Viewer::new(&self.device, self.decoder.as_ref(), &self.store, &self.shape).await
     }
 
-    /// The picture of the latents as they are, as a texture on the run's device. Nothing is read back. Needs a GPU.
+    /// The picture of the latents as they are, as a texture on the run's device. Nothing is read back, so that numbers that
+    /// are not finite show as black: see [`Run::check`]. Needs a GPU.
     pub async fn texture(&self) -> Result<wgpu::Texture> {
+        self.check_encoded()?;
         self.viewer().await?.texture()
     }
 
@@ -168,7 +219,7 @@ impl Run {
     pub async fn finish(self) -> Result<Pictures> {
         if self.at < self.schedule.steps.len() {
             let reason = format!("only {} of {} steps were taken", self.at, self.schedule.steps.len());
-            return Err(Error::Usage(reason));
+            return Err(Error::Steps(reason));
         }
         self.decode().await
     }
@@ -192,21 +243,36 @@ impl Step<'_> {
         self.plan().flops()
     }
 
-    /// Hands the step to the device, as one submission, without waiting for it.
+    /// Hands the step to the device, as one submission, without waiting for it. A step is run or encoded once.
     pub fn run(&self) -> Result<()> {
-        self.run.device.run(&self.programs())
+        self.once(|| self.run.device.run(&self.programs()))
     }
 
-    /// Encodes the whole step into an encoder of the caller's, who submits it. Nothing is read back. Needs a GPU.
+    /// Encodes the whole step into an encoder of the caller's, who submits it. Nothing is read back. Needs a GPU. A step is run
+    /// or encoded once.
     pub fn encode(&self, encoder: &mut wgpu::CommandEncoder) -> Result<()> {
-        self.programs().iter().try_for_each(|program| gpu::encode(*program, encoder))
+        self.once(|| self.programs().iter().try_for_each(|program| gpu::encode(*program, encoder)))
     }
 
     /// As [`Step::encode`], with timestamps around each group of ops.
     pub fn encode_profiled(&self, encoder: &mut wgpu::CommandEncoder, profiler: &mut Profiler) -> Result<()> {
         let [inputs, step] = self.programs();
-        gpu::encode(inputs, encoder)?;
-        gpu::encode_profiled(step, encoder, profiler)
+        self.once(|| {
+            gpu::encode(inputs, encoder)?;
+            gpu::encode_profiled(step, encoder, profiler)
+        })
+    }
+
+    /// Hands the step over by `encode`, where it is the next to be handed over. It is not where that failed.
+    fn once(&self, encode: impl FnOnce() -> Result<()>) -> Result<()> {
+        let (index, encoded) = (self.index, &self.run.encoded);
+        match encoded.compare_exchange(index, index + 1, Ordering::AcqRel, Ordering::Acquire) {
+            Ok(_) => encode().inspect_err(|_| encoded.store(index, Ordering::Release)),
+            Err(found) => Err(Error::Steps(match found > index {
+                true => format!("step {} of {} was encoded already", index + 1, self.of),
+                false => format!("step {} of {} follows step {}, which was not encoded", index + 1, self.of, found + 1),
+            })),
+        }
     }
 
     /// What puts the step's inputs in place, and the step itself.

@@ -45,6 +45,7 @@ impl Run {
             words = rest;
         }
         (self.at, self.since) = (state.taken, state.taken);
+        *self.encoded.get_mut() = state.taken;
         Ok(())
     }
 }

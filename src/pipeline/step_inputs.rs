@@ -23,9 +23,10 @@ impl StepInputs {
         [count, draws]: [usize; 2],
     ) -> Result<Self> {
         let (mut rows, mut noise) = (Vec::new(), Vec::new());
-        for step in &schedule.steps {
+        for (index, step) in schedule.steps.iter().enumerate() {
             let mut row: [f32; step_row::LEN] = bytemuck::cast(*step);
             row[step_row::GUIDANCE] = guidance.unwrap_or(1.0);
+            row[step_row::NUMBER] = (index + 1) as f32;
             rows.extend(row);
             if step.draws_noise() {
                 noise.extend_from_slice(&generator.randn(count * draws)[..count]);

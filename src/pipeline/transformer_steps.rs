@@ -8,9 +8,10 @@ use crate::device::{Device, Store};
 use crate::graph::{Element, Graph};
 use crate::kernels::step_row;
 use crate::loading::{Answer, Loader};
-use crate::models::{Canvas, Denoiser, Given, Noisy, Sizes, Transformer};
+use crate::models::{Canvas, Denoiser, Given, Noisy, Room, Sizes, Transformer};
+use crate::request::{check_count, check_pixels};
 use crate::rng::Generator;
-use crate::{Grid, Result, Size, Tensor};
+use crate::{Grid, Request, Result, Size, Tensor};
 
 /// Stored: the model's output of the last step, `[B, Cout, H, W]`.
 pub const PREDICTION: &str = "prediction";
@@ -33,6 +34,17 @@ pub struct StepSize {
     pub latents: Size,
     /// Tokens of the text, where there is text.
     pub text: usize,
+}
+
+impl StepSize {
+    /// Refuses what no run may ask for either, by the same limits.
+    fn check(self) -> Result<()> {
+        let text = Request { max_length: Some(self.text), ..Request::default() };
+        text.check()?;
+        // Guidance doubles the batch.
+        check_count(self.batch.div_ceil(2))?;
+        check_pixels("a size of latents", self.latents, self.batch)
+    }
 }
 
 impl TransformerSteps {
@@ -59,6 +71,7 @@ impl TransformerSteps {
 
     /// One step, whose output is kept as [`PREDICTION`].
     pub fn step(&self, size: StepSize, given: &Given, policy: &PolicyStep) -> Result<Graph> {
+        size.check()?;
         let mut graph = Graph::new();
         let latents = graph.stored(LATENTS, &self.latents(size), Element::F32);
         let step = graph.stored(STEP, &[step_row::LEN], Element::F32);
@@ -76,7 +89,9 @@ impl TransformerSteps {
     /// Stores random inputs for steps of this size, in the middle of the timesteps. The tables of a policy, where it has any,
     /// are the caller's to store.
     pub async fn insert_inputs(&self, device: &Device, store: &mut Store, size: StepSize) -> Result<()> {
+        size.check()?;
         let shape = self.latents(size);
+        Room::on(device.caps()).tensor(LATENTS, &shape)?;
         let noise = Generator::manual_seed(0).randn(shape.iter().product());
         let mut row = [0.0; step_row::LEN];
         (row[step_row::TIMESTEP], row[step_row::INPUT_SCALE]) = (500.0, 1.0);
@@ -86,6 +101,7 @@ impl TransformerSteps {
     }
 
     async fn preparation(&self, size: StepSize) -> Result<crate::models::Preparation> {
+        size.check()?;
         let mut preparation = self.denoiser.stand_in(size.batch, size.text)?;
         // The size of the picture, where it is a condition, changes no cost.
         let canvas = Canvas { pixels: size.latents, latents: size.latents, grid: self.grid(size.latents)? };

@@ -37,13 +37,14 @@ impl Config {
     /// Reads the config, refusing what this engine does not implement.
     pub fn read(mut fields: Fields) -> Result<Self> {
         let in_channels = fields.count("in_channels", 4)?;
+        let (patch, sample_size) = fields.patches(32)?;
         let config = Self {
             block: BlockConfig::read(&mut fields, 1e-5)?,
             layers: fields.count("num_layers", 28)?,
             in_channels,
-            out_channels: fields.take("out_channels", in_channels)?,
-            patch: fields.count("patch_size", 2)?,
-            sample_size: fields.count("sample_size", 32)?,
+            out_channels: fields.optional_count("out_channels")?.unwrap_or(in_channels),
+            patch,
+            sample_size,
             classes: fields.count("num_embeds_ada_norm", 1000)?,
         };
         fields.only("_class_name", &["DiTTransformer2DModel".into()])?;
@@ -86,7 +87,7 @@ impl DiT {
             .map(|i| Block::load(&mut scope.within(&format!("transformer_blocks.{i}")), c))
             .collect::<Result<_>>()?;
         let proj_out_1 = Linear::precise(scope, "proj_out_1", width, 2 * width)?;
-        let proj_out_2 = Linear::precise(scope, "proj_out_2", width, c.patch * c.patch * c.out_channels)?;
+        let proj_out_2 = Linear::precise(scope, "proj_out_2", width, patch_embed.pixels(c.out_channels))?;
         Ok(Self { patch_embed, blocks, proj_out_1, proj_out_2, config })
     }
 

@@ -39,6 +39,11 @@ impl PatchEmbed {
         Ok(Self { weight, bias, patch, width, base: sample_size / patch, interpolation })
     }
 
+    /// The numbers of a token that `channels` make: as many as can be counted where a config asks for more.
+    pub fn pixels(&self, channels: usize) -> usize {
+        self.patch.saturating_mul(self.patch).saturating_mul(channels)
+    }
+
     /// The token grid of latents.
     pub fn grid(&self, latents: Size) -> Result<Grid> {
         let Some(Size { width, height }) = latents.divided(self.patch) else {
@@ -57,6 +62,7 @@ impl PatchEmbed {
 
     /// Stores the positions of a token grid, once per request.
     pub fn prepare(&self, preparation: &mut Preparation, grid: Grid) -> Result<()> {
+        preparation.reserve(POSITIONS, &[grid.tokens(), self.width])?;
         preparation.input(POSITIONS, positions(self.width, self.base, self.interpolation, grid)?);
         Ok(())
     }
@@ -84,15 +90,27 @@ pub fn positions(width: usize, base: usize, interpolation: f64, grid: Grid) -> R
         let stretch = (count as f64 / base as f64) as f32;
         f64::from(i as f32 / stretch / interpolation as f32)
     };
-    let mut values = Vec::with_capacity(rows * columns * width);
-    for row in 0..rows {
-        for column in 0..columns {
-            for position in [coordinate(column, columns), coordinate(row, rows)] {
-                let angle = |i: usize| position * 10_000f64.powf(-(i as f64) / quarter as f64);
-                values.extend((0..quarter).map(|i| angle(i).sin() as f32));
-                values.extend((0..quarter).map(|i| angle(i).cos() as f32));
-            }
+    let furthest = coordinate(rows.max(columns), rows.max(columns));
+    if !furthest.is_finite() {
+        let reason = format!("are not finite with an interpolation scale of {interpolation}");
+        return Err(Error::tensor(POSITIONS, reason));
+    }
+    let frequencies: Vec<f64> = (0..quarter).map(|i| 10_000f64.powf(-(i as f64) / quarter as f64)).collect();
+    // Each column has the same waves in every row, and each row in every column.
+    let waves = |count: usize| -> Vec<Vec<f32>> {
+        let of = |position: f64| {
+            let sines = frequencies.iter().map(move |frequency| (position * frequency).sin() as f32);
+            sines.chain(frequencies.iter().map(move |frequency| (position * frequency).cos() as f32)).collect()
+        };
+        (0..count).map(|i| of(coordinate(i, count))).collect()
+    };
+    let (across, down) = (waves(columns), waves(rows));
+    let mut values = Vec::with_capacity(grid.tokens().saturating_mul(width));
+    for row in &down {
+        for column in &across {
+            values.extend_from_slice(column);
+            values.extend_from_slice(row);
         }
     }
-    Tensor::new(&[rows * columns, width], values)
+    Tensor::new(&[grid.tokens(), width], values)
 }

@@ -29,7 +29,7 @@ pub struct BlockConfig {
 
 impl BlockConfig {
     /// The fields that `DiTTransformer2DModel` and `PixArtTransformer2DModel` share.
-    pub fn read(fields: &mut Fields, default_eps: f32) -> Result<Self> {
+    pub fn read(fields: &mut Fields, default_eps: f64) -> Result<Self> {
         let activation = match fields.take("activation_fn", "gelu-approximate".to_owned())?.as_str() {
             "gelu-approximate" => Activation::GeluTanh,
             "gelu" => Activation::GeluErf,
@@ -38,12 +38,13 @@ impl BlockConfig {
                 return Err(fields.refuse("activation_fn", &Value::from(other), why));
             }
         };
+        let (heads, head_dim) = fields.heads(("num_attention_heads", 16), ("attention_head_dim", 72))?;
         let config = Self {
-            heads: fields.count("num_attention_heads", 16)?,
-            head_dim: fields.count("attention_head_dim", 72)?,
+            heads,
+            head_dim,
             attention_bias: fields.take("attention_bias", true)?,
             activation,
-            norm_eps: fields.take("norm_eps", default_eps)?,
+            norm_eps: fields.positive("norm_eps", default_eps)? as f32,
             norm_affine: fields.take("norm_elementwise_affine", false)?,
         };
         if !config.width().is_multiple_of(4) {

@@ -60,20 +60,26 @@ impl Config {
         let block = BlockConfig::read(&mut fields, 1e-6)?;
         let in_channels = fields.count("in_channels", 4)?;
         // `null` is a value here: as many channels out as in. Absent means the class's default of 8.
-        let out_channels = fields.nullable("out_channels", 8)?.unwrap_or(in_channels);
-        let sample_size: usize = fields.count("sample_size", 128)?;
+        let out_channels = match fields.has("out_channels") {
+            true => fields.optional_count("out_channels")?.unwrap_or(in_channels),
+            false => 8,
+        };
+        let (patch, sample_size) = fields.patches(128)?;
         let layers = fields.count("num_layers", 28)?;
         let compression = fields.object("kv_compress_config")?;
         let config = Self {
             layers,
             in_channels,
             out_channels,
-            patch: fields.count("patch_size", 2)?,
+            patch,
             sample_size,
-            interpolation: fields.take("interpolation_scale", (sample_size / 64).max(1) as f64)?,
+            interpolation: fields.positive("interpolation_scale", (sample_size / 64).max(1) as f64)?,
             size_conditions: fields.take("use_additional_conditions", sample_size == 128)?,
-            caption_channels: fields.optional("caption_channels")?,
-            cross_width: fields.nullable("cross_attention_dim", 1152)?,
+            caption_channels: fields.optional_count("caption_channels")?,
+            cross_width: match fields.has("cross_attention_dim") {
+                true => fields.optional_count("cross_attention_dim")?,
+                false => Some(1152),
+            },
             key_compression: match compression {
                 None => None,
                 Some(fields) => KeyCompressionConfig::read(fields, layers)?,
@@ -152,7 +158,7 @@ impl PixArt {
             .map(|i| Block::load(&mut scope.within(&format!("transformer_blocks.{i}")), c, i))
             .collect::<Result<_>>()?;
         let scale_shift_table = scope.vector("scale_shift_table", &[2, width])?;
-        let proj_out = Linear::precise(scope, "proj_out", width, c.patch * c.patch * c.out_channels)?;
+        let proj_out = Linear::precise(scope, "proj_out", width, patch_embed.pixels(c.out_channels))?;
         Ok(Self {
             patch_embed,
             timestep,
@@ -256,6 +262,7 @@ impl Denoiser for PixArt {
     fn stand_in(&self, samples: usize, text: usize) -> Result<Preparation> {
         let mut preparation = Preparation::default();
         let shape = [samples, text, self.config.text_width()];
+        preparation.reserve(PROMPT_EMBEDS, &shape)?;
         let noise = Generator::manual_seed(1).randn(shape.iter().product());
         preparation.input(PROMPT_EMBEDS, Tensor::new(&shape, noise)?);
         preparation.input(TEXT_BIAS, Tensor::new(&[samples, text], vec![0.0; samples * text])?);

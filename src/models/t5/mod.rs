@@ -56,16 +56,27 @@ impl Config {
                 return Err(fields.refuse("feed_forward_proj", &projection.clone().into(), why));
             }
         };
+        let (heads, head_dim) = fields.heads(("num_heads", 8), ("d_kv", 64))?;
+        let buckets = fields.count("relative_attention_num_buckets", 32)?;
+        if buckets < 4 {
+            let why = "a quarter of them is for the nearest tokens, and there must be one";
+            return Err(fields.refuse("relative_attention_num_buckets", &buckets.into(), why));
+        }
+        let max_distance = fields.count("relative_attention_max_distance", 128)?;
+        if max_distance <= buckets / 4 {
+            let why = "the nearest tokens have buckets of their own, and it must lie beyond them";
+            return Err(fields.refuse("relative_attention_max_distance", &max_distance.into(), why));
+        }
         Ok(Self {
             width: fields.count("d_model", 512)?,
-            heads: fields.count("num_heads", 8)?,
-            head_dim: fields.count("d_kv", 64)?,
+            heads,
+            head_dim,
             ff_width: fields.count("d_ff", 2048)?,
             layers: fields.count("num_layers", 6)?,
             vocabulary: fields.count("vocab_size", 32_128)?,
-            buckets: fields.count("relative_attention_num_buckets", 32)?,
-            max_distance: fields.count("relative_attention_max_distance", 128)?,
-            eps: fields.take("layer_norm_epsilon", 1e-6)?,
+            buckets,
+            max_distance,
+            eps: fields.positive("layer_norm_epsilon", 1e-6)? as f32,
             gated,
             activation,
         })
@@ -122,6 +133,15 @@ impl T5 {
     /// Tensors of a whole T5 that the encoder has no use for.
     pub fn unused(name: &str) -> bool {
         name.starts_with("decoder.") || name.starts_with("lm_head.") || name == "encoder.embed_tokens.weight"
+    }
+
+    /// The shapes of what [`T5::inputs`] returns for `batch` texts of `length` tokens.
+    pub fn shapes(&self, batch: usize, length: usize) -> [(&'static str, Vec<usize>); 3] {
+        [
+            (EMBEDDED, vec![batch, length, self.config.width]),
+            (MASK, vec![batch, length]),
+            (POSITION_BIAS, vec![self.config.heads, length, length]),
+        ]
     }
 
     /// What [`T5::forward`] finds stored: embedded tokens, mask and position bias of token ids and mask, each `[B][S]`.
@@ -195,7 +215,7 @@ impl T5 {
         }
         let span = (self.config.max_distance as f64 / exact as f64).ln() as f32;
         let wide = (distance as f32 / exact as f32).ln() / span * (half - exact) as f32;
-        side + (exact + wide as usize).min(half - 1)
+        side + exact.saturating_add(wide as usize).min(half - 1)
     }
 }
 

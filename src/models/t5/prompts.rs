@@ -77,6 +77,9 @@ impl Prompts {
     /// Adds the text encoder, whose output is kept as [`PROMPT_EMBEDS`].
     async fn encode(&self, preparation: &mut Preparation, ids: &[Vec<u32>], masks: &[Vec<u32>]) -> Result<()> {
         let encoder = self.encoder.as_ref().ok_or(Refusal::NoTextEncoder)?;
+        for (name, shape) in encoder.shapes(ids.len(), ids.first().map_or(0, Vec::len)) {
+            preparation.reserve(name, &shape)?;
+        }
         for (name, tensor) in encoder.inputs(ids, masks).await? {
             preparation.input(name, tensor);
         }
@@ -96,6 +99,8 @@ impl Conditioner for Prompts {
         Box::pin(async move {
             let mut warnings = Vec::new();
             if let Some(given) = &request.prompt_embeds {
+                let samples = if guided { 2 * pictures } else { pictures };
+                preparation.reserve(PROMPT_EMBEDS, &[samples, given.embeds.data.len()])?;
                 let (embeds, masks) = given_embeds(given, guided, pictures)?;
                 preparation.input(PROMPT_EMBEDS, embeds);
                 preparation.input(TEXT_BIAS, bias(&masks)?);

@@ -149,6 +149,9 @@ impl Run {
 
     /// The picture of the latents as they are, as RGBA bytes.
     pub async fn rgba(&self) -> Thrown<Vec<u8>> {
+        if self.run.taken() == self.run.steps() {
+            self.run.check().await.map_err(failure)?;
+        }
         if let Some(viewer) = &self.viewer {
             return viewer.rgba().await.map_err(failure);
         }
