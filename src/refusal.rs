@@ -103,6 +103,14 @@ pub enum Warning {
         /// What was cut off.
         cut: String,
     },
+    /// What a policy of another crate has to say.
+    #[error("the policy {policy}: {reason}")]
+    Policy {
+        /// The policy.
+        policy: String,
+        /// What it has to say.
+        reason: String,
+    },
     /// A merging policy merges nothing.
     #[error("sdtm merges nothing: {}", nothing(*tokens, *multiple))]
     NothingMerges {

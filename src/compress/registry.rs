@@ -84,6 +84,8 @@ pub struct Choice<'a> {
     pub ratio: Option<f64>,
     /// What the checkpoint brings.
     pub trained: &'a Trained,
+    /// All kinds, for a policy that wraps another.
+    pub policies: &'a Policies,
     /// Seed of what the policy draws at random.
     pub seed: u64,
     /// Whether what the policy decides is to stay readable after every step.
@@ -166,8 +168,8 @@ impl Policies {
         if kind.lacks(&trained).is_some() {
             return Ok(());
         }
-        kind.policy(Choice { parameters, ratio: compression.ratio, trained: &trained, seed: 0, traced: false })
-            .map(drop)
+        let (ratio, trained) = (compression.ratio, &trained);
+        kind.policy(Choice { parameters, ratio, trained, policies: self, seed: 0, traced: false }).map(drop)
     }
 
     /// The kind that a request names, or what the checkpoint was made for, or dense.
@@ -185,7 +187,8 @@ impl Policies {
         if let Some(lacking) = kind.lacks(trained) {
             return Err(Error::Refused(Refusal::Untrained { policy: kind.name().into(), lacking }));
         }
-        let policy = kind.policy(Choice { parameters, ratio: compression.ratio, trained, seed, traced })?;
+        let ratio = compression.ratio;
+        let policy = kind.policy(Choice { parameters, ratio, trained, policies: self, seed, traced })?;
         Ok(match compression.cache {
             None => policy,
             Some(cache) => AnyPolicy::new(Cached { policy, cache }),

@@ -19,16 +19,16 @@ macro_rules! params {
     ($(#[$doc:meta])* $vis:vis struct $name:ident { $($field:ident : $kind:ty),* $(,)? }) => {
         $(#[$doc])*
         #[derive(Clone, Copy, Debug)]
-        $vis struct $name { $($field: $kind),* }
+        $vis struct $name { $($vis $field: $kind),* }
 
         #[allow(dead_code, reason = "FIELDS is for tests")]
         impl $name {
             /// Names and types of its fields, in order.
-            const FIELDS: &'static [(&'static str, &'static str)] =
+            $vis const FIELDS: &'static [(&'static str, &'static str)] =
                 &[$((::core::stringify!($field), ::core::stringify!($kind))),*];
 
             /// Its bytes in field order, padded to a whole vec4 as uniform layout asks.
-            fn bytes(&self) -> ::std::vec::Vec<u8> {
+            $vis fn bytes(&self) -> ::std::vec::Vec<u8> {
                 let mut bytes = ::std::vec::Vec::new();
                 $(bytes.extend_from_slice(&self.$field.to_le_bytes());)*
                 bytes.resize(bytes.len().next_multiple_of(16), 0);

@@ -6,9 +6,9 @@ use std::sync::atomic::AtomicUsize;
 use super::names::{GUIDED, HISTORY, LATENTS, NOISE, STEP};
 use super::run::Run;
 use super::step_inputs::StepInputs;
-use crate::compress::{AnyPolicy, CARRIED, Dense, PolicyStep, PolicySteps, RunAt, StepAt};
+use crate::compress::{AnyPolicy, CARRIED, Dense, PolicyStep, PolicySteps, RunAt, Span, StepAt};
 use crate::device::{Device, Plan, Store};
-use crate::graph::{Element, Graph, Home};
+use crate::graph::{Access, Element, Graph, Home};
 use crate::kernels::{self, Guidance, SchedulerStep, step_row};
 use crate::models::{Canvas, Decoder, Denoiser, Given, Habits, Noisy};
 use crate::rng::Generator;
@@ -57,8 +57,11 @@ impl Start<'_> {
         let shape = self.shape;
         let (grid, layers) = (self.canvas.grid, self.denoiser.sizes().layers);
         let run = RunAt { grid, samples: self.samples(shape[0]), layers };
+        let reuse = |step: &PolicyStep| Ok(matches!(step.span(layers)?, Span::Reuse { .. }));
+        let reuses = self.steps.distinct.iter().map(reuse).collect::<Result<_>>()?;
         store_tables(self.device, &mut self.store, &self.policy, run).await?;
         for graph in &graphs {
+            check_stored(graph, &self.store)?;
             self.store.allocate_missing(self.device, graph).await?;
         }
         let dense = AnyPolicy::new(Dense).step(StepAt { index: 0, of: 1, timestep: 0.0, tokens: 0 });
@@ -76,6 +79,8 @@ impl Start<'_> {
             plans,
             plan_of: self.steps.of_step,
             stored: graphs.iter().map(stored_names).collect(),
+            reuses,
+            layers,
             carried: carried(&graphs),
             schedule: self.schedule,
             scheduler: self.scheduler,
@@ -122,6 +127,29 @@ async fn store_tables(device: &Device, store: &mut Store, policy: &AnyPolicy, ru
             return Err(Error::tensor(name, "is stored already: the policy's table needs another name"));
         }
         store.insert(device, &name, &table).await?;
+    }
+    Ok(())
+}
+
+/// Refuses a graph with an op that reads a stored value which nothing has stored: a policy's table that is missing would
+/// else be zeros, and the picture wrong.
+fn check_stored(graph: &Graph, store: &Store) -> Result<()> {
+    let of_the_loop = |name: &str| {
+        name.starts_with(CARRIED) || [LATENTS, STEP, NOISE, GUIDED].contains(&name) || HISTORY.contains(&name)
+    };
+    let mut written = Vec::new();
+    for (id, access) in graph.nodes().iter().flat_map(|node| node.op.access()) {
+        let value = graph.get(id);
+        if value.home != Home::Stored || store.contains(&value.name) || of_the_loop(&value.name) {
+            continue;
+        }
+        match access {
+            Access::Write => written.push(id),
+            Access::Read | Access::Update if written.contains(&id) => {}
+            Access::Read | Access::Update => {
+                return Err(Error::tensor(&value.name, "is read, but nothing stored it: is a policy's table missing?"));
+            }
+        }
     }
     Ok(())
 }

@@ -122,7 +122,7 @@ impl Pipeline {
         let guidance = Some(request.guidance.unwrap_or(habits.guidance)).filter(|&scale| scale > 1.0);
         let scheduler = self.model.scheduler(request.scheduler.as_deref()).await?;
         let (pipeline, steps) = (&self.model.folder.pipeline, request.steps.unwrap_or(habits.steps));
-        let schedule = self.model.family.schedule(pipeline, scheduler.as_ref(), steps)?;
+        let schedule = self.model.family.schedule(pipeline, scheduler.as_ref(), steps)?.checked(scheduler.class())?;
 
         let canvas = self.canvas(request)?;
         let shape = self.latents(request, canvas.latents)?;

@@ -31,6 +31,10 @@ pub struct Run {
     pub(super) plan_of: Vec<usize>,
     /// The stored values that each plan touches.
     pub(super) stored: Vec<Vec<String>>,
+    /// Which plans take blocks over from an earlier step.
+    pub(super) reuses: Vec<bool>,
+    /// The model's blocks.
+    pub(super) layers: usize,
     /// What one step hands to the next, by name, and how many numbers it is.
     pub(super) carried: Vec<(String, usize)>,
     pub(super) schedule: Schedule,

@@ -1,11 +1,13 @@
 //! A run that goes on elsewhere: after a lost device, in another process.
 
+use serde::{Deserialize, Serialize};
+
 use super::Run;
 use crate::tensor::Data;
 use crate::{Error, Result};
 
 /// How far a run came, outside the device.
-#[derive(Clone, Debug, PartialEq)]
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 pub struct RunState {
     /// Steps taken.
     pub taken: usize,

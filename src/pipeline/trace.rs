@@ -52,8 +52,8 @@ impl Run {
     /// step whose result was reused.
     pub async fn trace(&self) -> Result<Vec<LayerTrace>> {
         let mut layers = Vec::new();
-        while self.has_stored(&scores_name(layers.len())) {
-            let layer = layers.len();
+        let traced = |layer: &usize| self.shows(&scores_name(*layer)) && self.shows(&place_name(*layer));
+        for layer in (0..self.layers).filter(traced) {
             let scores = self.read(&scores_name(layer)).await?;
             let place = self.read(&place_name(layer)).await?;
             let kept = place.u32().iter().map(|&at| if at == NOTHING { 0.0 } else { 1.0 }).collect();
@@ -69,10 +69,15 @@ impl Run {
         Ok(layers)
     }
 
-    /// Whether a step of this run has written the stored value of this name.
-    fn has_stored(&self, name: &str) -> bool {
-        let mut taken = self.plan_of[self.since..self.at].iter();
-        taken.any(|&plan| self.stored[plan].iter().any(|stored| stored == name))
+    /// Whether the stored value of this name belongs to the last step: the step wrote it, or takes over the layer that
+    /// did.
+    fn shows(&self, name: &str) -> bool {
+        let stores = |plan: usize| self.stored[plan].iter().any(|stored| stored == name);
+        match self.plan_of[self.since..self.at] {
+            [] => false,
+            [.., last] if stores(last) || !self.reuses[last] => stores(last),
+            [ref earlier @ .., _] => earlier.iter().any(|&plan| stores(plan)),
+        }
     }
 
     /// The stored values that the last step touched. None before the first step.

@@ -35,7 +35,8 @@ impl Viewer {
         Ok(Self { device: device.clone(), store, plan, size: Size::new(width, height), stride })
     }
 
-    /// The picture as a texture on the run's device. Needs a GPU.
+    /// The picture as a new texture on the run's device: `Rgba8Unorm` with sRGB-encoded values (it can be viewed as
+    /// `Rgba8UnormSrgb`), for sampling and copying. Submits the work itself. Needs a GPU.
     pub fn texture(&self) -> Result<wgpu::Texture> {
         let gpu = self.device.gpu("a texture")?;
         self.plan.run(&self.device)?;

@@ -111,15 +111,26 @@ impl Schedule {
         self.steps.iter().map(|step| step.timestep).collect()
     }
 
-    /// The schedule, if all its numbers are finite. Where they are not, diffusers' samples are not either.
+    /// The schedule, if it has steps and all its numbers are finite. Where they are not, diffusers' samples are not either.
     fn new(class: &str, steps: Vec<Step>, init_noise_sigma: f32) -> Result<Self> {
-        match steps.iter().position(|step| !step.is_finite()) {
+        Self { steps, init_noise_sigma }.checked(class)
+    }
+
+    /// Refuses a schedule without steps, or with numbers that are not finite.
+    pub(crate) fn checked(self, class: &str) -> Result<Self> {
+        if self.steps.is_empty() {
+            return Err(Error::Usage(format!("{class} has no step")));
+        }
+        match self.steps.iter().position(|step| !step.is_finite()) {
             Some(index) => Err(Error::Usage(format!(
                 "{class} has no finite step {index} of {} (timestep {}) with this config",
-                steps.len(),
-                steps[index].timestep
+                self.steps.len(),
+                self.steps[index].timestep
             ))),
-            None => Ok(Self { steps, init_noise_sigma }),
+            None if !self.init_noise_sigma.is_finite() => {
+                Err(Error::Usage(format!("{class} has no finite initial sigma with this config")))
+            }
+            None => Ok(self),
         }
     }
 

@@ -107,12 +107,13 @@ impl Stage {
 mod tests {
     use super::*;
     use crate::Result;
-    use crate::compress::{Choice, Parameters, Policy, PolicyKind, SdtmKind, Trained};
+    use crate::compress::{Choice, Parameters, Policies, Policy, PolicyKind, SdtmKind, Trained};
 
     fn sdtm(given: &[(&str, &str)]) -> Result<Sdtm> {
         let given = given.iter().map(|(key, value)| ((*key).to_owned(), (*value).to_owned())).collect();
         let parameters = Parameters::new("sdtm", SdtmKind.parameters(), given)?;
-        Sdtm::new(Choice { parameters, ratio: None, trained: &Trained::default(), seed: 0, traced: false })
+        let (trained, policies) = (&Trained::default(), &Policies::default());
+        Sdtm::new(Choice { parameters, ratio: None, trained, policies, seed: 0, traced: false })
     }
 
     fn stages(sdtm: &Sdtm, of: usize, tokens: usize) -> Vec<Stage> {
