@@ -14,7 +14,7 @@ pub fn seed(text: &str) -> Result<u64, String> {
 pub fn finite(text: &str) -> Result<f32, String> {
     match text.parse::<f32>() {
         Ok(value) if value.is_finite() => Ok(value),
-        _ => Err("it is no number".into()),
+        _ => Err("it is no finite number".into()),
     }
 }
 

@@ -25,7 +25,7 @@ fn wrong_requests_are_usage_errors() {
         (&["generate", "x", "--size", "17x16"], "17x16 is not divisible"),
         (&["generate", "x", "--size", "65536x65536"], "a size of 65536x65536 is too large: at most 268435456 pixels"),
         (&["generate", "x", "--count", "1000000"], "it is a whole number from 1 to 1024"),
-        (&["generate", "x", "--guidance", "inf"], "the guidance"),
+        (&["generate", "x", "--guidance", "inf"], "it is no finite number"),
         (&["generate", "x", "--steps", "0"], "at least one step"),
         (&["generate", "x", "--steps", "-1"], "invalid value '-1' for '--steps <N>': it is a whole number from 1 up"),
         (&["generate", "--class", "-1"], "invalid value '-1' for '--class <N>': a class is a whole number from 0 up"),
