@@ -1,7 +1,7 @@
 //! The caller's threads. Work is shared out by output: no sum is ever split by the number of threads, so the bytes are
 //! the same for any number.
 
-use crate::{Error, Result};
+use crate::Result;
 
 /// So many threads, of its own. In a browser: the one thread there is.
 #[derive(Debug)]
@@ -23,7 +23,7 @@ impl Pool {
             builder.thread_name(|index| format!("foveate {index}")).build()
         };
         let pool = (threads > 1).then(build).transpose();
-        let pool = pool.map_err(|error| Error::io("threads", std::io::Error::other(error)))?;
+        let pool = pool.map_err(|error| crate::Error::io("threads", std::io::Error::other(error)))?;
         Ok(Self { threads, pool })
     }
 
