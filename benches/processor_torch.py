@@ -1,43 +1,90 @@
-"""What benches/processor.rs measures, in PyTorch eager (2.15.0): python3 processor_torch.py [threads] [part of a name]."""
-import torch,time,sys
-import torch.nn as nn, torch.nn.functional as F
-torch.set_num_threads(int(sys.argv[1])); only=sys.argv[2] if len(sys.argv)>2 else ''
+"""What `cargo bench --bench processor` measures, by PyTorch eager: python3 benches/processor_torch.py [threads] [part of a name].
+
+A line each: name, milliseconds, GFLOP/s. Milliseconds are the best of many runs.
+"""
+
+import sys
+import time
+
+import torch
+from torch import nn
+from torch.nn import functional
+
+WIDTH, HEADS, DEPTH, CHANNELS = 384, 6, 12, 16
+SECONDS = 1.5
+
+
 class Block(nn.Module):
-    def __init__(s,w,h):
-        super().__init__(); s.h=h
-        s.ada=nn.Linear(w,6*w); s.n1=nn.LayerNorm(w,eps=1e-6,elementwise_affine=False); s.n2=nn.LayerNorm(w,eps=1e-6,elementwise_affine=False)
-        s.qkv=nn.Linear(w,3*w); s.out=nn.Linear(w,w); s.up=nn.Linear(w,4*w); s.down=nn.Linear(4*w,w)
-    def forward(s,x,c):
-        a=s.ada(F.silu(c)).chunk(6,1)
-        h=s.n1(x)*(1+a[1].unsqueeze(1))+a[0].unsqueeze(1)
-        B,N,C=h.shape
-        q,k,v=s.qkv(h).reshape(B,N,3,s.h,C//s.h).permute(2,0,3,1,4).unbind(0)
-        o=F.scaled_dot_product_attention(q,k,v).transpose(1,2).reshape(B,N,C)
-        x=x+a[2].unsqueeze(1)*s.out(o)
-        h=s.n2(x)*(1+a[4].unsqueeze(1))+a[3].unsqueeze(1)
-        return x+a[5].unsqueeze(1)*s.down(F.gelu(s.up(h),approximate='tanh'))
+    """A DiT block (adaLN-Zero) over `x [B, N, C]`, conditioned on `c [B, C]`."""
+
+    def __init__(self):
+        super().__init__()
+        self.ada = nn.Linear(WIDTH, 6 * WIDTH)
+        self.norm1 = nn.LayerNorm(WIDTH, eps=1e-6, elementwise_affine=False)
+        self.norm2 = nn.LayerNorm(WIDTH, eps=1e-6, elementwise_affine=False)
+        self.qkv, self.out = nn.Linear(WIDTH, 3 * WIDTH), nn.Linear(WIDTH, WIDTH)
+        self.up, self.down = nn.Linear(WIDTH, 4 * WIDTH), nn.Linear(4 * WIDTH, WIDTH)
+
+    def forward(self, x, c):
+        shift1, scale1, gate1, shift2, scale2, gate2 = (part.unsqueeze(1) for part in self.ada(functional.silu(c)).chunk(6, 1))
+        x = x + gate1 * self.out(attend(self.qkv(self.norm1(x) * (1 + scale1) + shift1), HEADS))
+        hidden = functional.gelu(self.up(self.norm2(x) * (1 + scale2) + shift2), approximate="tanh")
+        return x + gate2 * self.down(hidden)
+
+
 class DiT(nn.Module):
-    def __init__(s,w=384,h=6,d=12):
-        super().__init__(); s.emb=nn.Linear(16,w); s.blocks=nn.ModuleList(Block(w,h) for _ in range(d)); s.ada=nn.Linear(w,2*w); s.n=nn.LayerNorm(w,eps=1e-6,elementwise_affine=False); s.o=nn.Linear(w,32)
-    def forward(s,x,c):
-        x=s.emb(x)
-        for b in s.blocks: x=b(x,c)
-        sh,sc=s.ada(F.silu(c)).chunk(2,1)
-        return s.o(s.n(x)*(1+sc.unsqueeze(1))+sh.unsqueeze(1))
-def bench(name,f,fl,secs=1.5):
-    if only not in name: return
-    best=9;t0=time.perf_counter();n=0
+    """The transformer of DiT-S/2, from patches to patches."""
+
+    def __init__(self):
+        super().__init__()
+        self.embed = nn.Linear(CHANNELS, WIDTH)
+        self.blocks = nn.ModuleList(Block() for _ in range(DEPTH))
+        self.ada = nn.Linear(WIDTH, 2 * WIDTH)
+        self.norm = nn.LayerNorm(WIDTH, eps=1e-6, elementwise_affine=False)
+        self.project = nn.Linear(WIDTH, 2 * CHANNELS)
+
+    def forward(self, x, c):
+        x = self.embed(x)
+        for block in self.blocks:
+            x = block(x, c)
+        shift, scale = (part.unsqueeze(1) for part in self.ada(functional.silu(c)).chunk(2, 1))
+        return self.project(self.norm(x) * (1 + scale) + shift)
+
+
+def attend(qkv, heads):
+    """Self-attention of a packed `qkv [B, N, 3·C]`."""
+    batch, tokens, width = qkv.shape
+    q, k, v = qkv.reshape(batch, tokens, 3, heads, width // 3 // heads).permute(2, 0, 3, 1, 4).unbind(0)
+    mixed = functional.scaled_dot_product_attention(q, k, v)
+    return mixed.transpose(1, 2).reshape(batch, tokens, width // 3)
+
+
+def measure(name, run, flops):
+    """Prints the best of many runs."""
+    if ONLY not in name:
+        return
+    best, runs, start = float("inf"), 0, time.perf_counter()
     with torch.inference_mode():
-        while n<5 or (time.perf_counter()-t0<secs and n<500):
-            t=time.perf_counter();f();best=min(best,time.perf_counter()-t);n+=1
-    print(f"{name} {best*1e3:.3f} {fl/best/1e9:.1f}")
-m=DiT().eval()
-for n,T in [("dit_s_2",256),("dit_s_2_1024",1024)]:
-    x=torch.randn(2,T,16);c=torch.randn(2,384); bench(n,lambda:m(x,c),12*(24*384*384*2*T+4*2*T*T*384))
-for M,K,N in [(1024,1024,1024),(512,384,1536),(512,1536,384),(2048,1152,1152)]:
-    a=torch.randn(M,K);l=nn.Linear(K,N,bias=False); bench(f"product_{M}_{K}_{N}",lambda:l(a),2*M*N*K)
-for B,H,T,D in [(2,6,256,64),(2,6,1024,64),(2,16,256,72),(1,1,1024,512)]:
-    q=torch.randn(B,T,3*H*D)
-    def f():
-        a,b,c=q.reshape(B,T,3,H,D).permute(2,0,3,1,4).unbind(0); return F.scaled_dot_product_attention(a,b,c).transpose(1,2).reshape(B,T,H*D)
-    bench(f"attention_{B}_{H}_{T}_{D}",f,4*B*H*T*T*D)
+        while runs < 5 or (time.perf_counter() - start < SECONDS and runs < 500):
+            began = time.perf_counter()
+            run()
+            best, runs = min(best, time.perf_counter() - began), runs + 1
+    print(f"{name} {best * 1e3:.3f} {flops / best / 1e9:.1f}")
+
+
+if __name__ == "__main__":
+    ONLY = sys.argv[2] if len(sys.argv) > 2 else ""
+    if len(sys.argv) > 1:
+        torch.set_num_threads(int(sys.argv[1]))
+    model = DiT().eval()
+    for name, tokens in [("dit_s_2", 256), ("dit_s_2_1024", 1024)]:
+        x, c = torch.randn(2, tokens, CHANNELS), torch.randn(2, WIDTH)
+        block = 24 * WIDTH * WIDTH * 2 * tokens + 4 * 2 * tokens * tokens * WIDTH
+        measure(name, lambda: model(x, c), DEPTH * block)
+    for rows, inputs, outputs in [(1024, 1024, 1024), (512, 384, 1536), (512, 1536, 384), (2048, 1152, 1152)]:
+        x, linear = torch.randn(rows, inputs), nn.Linear(inputs, outputs, bias=False)
+        measure(f"product_{rows}_{inputs}_{outputs}", lambda: linear(x), 2 * rows * inputs * outputs)
+    for batch, heads, tokens, dim in [(2, 6, 256, 64), (2, 6, 1024, 64), (2, 16, 256, 72), (1, 1, 1024, 512)]:
+        qkv = torch.randn(batch, tokens, 3 * heads * dim)
+        flops = 4 * batch * heads * tokens * tokens * dim
+        measure(f"attention_{batch}_{heads}_{tokens}_{dim}", lambda: attend(qkv, heads), flops)
