@@ -25,7 +25,7 @@ class Preset:
 
 PRESETS = {
     "cpu": Preset(
-        picture=64, vae_channels=(16, 32, 64), latent_channels=4, width=192, heads=6, depth=8,
+        picture=128, vae_channels=(16, 32, 64), latent_channels=4, width=192, heads=6, depth=10,
         text_width=128, text_depth=2, vocabulary=256, batch=48, vae_batch=16,
     ),
     "gpu": Preset(

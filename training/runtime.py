@@ -63,3 +63,18 @@ def load_checkpoint(path: Path) -> dict | None:
     import torch
 
     return torch.load(path, map_location="cpu", weights_only=True) if path.exists() else None
+
+
+def progress(items, count: int, what: str, seconds: float = 1.0):
+    """Passes `items` on and says how many are done, at what pace and how long the rest takes; one line, rewritten on a terminal."""
+    started = said = time.monotonic()
+    on_terminal = sys.stderr.isatty()
+    for done, item in enumerate(items, 1):
+        yield item
+        now = time.monotonic()
+        if now - said < (seconds if on_terminal else 30 * seconds) and done < count:
+            continue
+        said, pace = now, done / max(now - started, 1e-9)
+        filled = 24 * done // count
+        line = f"[{'#' * filled}{'.' * (24 - filled)}] {done} of {count} {what}, {pace:.0f} a second, {(count - done) / pace / 60:.1f} min left"
+        print(("\r\x1b[K" if on_terminal else "") + line, end="" if on_terminal and done < count else "\n", file=sys.stderr, flush=True)
