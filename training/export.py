@@ -19,7 +19,7 @@ def load_pipeline(run: Path, vae: Path, tokenizer: Path, weights: str = "average
     """The model as trained, in f32: the moving average of its weights, or the last ones (`model`)."""
     state = torch.load(run / "checkpoint.pt", map_location="cpu", weights_only=True)
     preset = PRESETS[state["preset"]]
-    networks = {"transformer": models.transformer(preset), "text_encoder": models.text_encoder(preset)}
+    networks = {"transformer": models.transformer(preset, state.get("latent")), "text_encoder": models.text_encoder(preset)}
     for name, network in networks.items():
         tensors = {key.removeprefix(name + "."): value for key, value in state[weights].items() if key.startswith(name + ".")}
         missing, unexpected = network.load_state_dict(tensors, strict=False)

@@ -6,7 +6,7 @@ Canvas and background have one size whatever the picture's, so that a scene look
 import math
 
 import numpy as np
-from PIL import Image, ImageDraw
+from PIL import Image, ImageChops, ImageDraw
 
 from .backgrounds import LIGHT, paint
 from .scene import COLOURS, PLACES, SIZES, Scene, Thing, generator
@@ -19,12 +19,29 @@ WOOD, CREAM, DARK, GLASS, LEAF, SUNNY = (112, 74, 44), (240, 226, 198), (34, 32,
 
 def draw_scene(scene: Scene, seed: int, index: int, size: int = 64) -> np.ndarray:
     """The picture as uint8 [size, size, 3]; all that the scene leaves open (pose, exact place, texture) comes from the seed."""
+    return draw_with_masks(scene, seed, index, size, cells=0)[0]
+
+
+def draw_with_masks(scene: Scene, seed: int, index: int, size: int, cells: int) -> tuple[np.ndarray, np.ndarray]:
+    """The picture, and how much of each cell of a grid each thing covers: uint8 [2, cells, cells], 255 all of it.
+
+    A thing covers what its drawing changes, less what a later one draws over it. `cells=0` leaves the masks out.
+    """
     rng = generator(seed, index, "picture")
     background = np.clip(paint(scene.background, scene.time, BACKGROUND, rng), 0, 255).astype(np.uint8)
     canvas = Image.fromarray(background).resize((CANVAS,) * 2, Image.Resampling.NEAREST)
-    for thing in scene.things:
+    masks = np.zeros((2, cells, cells), np.uint8)
+    for i, thing in enumerate(scene.things):
+        before = canvas.copy() if cells else None
         _OBJECTS[thing.kind](Pen(canvas, thing, scene.time, rng), shades(COLOURS[thing.colour]))
-    return np.asarray(canvas.resize((size, size), Image.Resampling.BOX))
+        if cells:
+            # Each channel's difference, 1 where there is any: the largest of the three is the mask.
+            parts = [part.point(lambda v: 255 if v else 0) for part in ImageChops.difference(before, canvas).split()]
+            covered = ImageChops.lighter(ImageChops.lighter(parts[0], parts[1]), parts[2])
+            masks[i] = np.asarray(covered.resize((cells, cells), Image.Resampling.BOX))
+            if i:
+                masks[0] = np.minimum(masks[0], 255 - masks[i])
+    return np.asarray(canvas.resize((size, size), Image.Resampling.BOX)), masks
 
 
 def shades(colour):
