@@ -1,6 +1,7 @@
 """What every long command shares: allocator settings, threads, the clock, checkpoints."""
 
 import os
+import signal
 import sys
 import time
 from pathlib import Path
@@ -48,6 +49,22 @@ class Budget:
     @property
     def progress(self) -> float:
         return min(1.0, self.spent / self.total)
+
+
+class Interruption:
+    """Set by Ctrl-C or a polite kill: the loop ends after its step, and its checkpoint is written."""
+
+    def __init__(self):
+        self.asked = False
+        for kind in (signal.SIGINT, signal.SIGTERM):
+            signal.signal(kind, self.ask)
+
+    def ask(self, kind, frame) -> None:
+        self.asked = True
+        signal.signal(kind, signal.SIG_DFL)  # asked twice, it ends at once
+
+    def __bool__(self) -> bool:
+        return self.asked
 
 
 def save_checkpoint(path: Path, **state) -> None:

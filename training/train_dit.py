@@ -4,7 +4,7 @@ Resumes from --out when a checkpoint is there. `--minutes` is the whole run, res
 `--init` begins a new run with the weights of another one, or of a model folder: at another number of tokens, or with layers added.
 """
 
-from .runtime import Budget, load_checkpoint, prepare, save_checkpoint, threads_option
+from .runtime import Budget, Interruption, load_checkpoint, prepare, save_checkpoint, threads_option
 
 if __name__ == "__main__":
     prepare(threads_option())
@@ -149,7 +149,8 @@ def main():
 
     budget = Budget(arguments.minutes, spent)
     log, saved, since, losses, aligned = open(arguments.out / "log.jsonl", "a"), time.monotonic(), time.monotonic(), [], []
-    while budget.progress < 1:
+    interruption = Interruption()
+    while budget.progress < 1 and not interruption:
         torch.manual_seed(arguments.seed + 1_000_003 * step)
         latents, ids, mask = (tensor.to(device) for tensor in examples.batch(step, size))
         timesteps = objective.draw_timesteps(len(latents))

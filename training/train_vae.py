@@ -4,7 +4,7 @@ Reads pictures.npy, writes `vae/` (diffusers format) and a resumable checkpoint 
 another autoencoder of the same shape, whose latents the new ones stay close to.
 """
 
-from .runtime import Budget, load_checkpoint, prepare, save_checkpoint, threads_option
+from .runtime import Budget, Interruption, load_checkpoint, prepare, save_checkpoint, threads_option
 
 if __name__ == "__main__":
     prepare(threads_option())
@@ -109,7 +109,8 @@ def main():
         step, spent = state["step"], state["spent"]
 
     budget, saved, started, first, noise = Budget(arguments.minutes, spent), time.monotonic(), time.monotonic(), step, []
-    while budget.progress < 1:
+    interruption = Interruption()
+    while budget.progress < 1 and not interruption:
         rng = np.random.default_rng([arguments.seed, step])
         batch = to_float(draw_batch(pictures, preset.vae_batch, rng, whole=step % 2 == 0)).to(device)
         posterior = vae.encode(batch.contiguous(memory_format=torch.channels_last)).latent_dist
@@ -129,6 +130,8 @@ def main():
             saved = time.monotonic()
 
     save_checkpoint(checkpoint, vae=vae.state_dict(), optimiser=optimiser.state_dict(), step=step, spent=budget.spent)
+    if interruption:
+        return
     vae = vae.cpu().eval()
     normalise_latents(vae, pictures[:2048])
     vae.save_pretrained(arguments.out / "vae")
