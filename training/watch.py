@@ -1,10 +1,15 @@
 """How far a run has come:  python -m training.watch --run runs/dit
 
 The loss over scenes it has not seen, every token in every layer, and what the classifier says of its pictures of held-out prompts
-(left out while there is no classifier). One line is added to `watch.jsonl` in the run's folder; `training.plot_loss` draws them.
+(left out while there is no classifier). One line is added to `watch.jsonl` in the run's folder. The classifier looks at pictures
+reduced to 64 pixels, so that runs at 64 and at 128 compare, and is made by
+
+    python -m training.train_classifier --size 64 --vae runs/vae/vae --out runs/classifier/64
+
+and the scenes that were not seen by
 
     python -m training.scenes.dataset --count 1000 --seed 1000003 --out runs/unseen
-    python -m training.encode --data runs/unseen                                        # and, for 64 pixels:
+    python -m training.encode --data runs/unseen
     python -m training.encode --data runs/unseen --size 64 --out runs/unseen/64
 """
 
@@ -21,6 +26,7 @@ from pathlib import Path
 import numpy as np
 import torch
 
+from .encode import reduced
 from .evaluation import classifier
 from .evaluation.classifier import HEADS, look
 from .evaluation.prompts import held_out
@@ -29,7 +35,7 @@ from .evaluation.sampling import TEXT_LENGTH
 from .export import add_source_options, load_pipeline
 from .measure_diffcr import Judge
 
-BATCH = 16
+BATCH, SIZE = 16, 64
 
 
 @torch.inference_mode()
@@ -44,7 +50,7 @@ def accuracy(pipeline, judge, prompts: list[str], wanted: dict[str, list[int]], 
             max_sequence_length=TEXT_LENGTH, use_resolution_binning=False, clean_caption=False, output_type="np",
         ).images  # fmt: skip
         pictures.append((images * 255).round().astype(np.uint8))
-    seen = look(judge, to_torch(np.concatenate(pictures)))[1]
+    seen = look(judge, to_torch(reduced(np.concatenate(pictures), SIZE)))[1]
     right = {name: seen[name] == torch.tensor(wanted[name]) for name in HEADS}
     right["all"] = torch.stack(list(right.values())).all(0)
     return {name: round(value.float().mean().item(), 4) for name, value in right.items()}
@@ -54,7 +60,7 @@ def main():
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     add_source_options(parser)
     parser.add_argument("--data", type=Path, default=Path("runs/unseen"))
-    parser.add_argument("--classifier", type=Path, default=Path("runs/classifier/classifier.safetensors"))
+    parser.add_argument("--classifier", type=Path, default=Path("runs/classifier/64/classifier.safetensors"))
     parser.add_argument("--batches", type=int, default=10, help="of 48 scenes, for the loss")
     parser.add_argument("--prompts", type=int, default=128)
     parser.add_argument("--steps", type=int, default=20)
