@@ -30,10 +30,13 @@ class Objective:
         column = lambda values: values[timesteps].view(-1, 1, 1, 1).to(latents.device)
         return column(self.alpha) * latents + column(self.sigma) * noise
 
-    def loss(self, predicted: torch.Tensor, latents: torch.Tensor, noise: torch.Tensor, timesteps: torch.Tensor) -> torch.Tensor:
-        """Squared error of the velocity (x_t − x)/τ that the prediction implies on the straight path."""
+    def losses(self, predicted: torch.Tensor, latents: torch.Tensor, noise: torch.Tensor, timesteps: torch.Tensor) -> torch.Tensor:
+        """[B]: squared error of the velocity (x_t − x)/τ that the prediction implies on the straight path."""
         weight = self.tau[timesteps].clamp(min=SMALLEST_TAU).view(-1, 1, 1, 1).to(latents.device) ** -2
-        return (weight * (predicted - latents) ** 2).mean()
+        return (weight * (predicted - latents) ** 2).mean((1, 2, 3))
+
+    def loss(self, predicted: torch.Tensor, latents: torch.Tensor, noise: torch.Tensor, timesteps: torch.Tensor) -> torch.Tensor:
+        return self.losses(predicted, latents, noise, timesteps).mean()
 
 
 class UniformObjective(Objective):
@@ -46,12 +49,12 @@ class UniformObjective(Objective):
     def draw_timesteps(self, count: int) -> torch.Tensor:
         return torch.randint(0, len(self.tau), (count,))
 
-    def loss(self, predicted: torch.Tensor, latents: torch.Tensor, noise: torch.Tensor, timesteps: torch.Tensor) -> torch.Tensor:
+    def losses(self, predicted: torch.Tensor, latents: torch.Tensor, noise: torch.Tensor, timesteps: torch.Tensor) -> torch.Tensor:
         target = noise
         if self.kind == "v_prediction":
             column = lambda values: values[timesteps].view(-1, 1, 1, 1).to(latents.device)
             target = column(self.alpha) * noise - column(self.sigma) * latents
-        return (predicted - target).square().mean()
+        return (predicted - target).square().mean((1, 2, 3))
 
 
 def objective_for(scheduler) -> Objective:
