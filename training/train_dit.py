@@ -2,6 +2,7 @@
 
 Resumes from --out when a checkpoint is there. `--minutes` is the whole run, resumptions included: the schedule follows the clock.
 `--init` begins a new run with the weights of another one, or of a model folder: at another number of tokens, or with layers added.
+On several GPUs or machines: `accelerate launch --num_processes N -m training.train_dit …` (parallel.py).
 """
 
 from .runtime import Budget, Interruption, load_checkpoint, prepare, save_checkpoint, threads_option
@@ -22,6 +23,7 @@ from . import accelerators, models
 from .diffusion import Objective
 from .grow import weights_of
 from .muon import MuonAndAdamW, trapezoid
+from .parallel import Team
 from .precision import bf16_is_fast, use_bf16_products
 from .presets import PRESETS
 
@@ -107,11 +109,10 @@ def main():
     arguments = parser.parse_args()
     arguments.out.mkdir(parents=True, exist_ok=True)
 
-    preset = PRESETS[arguments.preset]
-    size = arguments.batch or preset.batch
-    device = "cuda" if torch.cuda.is_available() else "cpu"
-    torch.manual_seed(arguments.seed)
-    examples = Examples(arguments.data, arguments.seed)
+    preset, team = PRESETS[arguments.preset], Team()
+    size, device = team.share(arguments.batch or preset.batch), team.device
+    torch.manual_seed(arguments.seed)  # first weights are the same in every process, what they are shown is not
+    examples = Examples(arguments.data, arguments.seed + 7919 * team.rank)
     networks = {"transformer": models.transformer(preset, examples.latents.shape[-1]), "text_encoder": models.text_encoder(preset)}
     initialise(networks["transformer"])
     if arguments.align:
@@ -142,6 +143,8 @@ def main():
         step, spent = state["step"], state["spent"]
 
     def save():
+        if not team.first:
+            return
         save_checkpoint(
             checkpoint, preset=arguments.preset, latent=examples.latents.shape[-1], model=model.state_dict(),
             optimiser=optimiser.state_dict(), average=average.values, step=step, spent=budget.spent,
@@ -150,15 +153,18 @@ def main():
     budget = Budget(arguments.minutes, spent)
     log, saved, since, losses, aligned = open(arguments.out / "log.jsonl", "a"), time.monotonic(), time.monotonic(), [], []
     interruption = Interruption()
-    while budget.progress < 1 and not interruption:
-        torch.manual_seed(arguments.seed + 1_000_003 * step)
+    while True:
+        now, stop = team.agree(budget.progress, bool(interruption))
+        if now >= 1 or stop:
+            break
+        torch.manual_seed(arguments.seed + 1_000_003 * step + 7919 * team.rank)
         latents, ids, mask = (tensor.to(device) for tensor in examples.batch(step, size))
         timesteps = objective.draw_timesteps(len(latents))
         noise = torch.randn_like(latents)
         noisy = objective.add_noise(latents, noise, timesteps)
 
         text = model["text_encoder"](ids, attention_mask=mask).last_hidden_state  # [B, S, D]
-        share = arguments.route if budget.progress < arguments.route_until else 0.0
+        share = arguments.route if now < arguments.route_until else 0.0
         predicted, tokens, at = accelerators.run(
             model["transformer"], noisy, text, mask, timesteps.to(device), share, tap=preset.depth // 2 - 1 if arguments.align else None
         )
@@ -170,11 +176,12 @@ def main():
             aligned.append(alignment.item())
             loss = loss + arguments.align * alignment
         loss.backward()
-        optimiser.step(trapezoid(budget.progress, step, WARM_UP))
+        team.average_gradients(model)
+        optimiser.step(trapezoid(now, step, WARM_UP))
         average.update(model, step)
         step += 1
 
-        if step % 50 == 0:
+        if step % 50 == 0 and team.first:
             pace = (time.monotonic() - since) / len(losses)
             line = {"step": step, "loss": round(float(np.mean(losses)), 4), "pace": round(pace, 3), "minutes": round(budget.spent / 60, 1)}
             if aligned:
