@@ -12,7 +12,7 @@ from transformers import T5Tokenizer
 from . import models
 from .presets import PRESETS
 
-LARGEST_FILE, LARGEST_BUNDLE = 16 << 20, 32 << 20  # bytes
+LARGEST_FILE, LARGEST_BUNDLE = 16 << 20, 16 << 20  # bytes
 
 
 def load_pipeline(run: Path, vae: Path, tokenizer: Path, weights: str = "average") -> PixArtSigmaPipeline:

@@ -1,6 +1,7 @@
 """Trains the transformer and the text encoder together:  python -m training.train_dit --minutes 80
 
-Resumes from --out when a checkpoint is there. `--minutes` is the whole run, resumptions included: the schedule follows the clock.
+Resumes from --out when a checkpoint is there. `--minutes` is the whole run, resumptions included: the schedule follows the clock, or
+with `--steps` the steps.
 `--init` begins a new run with the weights of another one, or of a model folder: at another number of tokens, or with layers added.
 On several GPUs or machines: `accelerate launch --num_processes N -m training.train_dit …` (parallel.py).
 """
@@ -100,6 +101,7 @@ def main():
     parser.add_argument("--out", type=Path, default=Path("runs/dit"))
     parser.add_argument("--init", type=Path, help="a run's folder or a model's to take the first weights from")
     parser.add_argument("--minutes", type=float, default=80)
+    parser.add_argument("--steps", type=int, help="the length of the run instead of --minutes: for a machine with other work to do")
     parser.add_argument("--batch", type=int, help="pictures a step; the preset's if left out")
     parser.add_argument("--route", type=float, default=0.5, help="share of the tokens that pass by the middle layers (TREAD); 0 for none")
     parser.add_argument("--route-until", type=float, default=0.8, help="part of the run after which every token goes through every layer")
@@ -152,9 +154,10 @@ def main():
 
     budget = Budget(arguments.minutes, spent)
     log, saved, since, losses, aligned = open(arguments.out / "log.jsonl", "a"), time.monotonic(), time.monotonic(), [], []
+    busy = time.process_time()
     interruption = Interruption()
     while True:
-        now, stop = team.agree(budget.progress, bool(interruption))
+        now, stop = team.agree(step / arguments.steps if arguments.steps else budget.progress, bool(interruption))
         if now >= 1 or stop:
             break
         torch.manual_seed(arguments.seed + 1_000_003 * step + 7919 * team.rank)
@@ -182,8 +185,9 @@ def main():
         step += 1
 
         if step % 50 == 0 and team.first:
-            pace = (time.monotonic() - since) / len(losses)
+            pace, work = (time.monotonic() - since) / len(losses), (time.process_time() - busy) / len(losses)
             line = {"step": step, "loss": round(float(np.mean(losses)), 4), "pace": round(pace, 3), "minutes": round(budget.spent / 60, 1)}
+            line["processor seconds a step"] = round(work, 3)
             if aligned:
                 line["alignment"] = round(float(np.mean(aligned)), 4)
             if share:
@@ -191,7 +195,7 @@ def main():
             log.write(json.dumps(line) + "\n")
             log.flush()
             print("  ".join(f"{key} {value}" for key, value in line.items()), flush=True)
-            since, losses, aligned = time.monotonic(), [], []
+            since, busy, losses, aligned = time.monotonic(), time.process_time(), [], []
         if time.monotonic() - saved > 180:
             save()
             saved = time.monotonic()
