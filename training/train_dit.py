@@ -21,12 +21,12 @@ import torch
 from torch import nn
 
 from . import accelerators, models
-from .diffusion import Objective
+from .diffusion import Objective, mean_logit
 from .grow import weights_of
 from .muon import MuonAndAdamW, trapezoid
 from .parallel import Team
 from .precision import bf16_is_fast, use_bf16_products
-from .presets import PRESETS
+from .presets import PATCH, PRESETS
 
 WARM_UP = 200  # steps
 CAPTION_DROPOUT = 0.1  # captions replaced by "", for classifier-free guidance
@@ -103,6 +103,7 @@ def main():
     parser.add_argument("--minutes", type=float, default=80)
     parser.add_argument("--steps", type=int, help="the length of the run instead of --minutes: for a machine with other work to do")
     parser.add_argument("--batch", type=int, help="pictures a step; the preset's if left out")
+    parser.add_argument("--rate", type=float, default=1.0, help="factor on both learning rates")
     parser.add_argument("--route", type=float, default=0.0, help="share of the tokens that pass by the middle layers (TREAD): training/README.md says what it gave")
     parser.add_argument("--route-until", type=float, default=0.8, help="part of the run after which every token goes through every layer")
     parser.add_argument("--align", type=float, default=0.0, help="weight of the alignment loss: training/README.md says what it gave")
@@ -135,8 +136,9 @@ def main():
         use_bf16_products(model["transformer"].transformer_blocks)
     # Muon takes the blocks' matrices; `scale_shift_table` [6, C] is a modulation, not a matrix.
     blocks = [p for p in model["transformer"].transformer_blocks.parameters() if p.ndim == 2 and min(p.shape) > 6]
-    optimiser = MuonAndAdamW(model, blocks, MUON_LR, ADAMW_LR)
-    average, objective = Average(model), Objective(models.scheduler())
+    optimiser = MuonAndAdamW(model, blocks, MUON_LR * arguments.rate, ADAMW_LR * arguments.rate)
+    tokens = (examples.latents.shape[-1] // PATCH) ** 2
+    average, objective = Average(model), Objective(models.scheduler(), mean_logit(tokens))
 
     if state:
         model.load_state_dict(state["model"])
@@ -168,14 +170,14 @@ def main():
 
         text = model["text_encoder"](ids, attention_mask=mask).last_hidden_state  # [B, S, D]
         share = arguments.route if now < arguments.route_until else 0.0
-        predicted, tokens, at = accelerators.run(
+        predicted, inner, at = accelerators.run(
             model["transformer"], noisy, text, mask, timesteps.to(device), share, tap=preset.depth // 2 - 1 if arguments.align else None
         )
         loss = objective.loss(predicted, latents, noise, timesteps)
         losses.append(loss.item())
         if arguments.align:
             labels, covered = (tensor.to(device) for tensor in examples.truth(step, size))
-            alignment = model["head"].loss(tokens, labels, covered if at is None else accelerators.rows(covered, at))
+            alignment = model["head"].loss(inner, labels, covered if at is None else accelerators.rows(covered, at))
             aligned.append(alignment.item())
             loss = loss + arguments.align * alignment
         loss.backward()
