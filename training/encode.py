@@ -2,7 +2,7 @@
 
 Writes `latents.npy` f16 [count, C, h, w], normalised, and `tokens.npy` u16 [count, variants, TEXT_LENGTH], zero-padded: a
 training step then costs the transformer and the text encoder only. Also `coverage.npy`, how often to show each picture, and
-`labels.npy` with `masks.npy`, what is to be seen where. `--size` encodes the pictures reduced to fewer pixels: fewer tokens.
+`labels.npy` with `covered.npy`, what is to be seen in which token. `--size` encodes the pictures reduced to fewer pixels: fewer tokens.
 
 A picture that was encoded before is left alone, so a data set that has grown costs the new pictures only.
 """
@@ -136,7 +136,7 @@ def main():
     np.save(out / "labels.npy", labels(seed, count))
     masks, cells = np.load(arguments.data / "masks.npy", mmap_mode="r")[:count], side // PATCH  # [count, 2, cells, cells]
     share = masks.shape[-1] // cells
-    np.save(out / "masks.npy", masks.reshape(count, 2, cells, share, cells, share).mean((3, 5)).round().astype(np.uint8))
+    np.save(out / "covered.npy", masks.reshape(count, 2, cells, share, cells, share).mean((3, 5)).round().astype(np.uint8))
     print(f"{count} latents {latents.shape[1:]}, {kept} of them encoded before; mean {latents[:4096].mean(dtype=np.float32):.3f}, deviation {latents[:4096].std(dtype=np.float32):.3f}")
 
 

@@ -66,10 +66,10 @@ class Examples:
         """What the batch shows: labels [B, 5], and how much of each token each of two things covers, [B, N, 2] in 0…1."""
         if not hasattr(self, "labels"):
             self.labels = np.load(self.folder / "labels.npy")
-            self.masks = np.load(self.folder / "masks.npy", mmap_mode="r")  # [count, 2, cells, cells]
+            self.covered = np.load(self.folder / "covered.npy", mmap_mode="r")  # [count, 2, cells, cells]
         picked, _ = self.picked(step, size)
-        masks = torch.from_numpy(self.masks[picked].astype(np.float32) / 255)
-        return torch.from_numpy(self.labels[picked].astype(np.int64)), masks.flatten(2).transpose(1, 2)
+        covered = torch.from_numpy(self.covered[picked].astype(np.float32) / 255)
+        return torch.from_numpy(self.labels[picked].astype(np.int64)), covered.flatten(2).transpose(1, 2)
 
     def batch(self, step: int, size: int) -> tuple[torch.Tensor, torch.Tensor, torch.Tensor]:
         """Latents [B, C, h, w], token ids [B, S] and their mask [B, S], cut to the longest caption."""

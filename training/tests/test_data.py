@@ -69,6 +69,6 @@ def test_a_data_set_grows_and_is_encoded_once(tmp_path, monkeypatch):
     labels = np.load(tmp_path / "a" / "64" / "labels.npy")
     scene = sample_scene(5, 67)
     assert KINDS[labels[67, 0]] == scene.things[0].kind and list(COLOURS)[labels[67, 1]] == scene.things[0].colour
-    assert (labels[:, 2] == 255).any() and np.load(tmp_path / "a" / "64" / "masks.npy").shape == (70, 2, 8, 8)
+    assert (labels[:, 2] == 255).any() and np.load(tmp_path / "a" / "64" / "covered.npy").shape == (70, 2, 8, 8)
     assert np.load(tmp_path / "a" / "64" / "tokens.npy").shape == (70, 6, TEXT_LENGTH)
     assert json.loads((tmp_path / "a" / "64" / "latents.json").read_text())["count"] == 70

@@ -40,7 +40,7 @@ def test_a_router_that_sees_the_thing_keeps_it(tmp_path):
     latents[:, 0, 4:10, 4:10] += 50
     tokens = np.zeros((count, 1, 32), np.uint16)
     tokens[:, :, :5] = 1
-    for name, value in (("latents", latents.astype(np.float16)), ("tokens", tokens), ("masks", masks), ("labels", np.zeros((count, 5), np.uint8))):
+    for name, value in (("latents", latents.astype(np.float16)), ("tokens", tokens), ("covered", masks), ("labels", np.zeros((count, 5), np.uint8))):
         np.save(tmp_path / f"{name}.npy", value)
     row = measure(tmp_path / "model", tmp_path, 1, None, "diffcr")
     assert row["kept"]["thing"] > 0.9 and row["kept"]["background"] < 0.5 and row["AUC"] > 0.9
