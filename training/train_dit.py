@@ -25,7 +25,7 @@ from .diffusion import Objective, mean_logit
 from .grow import weights_of
 from .muon import MuonAndAdamW, trapezoid
 from .parallel import Team
-from .precision import bf16_is_fast, use_bf16_products
+from .precision import bf16_is_fast, use_bf16_attention, use_bf16_products
 from .presets import PATCH, PRESETS
 
 WARM_UP = 200  # steps
@@ -134,6 +134,8 @@ def main():
     model.to(device).train()
     if bf16_is_fast():
         use_bf16_products(model["transformer"].transformer_blocks)
+        if device == "cpu":
+            use_bf16_attention(model["transformer"].transformer_blocks)
     # Muon takes the blocks' matrices; `scale_shift_table` [6, C] is a modulation, not a matrix.
     blocks = [p for p in model["transformer"].transformer_blocks.parameters() if p.ndim == 2 and min(p.shape) > 6]
     optimiser = MuonAndAdamW(model, blocks, MUON_LR * arguments.rate, ADAMW_LR * arguments.rate)
