@@ -61,9 +61,10 @@ class HalfSelfAttention:
         if encoder_hidden_states is not None or attention_mask is not None:
             raise ValueError("only self-attention over all tokens")
         batch, tokens, _ = x.shape
+        x = x.bfloat16()  # once for all three projections
 
         def heads(projection):
-            return projection(x).bfloat16().view(batch, tokens, attention.heads, -1).transpose(1, 2).flatten(0, 1)
+            return projection(x).view(batch, tokens, attention.heads, -1).transpose(1, 2).flatten(0, 1)
 
         q, k, v = heads(attention.to_q), heads(attention.to_k), heads(attention.to_v)
         out = HalfAttention.apply(q * q.shape[-1] ** -0.5, k, v)
