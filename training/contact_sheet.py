@@ -74,7 +74,7 @@ def main():
     parser.add_argument("--seed", type=int, default=0, help="of the first picture; the next ones count up")
     parser.add_argument("--steps", type=int, default=20)
     parser.add_argument("--guidance", type=float, default=4.0)
-    parser.add_argument("--scale", type=int, default=3)
+    parser.add_argument("--scale", type=int, default=2)
     parser.add_argument("--out", type=Path, default=Path("docs/contact-sheet.png"))
     arguments = parser.parse_args()
 

@@ -4,16 +4,27 @@ The schedule is the sampler's own (models.scheduler): x_t = α_t·x + σ_t·ε w
 straight path (1 − τ)·x + τ·ε with τ = σ/(α + σ), which is where noise levels are drawn and errors weighed.
 """
 
+import math
+
 import torch
 from diffusers import DPMSolverMultistepScheduler
 
 SMALLEST_TAU = 0.05  # below it the weight 1/τ² stops growing, or nearly clean inputs would dominate
 UNIFORM_SHARE = 0.2  # of the timesteps
-MEAN_LOGIT = 0.6  # of τ: a little towards noise, where shapes are decided
+MEAN_LOGIT = 0.6  # of τ, at 64 tokens: a little towards noise, where shapes are decided
+
+
+def mean_logit(tokens: int) -> float:
+    """More tokens show the same picture more often, so the same noise hides less of its shapes: a step towards noise for more of them.
+
+    Half of what would hide as much as at 64 tokens, for there is more detail to learn as well.
+    """
+    return MEAN_LOGIT + 0.25 * math.log(tokens / 64)
 
 
 class Objective:
-    def __init__(self, scheduler: DPMSolverMultistepScheduler):
+    def __init__(self, scheduler: DPMSolverMultistepScheduler, mean_logit: float = MEAN_LOGIT):
+        self.mean_logit = mean_logit
         cumulative = scheduler.alphas_cumprod  # [1000]
         self.alpha, self.sigma = cumulative.sqrt(), (1 - cumulative).sqrt()
         self.tau = self.sigma / (self.alpha + self.sigma)  # [1000], increasing
@@ -23,17 +34,20 @@ class Objective:
         sampler starts at pure noise, which the logit-normal all but leaves out.
         """
         last = len(self.tau) - 1
-        middle = torch.searchsorted(self.tau, torch.sigmoid(MEAN_LOGIT + torch.randn(count))).clamp(max=last)
+        middle = torch.searchsorted(self.tau, torch.sigmoid(self.mean_logit + torch.randn(count))).clamp(max=last)
         return torch.where(torch.rand(count) < UNIFORM_SHARE, torch.randint(0, last + 1, (count,)), middle)
 
     def add_noise(self, latents: torch.Tensor, noise: torch.Tensor, timesteps: torch.Tensor) -> torch.Tensor:
         column = lambda values: values[timesteps].view(-1, 1, 1, 1).to(latents.device)
         return column(self.alpha) * latents + column(self.sigma) * noise
 
-    def loss(self, predicted: torch.Tensor, latents: torch.Tensor, noise: torch.Tensor, timesteps: torch.Tensor) -> torch.Tensor:
-        """Squared error of the velocity (x_t − x)/τ that the prediction implies on the straight path."""
+    def losses(self, predicted: torch.Tensor, latents: torch.Tensor, noise: torch.Tensor, timesteps: torch.Tensor) -> torch.Tensor:
+        """[B]: squared error of the velocity (x_t − x)/τ that the prediction implies on the straight path."""
         weight = self.tau[timesteps].clamp(min=SMALLEST_TAU).view(-1, 1, 1, 1).to(latents.device) ** -2
-        return (weight * (predicted - latents) ** 2).mean()
+        return (weight * (predicted - latents) ** 2).mean((1, 2, 3))
+
+    def loss(self, predicted: torch.Tensor, latents: torch.Tensor, noise: torch.Tensor, timesteps: torch.Tensor) -> torch.Tensor:
+        return self.losses(predicted, latents, noise, timesteps).mean()
 
 
 class UniformObjective(Objective):
@@ -46,12 +60,12 @@ class UniformObjective(Objective):
     def draw_timesteps(self, count: int) -> torch.Tensor:
         return torch.randint(0, len(self.tau), (count,))
 
-    def loss(self, predicted: torch.Tensor, latents: torch.Tensor, noise: torch.Tensor, timesteps: torch.Tensor) -> torch.Tensor:
+    def losses(self, predicted: torch.Tensor, latents: torch.Tensor, noise: torch.Tensor, timesteps: torch.Tensor) -> torch.Tensor:
         target = noise
         if self.kind == "v_prediction":
             column = lambda values: values[timesteps].view(-1, 1, 1, 1).to(latents.device)
             target = column(self.alpha) * noise - column(self.sigma) * latents
-        return (predicted - target).square().mean()
+        return (predicted - target).square().mean((1, 2, 3))
 
 
 def objective_for(scheduler) -> Objective:

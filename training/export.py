@@ -12,14 +12,14 @@ from transformers import T5Tokenizer
 from . import models
 from .presets import PRESETS
 
-LARGEST_FILE, LARGEST_BUNDLE = 16 << 20, 32 << 20  # bytes
+LARGEST_FILE, LARGEST_BUNDLE = 16 << 20, 16 << 20  # bytes
 
 
 def load_pipeline(run: Path, vae: Path, tokenizer: Path, weights: str = "average") -> PixArtSigmaPipeline:
     """The model as trained, in f32: the moving average of its weights, or the last ones (`model`)."""
     state = torch.load(run / "checkpoint.pt", map_location="cpu", weights_only=True)
     preset = PRESETS[state["preset"]]
-    networks = {"transformer": models.transformer(preset), "text_encoder": models.text_encoder(preset)}
+    networks = {"transformer": models.transformer(preset, state.get("latent")), "text_encoder": models.text_encoder(preset)}
     for name, network in networks.items():
         tensors = {key.removeprefix(name + "."): value for key, value in state[weights].items() if key.startswith(name + ".")}
         missing, unexpected = network.load_state_dict(tensors, strict=False)

@@ -1,7 +1,7 @@
 """The diffusion loss of model folders on scenes they have not seen, by timestep region:
 
     python -m training.scenes.dataset --count 1000 --seed 1000003 --out runs/unseen
-    python -m training.encode --data runs/unseen --data-seed 1000003 --vae assets/scenes/vae --tokenizer assets/scenes/tokenizer
+    python -m training.encode --data runs/unseen --vae assets/scenes/vae --tokenizer assets/scenes/tokenizer
     python -m training.measure_diffcr assets/scenes-dense runs/diffcr/*/model
 
 `--routers assets/scenes-dense` instead compares ways to start the routers of a dense model: the loss before any training.

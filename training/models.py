@@ -21,9 +21,12 @@ def autoencoder(preset: Preset) -> AutoencoderKL:
     )
 
 
-def transformer(preset: Preset) -> PixArtTransformer2DModel:
+def transformer(preset: Preset, latent: int | None = None) -> PixArtTransformer2DModel:
+    """For latents of another edge than the preset's, positions are stretched so that a place in the picture keeps its position."""
+    latent = latent or preset.latent
     return PixArtTransformer2DModel(
-        sample_size=preset.latent,
+        sample_size=latent,
+        interpolation_scale=None if latent == preset.latent else latent / preset.latent,
         patch_size=PATCH,
         in_channels=preset.latent_channels,
         out_channels=preset.latent_channels,

@@ -1,4 +1,4 @@
-"""Sizes. `cpu` is the bundled model; `gpu` is the same recipe with 256 image tokens and a wider network."""
+"""Sizes. `cpu` is the bundled model; `gpu` is the same recipe with a wider network."""
 
 from dataclasses import dataclass
 
@@ -25,8 +25,8 @@ class Preset:
 
 PRESETS = {
     "cpu": Preset(
-        picture=64, vae_channels=(16, 32, 64), latent_channels=4, width=192, heads=6, depth=8,
-        text_width=128, text_depth=2, vocabulary=256, batch=48, vae_batch=16,
+        picture=128, vae_channels=(16, 32, 64), latent_channels=4, width=192, heads=6, depth=10,
+        text_width=128, text_depth=2, vocabulary=256, batch=24, vae_batch=16,
     ),
     "gpu": Preset(
         picture=128, vae_channels=(32, 64, 96), latent_channels=4, width=256, heads=8, depth=10,

@@ -3,7 +3,7 @@
 The latents are fixed by then, so the encoder is left out: a step decodes cached latents and costs about half.
 """
 
-from .runtime import Budget, load_checkpoint, prepare, save_checkpoint, threads_option
+from .runtime import Budget, Interruption, load_checkpoint, prepare, save_checkpoint, threads_option
 
 if __name__ == "__main__":
     prepare(threads_option())
@@ -57,7 +57,8 @@ def main():
         vae.save_pretrained(arguments.out / "vae")
 
     budget, saved = Budget(arguments.minutes, spent), time.monotonic()
-    while budget.progress < 1:
+    interruption = Interruption()
+    while budget.progress < 1 and not interruption:
         rng = np.random.default_rng([arguments.seed, step])
         torch.manual_seed(arguments.seed + 1_000_003 * step)
         picked = rng.integers(len(latents), size=preset.vae_batch)

@@ -1,6 +1,7 @@
 """What every long command shares: allocator settings, threads, the clock, checkpoints."""
 
 import os
+import signal
 import sys
 import time
 from pathlib import Path
@@ -50,6 +51,22 @@ class Budget:
         return min(1.0, self.spent / self.total)
 
 
+class Interruption:
+    """Set by Ctrl-C or a polite kill: the loop ends after its step, and its checkpoint is written."""
+
+    def __init__(self):
+        self.asked = False
+        for kind in (signal.SIGINT, signal.SIGTERM):
+            signal.signal(kind, self.ask)
+
+    def ask(self, kind, frame) -> None:
+        self.asked = True
+        signal.signal(kind, signal.SIG_DFL)  # asked twice, it ends at once
+
+    def __bool__(self) -> bool:
+        return self.asked
+
+
 def save_checkpoint(path: Path, **state) -> None:
     """Written aside and moved into place, so that an interruption never leaves half a file."""
     import torch
@@ -63,3 +80,18 @@ def load_checkpoint(path: Path) -> dict | None:
     import torch
 
     return torch.load(path, map_location="cpu", weights_only=True) if path.exists() else None
+
+
+def progress(items, count: int, what: str, seconds: float = 1.0):
+    """Passes `items` on and says how many are done, at what pace and how long the rest takes; one line, rewritten on a terminal."""
+    started = said = time.monotonic()
+    on_terminal = sys.stderr.isatty()
+    for done, item in enumerate(items, 1):
+        yield item
+        now = time.monotonic()
+        if now - said < (seconds if on_terminal else 30 * seconds) and done < count:
+            continue
+        said, pace = now, done / max(now - started, 1e-9)
+        filled = 24 * done // count
+        line = f"[{'#' * filled}{'.' * (24 - filled)}] {done} of {count} {what}, {pace:.0f} a second, {(count - done) / pace / 60:.1f} min left"
+        print(("\r\x1b[K" if on_terminal else "") + line, end="" if on_terminal and done < count else "\n", file=sys.stderr, flush=True)

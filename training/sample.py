@@ -23,7 +23,7 @@ def main():
 
     pipeline = load_pipeline(arguments.run, arguments.vae, arguments.tokenizer, arguments.weights)
     pictures = draw_with_pipeline(pipeline, arguments.prompts, arguments.seed, arguments.steps, arguments.guidance)
-    compose(pictures, arguments.prompts, scale=3).save(arguments.out)
+    compose(pictures, arguments.prompts, scale=max(1, 256 // pictures[0].width)).save(arguments.out)
     print(arguments.out)
 
 

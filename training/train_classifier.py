@@ -1,5 +1,7 @@
 """The classifier that judges pictures of scenes:  python -m training.train_classifier --minutes 8
 
+`--size 64` makes one that looks at pictures reduced to 64 pixels: it learns faster, and can follow a run at either size.
+
 Learns object, colour and place of one-thing scenes drawn with a seed of its own. Half of the pictures go through the bundle's
 autoencoder and back, for the pictures it will judge come out of that decoder.
 """
@@ -10,7 +12,10 @@ if __name__ == "__main__":
     prepare(threads_option())
 
 import argparse
+import itertools
 import json
+from functools import partial
+from multiprocessing import get_context
 from pathlib import Path
 
 import numpy as np
@@ -21,7 +26,8 @@ from torch.nn import functional as F
 from .evaluation.classifier import HEADS, Classifier, look, save
 from .evaluation.prompts import truth
 from .measure import HELD_OUT
-from .runtime import Budget
+from .presets import PRESETS
+from .runtime import Budget, progress
 from .scenes.draw import draw_scene
 from .scenes.scene import sample_scene
 from .train_vae import to_float
@@ -30,17 +36,25 @@ SEED = 5_000_011  # of the scenes learnt from: neither the transformer's nor tho
 BATCH, RATE = 64, 2e-3
 
 
+def draw_one(index: int, seed: int, size: int) -> np.ndarray:
+    return draw_scene(sample_scene(seed, index), seed, index, size)
+
+
 def draw_one_thing(seed: int, count: int, size: int) -> tuple[torch.Tensor, dict[str, torch.Tensor]]:
     """Pictures [count, 3, S, S] uint8 of the first one-thing scenes, and the index each head should say."""
-    pictures, wanted, index = [], {name: [] for name in HEADS}, 0
-    while len(pictures) < count:
+    found, wanted = [], {name: [] for name in HEADS}
+    for index in itertools.count():
         scene = sample_scene(seed, index)
         if len(scene.things) == 1:
-            pictures.append(draw_scene(scene, seed, index, size))
+            found.append(index)
             for name, value in truth(scene).items():
                 wanted[name].append(HEADS[name].index(value))
-        index += 1
-    return torch.from_numpy(np.stack(pictures)).permute(0, 3, 1, 2), {name: torch.tensor(values) for name, values in wanted.items()}
+        if len(found) == count:
+            break
+    with get_context("spawn").Pool() as pool:
+        drawn = pool.imap(partial(draw_one, seed=seed, size=size), found, chunksize=64)
+        pictures = np.stack(list(progress(drawn, count, "scenes")))
+    return torch.from_numpy(pictures).permute(0, 3, 1, 2), {name: torch.tensor(values) for name, values in wanted.items()}
 
 
 @torch.inference_mode()
@@ -77,7 +91,7 @@ def main():
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--vae", type=Path, default=Path("assets/scenes/vae"))
     parser.add_argument("--count", type=int, default=20_000)
-    parser.add_argument("--size", type=int, default=64)
+    parser.add_argument("--size", type=int, default=PRESETS["cpu"].picture)
     parser.add_argument("--minutes", type=float, default=8, help="of training, after the drawing")
     parser.add_argument("--threads", type=int)
     parser.add_argument("--out", type=Path, default=Path("runs/classifier"))

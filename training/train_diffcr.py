@@ -14,6 +14,7 @@ import argparse
 import json
 import time
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 
 import numpy as np
@@ -25,7 +26,7 @@ from .diffcr import BINS, LearnedRatios, Settings, region, rescale, route, save_
 from .diffcr.data import open_data
 from .diffcr.lora import add_lora, merge_lora
 from .diffcr.ratios import mean
-from .diffcr.start import fit_routers
+from .diffcr.start import fit_routers, fit_to_cost
 from .diffusion import objective_for
 from .muon import MuonAndAdamW, trapezoid
 from .precision import bf16_is_fast, use_bf16_products
@@ -33,7 +34,7 @@ from .train_dit import ADAMW_LR, MUON_LR
 
 PAPER_LR, PAPER_DECAY = 1e-4, 3e-2  # --optimiser adamw, and always with --lora
 ROUTER_LR, RATIO_LR = 3e-4, 5e-3
-FIT_BATCHES = 8  # that routers are fitted to before the first step
+FIT_BATCHES = 8  # that routers are fitted to before the first step, at most
 
 
 @dataclass(frozen=True)
@@ -68,8 +69,27 @@ class Run:
         if self.routed:
             route(self.transformer, options.scale)
             if not (options.out / "checkpoint.pt").exists():
-                fit_routers(self.transformer, lambda i: self.predict(*self.noisy_batch(-1 - i)[:3]), FIT_BATCHES)
+                self.start_routers()
         self.optimisers = self.make_optimisers()
+
+    def start_routers(self) -> None:
+        if self.options.start == "change":
+            return fit_routers(self.transformer, lambda i: self.predict(*self.noisy_batch(-1 - i)[:3]), FIT_BATCHES)
+
+        def pictures():
+            for i in range(min(self.options.start_pictures, FIT_BATCHES * self.options.batch)):
+                batch, p = i // self.options.batch, i % self.options.batch
+                if p == 0:
+                    noisy, timesteps, conditions, latents, noise = self.noisy_batch(-1 - batch)
+                one = lambda value: value[p : p + 1]
+                words = {name: one(value) for name, value in conditions.items()}
+                predict = partial(self.predict, one(noisy), one(timesteps), words)
+                truth = one(latents), one(noise), one(timesteps)
+                yield predict, lambda out, truth=truth: self.objective.losses(out, *(v.expand(len(out), *v.shape[1:]) for v in truth))
+
+        started = time.monotonic()
+        report = lambda layer: print(f"router {layer} fitted, {(time.monotonic() - started) / 60:.1f} min", flush=True)
+        fit_to_cost(self.transformer, list(pictures()), 1 - self.options.target, report=report)
 
     def make_optimisers(self) -> list[tuple]:
         """Pairs of an optimiser and how its learning rate moves: `weights` or `ratios`."""
@@ -198,6 +218,8 @@ def parse(words=None):
     parser.add_argument("--scale", choices=("mlp", "block"), default="mlp", help="the branches that the score multiplies")
     parser.add_argument("--settle", type=float, default=0.5, help="share of the run in which ratios learn; then they are snapped")
     parser.add_argument("--ratio-weight", type=float, default=10.0, help="of the ratio loss (paper: 0.3)")
+    parser.add_argument("--start", choices=("cost", "change"), default="cost", help="what routers are fitted to before the first step: diffcr/start.py")
+    parser.add_argument("--start-pictures", type=int, default=72, help="that the cost is measured on")
     parser.add_argument("--lora", type=int, nargs="?", const=32, help="train low-rank updates instead of the whole backbone")
     parser.add_argument("--optimiser", choices=("muon", "adamw"), default="muon", help="adamw is the paper's")
     parser.add_argument("--rate", type=float, default=1.0, help="factor on the backbone's learning rate")

@@ -1,9 +1,12 @@
 """Trains the transformer and the text encoder together:  python -m training.train_dit --minutes 80
 
-Resumes from --out when a checkpoint is there. `--minutes` is the whole run, resumptions included: the schedule follows the clock.
+Resumes from --out when a checkpoint is there. `--minutes` is the whole run, resumptions included: the schedule follows the clock, or
+with `--steps` the steps.
+`--init` begins a new run with the weights of another one, or of a model folder: at another number of tokens, or with layers added.
+On several GPUs or machines: `accelerate launch --num_processes N -m training.train_dit …` (parallel.py).
 """
 
-from .runtime import Budget, load_checkpoint, prepare, save_checkpoint, threads_option
+from .runtime import Budget, Interruption, load_checkpoint, prepare, save_checkpoint, threads_option
 
 if __name__ == "__main__":
     prepare(threads_option())
@@ -17,15 +20,17 @@ import numpy as np
 import torch
 from torch import nn
 
-from . import models
-from .diffusion import Objective
+from . import accelerators, models
+from .diffusion import Objective, mean_logit
+from .grow import weights_of
 from .muon import MuonAndAdamW, trapezoid
-from .precision import bf16_is_fast, use_bf16_products
-from .presets import PRESETS
+from .parallel import Team
+from .precision import bf16_is_fast, use_bf16_attention, use_bf16_products
+from .presets import PATCH, PRESETS
 
 WARM_UP = 200  # steps
 CAPTION_DROPOUT = 0.1  # captions replaced by "", for classifier-free guidance
-EMA_DECAY = 0.998
+EMA_DECAY = 0.999
 MUON_LR, ADAMW_LR = 2e-3, 1e-3
 
 
@@ -51,12 +56,24 @@ class Examples:
         weights = folder / "coverage.npy"
         coverage = np.load(weights).astype(np.float64) if weights.exists() else np.ones(len(self.latents))  # [count]
         self.cumulative = np.cumsum(coverage / coverage.sum())
-        self.seed = seed
+        self.folder, self.seed = folder, seed
+
+    def picked(self, step: int, size: int) -> tuple[np.ndarray, np.random.Generator]:
+        rng = np.random.default_rng([self.seed, step])
+        return np.searchsorted(self.cumulative, rng.random(size)).clip(max=len(self.latents) - 1), rng
+
+    def truth(self, step: int, size: int) -> tuple[torch.Tensor, torch.Tensor]:
+        """What the batch shows: labels [B, 5], and how much of each token each of two things covers, [B, N, 2] in 0…1."""
+        if not hasattr(self, "labels"):
+            self.labels = np.load(self.folder / "labels.npy")
+            self.covered = np.load(self.folder / "covered.npy", mmap_mode="r")  # [count, 2, cells, cells]
+        picked, _ = self.picked(step, size)
+        covered = torch.from_numpy(self.covered[picked].astype(np.float32) / 255)
+        return torch.from_numpy(self.labels[picked].astype(np.int64)), covered.flatten(2).transpose(1, 2)
 
     def batch(self, step: int, size: int) -> tuple[torch.Tensor, torch.Tensor, torch.Tensor]:
         """Latents [B, C, h, w], token ids [B, S] and their mask [B, S], cut to the longest caption."""
-        rng = np.random.default_rng([self.seed, step])
-        picked = np.searchsorted(self.cumulative, rng.random(size)).clip(max=len(self.latents) - 1)
+        picked, rng = self.picked(step, size)
         latents = torch.from_numpy(self.latents[picked].astype(np.float32))
         ids = self.tokens[picked, rng.integers(self.tokens.shape[1], size=size)].astype(np.int64)
         ids[rng.random(size) < CAPTION_DROPOUT] = np.eye(1, ids.shape[1], dtype=np.int64)  # "" is </s> alone, id 1
@@ -82,66 +99,107 @@ def main():
     parser.add_argument("--preset", choices=PRESETS, default="cpu")
     parser.add_argument("--data", type=Path, default=Path("runs/scenes"))
     parser.add_argument("--out", type=Path, default=Path("runs/dit"))
+    parser.add_argument("--init", type=Path, help="a run's folder or a model's to take the first weights from")
     parser.add_argument("--minutes", type=float, default=80)
+    parser.add_argument("--steps", type=int, help="the length of the run instead of --minutes: for a machine with other work to do")
+    parser.add_argument("--batch", type=int, help="pictures a step; the preset's if left out")
+    parser.add_argument("--rate", type=float, default=1.0, help="factor on both learning rates")
+    parser.add_argument("--route", type=float, default=0.0, help="share of the tokens that pass by the middle layers (TREAD): training/README.md says what it gave")
+    parser.add_argument("--route-until", type=float, default=0.8, help="part of the run after which every token goes through every layer")
+    parser.add_argument("--align", type=float, default=0.0, help="weight of the alignment loss: training/README.md says what it gave")
     parser.add_argument("--threads", type=int)
     parser.add_argument("--seed", type=int, default=0)
     arguments = parser.parse_args()
     arguments.out.mkdir(parents=True, exist_ok=True)
 
-    preset = PRESETS[arguments.preset]
-    device = "cuda" if torch.cuda.is_available() else "cpu"
-    torch.manual_seed(arguments.seed)
-    model = nn.ModuleDict({"transformer": models.transformer(preset), "text_encoder": models.text_encoder(preset)})
-    initialise(model["transformer"])
-    model.to(device).train()
-    if bf16_is_fast():
-        use_bf16_products(model["transformer"].transformer_blocks)
-    # Muon takes the blocks' matrices; `scale_shift_table` [6, C] is a modulation, not a matrix.
-    blocks = [p for p in model["transformer"].transformer_blocks.parameters() if p.ndim == 2 and min(p.shape) > 6]
-    optimiser = MuonAndAdamW(model, blocks, MUON_LR, ADAMW_LR)
-    average, objective, examples = Average(model), Objective(models.scheduler()), Examples(arguments.data, arguments.seed)
+    preset, team = PRESETS[arguments.preset], Team()
+    size, device = team.share(arguments.batch or preset.batch), team.device
+    torch.manual_seed(arguments.seed)  # first weights are the same in every process, what they are shown is not
+    examples = Examples(arguments.data, arguments.seed + 7919 * team.rank)
+    networks = {"transformer": models.transformer(preset, examples.latents.shape[-1]), "text_encoder": models.text_encoder(preset)}
+    initialise(networks["transformer"])
+    if arguments.align:
+        networks["head"] = accelerators.SceneHead(preset.width)
+    model = nn.ModuleDict(networks)
     step, spent = 0, 0.0
 
     checkpoint = arguments.out / "checkpoint.pt"
-    if state := load_checkpoint(checkpoint):
+    state = load_checkpoint(checkpoint)
+    if not state and arguments.init:
+        started = model.load_state_dict(weights_of(arguments.init, preset.depth), strict=False)
+        unfit = [name for name in started.unexpected_keys if not name.startswith("head.")]
+        lacking = [name for name in started.missing_keys if name in dict(model.named_parameters()) and not name.startswith("head.")]
+        if unfit or lacking:
+            raise ValueError(f"{arguments.init} does not fit preset {arguments.preset}: it lacks {lacking}, and has {unfit}")
+    model.to(device).train()
+    if bf16_is_fast():
+        use_bf16_products(model["transformer"].transformer_blocks)
+        if device == "cpu":
+            use_bf16_attention(model["transformer"].transformer_blocks)
+    # Muon takes the blocks' matrices; `scale_shift_table` [6, C] is a modulation, not a matrix.
+    blocks = [p for p in model["transformer"].transformer_blocks.parameters() if p.ndim == 2 and min(p.shape) > 6]
+    optimiser = MuonAndAdamW(model, blocks, MUON_LR * arguments.rate, ADAMW_LR * arguments.rate)
+    tokens = (examples.latents.shape[-1] // PATCH) ** 2
+    average, objective = Average(model), Objective(models.scheduler(), mean_logit(tokens))
+
+    if state:
         model.load_state_dict(state["model"])
         optimiser.load_state_dict(state["optimiser"])
         average.values = {name: value.to(device) for name, value in state["average"].items()}
         step, spent = state["step"], state["spent"]
 
     def save():
+        if not team.first:
+            return
         save_checkpoint(
-            checkpoint, preset=arguments.preset, model=model.state_dict(), optimiser=optimiser.state_dict(),
-            average=average.values, step=step, spent=budget.spent,
+            checkpoint, preset=arguments.preset, latent=examples.latents.shape[-1], model=model.state_dict(),
+            optimiser=optimiser.state_dict(), average=average.values, step=step, spent=budget.spent,
         )  # fmt: skip
 
     budget = Budget(arguments.minutes, spent)
-    log, saved, since, losses = open(arguments.out / "log.jsonl", "a"), time.monotonic(), time.monotonic(), []
-    while budget.progress < 1:
-        torch.manual_seed(arguments.seed + 1_000_003 * step)
-        latents, ids, mask = (tensor.to(device) for tensor in examples.batch(step, preset.batch))
+    log, saved, since, losses, aligned = open(arguments.out / "log.jsonl", "a"), time.monotonic(), time.monotonic(), [], []
+    busy = time.process_time()
+    interruption = Interruption()
+    while True:
+        now, stop = team.agree(step / arguments.steps if arguments.steps else budget.progress, bool(interruption))
+        if now >= 1 or stop:
+            break
+        torch.manual_seed(arguments.seed + 1_000_003 * step + 7919 * team.rank)
+        latents, ids, mask = (tensor.to(device) for tensor in examples.batch(step, size))
         timesteps = objective.draw_timesteps(len(latents))
         noise = torch.randn_like(latents)
         noisy = objective.add_noise(latents, noise, timesteps)
 
         text = model["text_encoder"](ids, attention_mask=mask).last_hidden_state  # [B, S, D]
-        predicted = model["transformer"](
-            noisy, encoder_hidden_states=text, encoder_attention_mask=mask, timestep=timesteps.to(device), return_dict=False
-        )[0]
+        share = arguments.route if now < arguments.route_until else 0.0
+        predicted, inner, at = accelerators.run(
+            model["transformer"], noisy, text, mask, timesteps.to(device), share, tap=preset.depth // 2 - 1 if arguments.align else None
+        )
         loss = objective.loss(predicted, latents, noise, timesteps)
-        loss.backward()
-        optimiser.step(trapezoid(budget.progress, step, WARM_UP))
-        average.update(model, step)
         losses.append(loss.item())
+        if arguments.align:
+            labels, covered = (tensor.to(device) for tensor in examples.truth(step, size))
+            alignment = model["head"].loss(inner, labels, covered if at is None else accelerators.rows(covered, at))
+            aligned.append(alignment.item())
+            loss = loss + arguments.align * alignment
+        loss.backward()
+        team.average_gradients(model)
+        optimiser.step(trapezoid(now, step, WARM_UP))
+        average.update(model, step)
         step += 1
 
-        if step % 50 == 0:
-            pace = (time.monotonic() - since) / len(losses)
+        if step % 50 == 0 and team.first:
+            pace, work = (time.monotonic() - since) / len(losses), (time.process_time() - busy) / len(losses)
             line = {"step": step, "loss": round(float(np.mean(losses)), 4), "pace": round(pace, 3), "minutes": round(budget.spent / 60, 1)}
+            line["processor seconds a step"] = round(work, 3)
+            if aligned:
+                line["alignment"] = round(float(np.mean(aligned)), 4)
+            if share:
+                line["routed"] = share
             log.write(json.dumps(line) + "\n")
             log.flush()
             print("  ".join(f"{key} {value}" for key, value in line.items()), flush=True)
-            since, losses = time.monotonic(), []
+            since, busy, losses, aligned = time.monotonic(), time.process_time(), [], []
         if time.monotonic() - saved > 180:
             save()
             saved = time.monotonic()

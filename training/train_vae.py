@@ -1,9 +1,10 @@
 """Trains the autoencoder:  python -m training.train_vae --minutes 20
 
-Reads pictures.npy, writes `vae/` (diffusers format) and a resumable checkpoint into --out.
+Reads pictures.npy, writes `vae/` (diffusers format) and a resumable checkpoint into --out. `--init` starts from the weights of
+another autoencoder of the same shape, whose latents the new ones stay close to.
 """
 
-from .runtime import Budget, load_checkpoint, prepare, save_checkpoint, threads_option
+from .runtime import Budget, Interruption, load_checkpoint, prepare, save_checkpoint, threads_option
 
 if __name__ == "__main__":
     prepare(threads_option())
@@ -15,6 +16,7 @@ from pathlib import Path
 
 import numpy as np
 import torch
+from diffusers import AutoencoderKL
 from torch.nn import functional as F
 
 from .models import autoencoder
@@ -37,6 +39,18 @@ def reconstruction_loss(output: torch.Tensor, target: torch.Tensor) -> torch.Ten
     columns = lambda p: p[..., :, 1:] - p[..., :, :-1]
     edges = F.l1_loss(rows(output), rows(target)) + F.l1_loss(columns(output), columns(target))
     return F.l1_loss(output, target) + 0.5 * edges + F.mse_loss(output, target)
+
+
+def draw_batch(pictures: np.ndarray, size: int, rng: np.random.Generator, whole: bool) -> np.ndarray:
+    """uint8 [size, S/2, S/2, 3] of crops, or a quarter as many whole pictures: equal work.
+
+    Crops show more scenes a step; whole pictures teach the attention in the middle how many positions there will be.
+    """
+    if whole:
+        return pictures[rng.integers(len(pictures), size=max(1, size // 4))]
+    half = pictures.shape[1] // 2
+    corners = rng.integers(half + 1, size=(size, 2))
+    return np.stack([pictures[i, y : y + half, x : x + half] for i, (y, x) in zip(rng.integers(len(pictures), size=size), corners)])
 
 
 def convolutions(module: torch.nn.Module) -> list[torch.nn.Parameter]:
@@ -69,6 +83,8 @@ def main():
     parser.add_argument("--preset", choices=PRESETS, default="cpu")
     parser.add_argument("--data", type=Path, default=Path("runs/scenes"))
     parser.add_argument("--out", type=Path, default=Path("runs/vae"))
+    parser.add_argument("--init", type=Path, help="an autoencoder's folder to start from")
+    parser.add_argument("--rate", type=float, default=1, help="factor on both learning rates")
     parser.add_argument("--minutes", type=float, default=20)
     parser.add_argument("--threads", type=int)
     parser.add_argument("--seed", type=int, default=0)
@@ -79,8 +95,11 @@ def main():
     device = "cuda" if torch.cuda.is_available() else "cpu"
     pictures = np.load(arguments.data / "pictures.npy", mmap_mode="r")
     torch.manual_seed(arguments.seed)
-    vae = autoencoder(preset).to(device, memory_format=torch.channels_last)
-    optimiser = MuonAndAdamW(vae, convolutions(vae), MUON_LR, ADAMW_LR)
+    vae = autoencoder(preset)
+    if arguments.init:
+        vae.load_state_dict(AutoencoderKL.from_pretrained(arguments.init, dtype=torch.float32).state_dict())
+    vae.to(device, memory_format=torch.channels_last)
+    optimiser = MuonAndAdamW(vae, convolutions(vae), MUON_LR * arguments.rate, ADAMW_LR * arguments.rate)
     step, spent = 0, 0.0
 
     checkpoint = arguments.out / "checkpoint.pt"
@@ -89,10 +108,11 @@ def main():
         optimiser.load_state_dict(state["optimiser"])
         step, spent = state["step"], state["spent"]
 
-    budget, saved, started, first = Budget(arguments.minutes, spent), time.monotonic(), time.monotonic(), step
-    while budget.progress < 1:
+    budget, saved, started, first, noise = Budget(arguments.minutes, spent), time.monotonic(), time.monotonic(), step, []
+    interruption = Interruption()
+    while budget.progress < 1 and not interruption:
         rng = np.random.default_rng([arguments.seed, step])
-        batch = to_float(pictures[rng.integers(len(pictures), size=preset.vae_batch)]).to(device)
+        batch = to_float(draw_batch(pictures, preset.vae_batch, rng, whole=step % 2 == 0)).to(device)
         posterior = vae.encode(batch.contiguous(memory_format=torch.channels_last)).latent_dist
         output = vae.decode(posterior.sample()).sample
         loss = reconstruction_loss(output, batch)
@@ -100,8 +120,9 @@ def main():
         optimiser.step(trapezoid(budget.progress, step, WARM_UP))
         step += 1
 
+        noise.append(F.mse_loss(output.detach(), batch).item())
         if step % 50 == 0:
-            psnr = 10 * math.log10(4 / F.mse_loss(output.detach(), batch).item())
+            psnr, noise = 10 * math.log10(4 / np.mean(noise)), []
             pace = (time.monotonic() - started) / (step - first)
             print(f"step {step}  loss {loss.item():.4f}  psnr {psnr:.1f} dB  {pace:.2f} s/step", flush=True)
         if time.monotonic() - saved > 120:
@@ -109,6 +130,8 @@ def main():
             saved = time.monotonic()
 
     save_checkpoint(checkpoint, vae=vae.state_dict(), optimiser=optimiser.state_dict(), step=step, spent=budget.spent)
+    if interruption:
+        return
     vae = vae.cpu().eval()
     normalise_latents(vae, pictures[:2048])
     vae.save_pretrained(arguments.out / "vae")

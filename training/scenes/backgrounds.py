@@ -1,4 +1,4 @@
-"""Backgrounds: nine textured places, three times of day, as float pictures [S, S, 3] in 0…255."""
+"""Backgrounds: nine places, calm or finely textured, three times of day, as float pictures [S, S, 3] in 0…255."""
 
 import numpy as np
 
@@ -49,15 +49,20 @@ def _sky(y, time, rng):
     zenith, horizon = SKY[time]
     sky = _mix(zenith, horizon, np.clip(y / 0.6, 0, 1))
     if time == "night":
-        _sprinkle(sky, rng, count=len(y) // 5, colour=(235, 235, 215))
+        _sprinkle(sky, rng, count=14, colour=(235, 235, 215))
     return sky
 
 
 def _sprinkle(picture, rng, count, colour):
-    """Single bright pixels: stars and snowflakes."""
+    """Soft bright dots: stars and snowflakes. Their number and places do not depend on the picture's size."""
     size = len(picture)
-    rows, columns = rng.integers(0, size, count), rng.integers(0, size, count)
-    picture[rows, columns] = picture[rows, columns] * 0.3 + np.array(colour) * 0.7
+    for at, radius in zip(rng.random((count, 2)), rng.uniform(0.006, 0.012, count)):
+        middle, reach = at * size, max(1, round(3 * radius * size))
+        top, left = (int(max(0, m - reach)) for m in middle)
+        y, x = np.mgrid[top : min(size, top + 2 * reach + 1), left : min(size, left + 2 * reach + 1)] + 0.5
+        distance = np.hypot(y - middle[0], x - middle[1]) / (radius * size)
+        patch = picture[top : top + 2 * reach + 1, left : left + 2 * reach + 1]
+        patch[:] = _mix(patch, colour, np.clip(1.5 - distance, 0, 1) * 0.85)
 
 
 def _hill(x, rng, base, swing):
@@ -65,7 +70,7 @@ def _hill(x, rng, base, swing):
 
 
 def _meadow(x, y, rng):
-    blades = noise(x.shape, (10, len(x) // 2), rng)  # long and thin, as grass
+    blades = noise(x.shape, (10, 56), rng)  # long and thin, as grass
     return np.array((82, 158, 58)) + 22 * blades[..., None], _hill(x, rng, 0.58, 0.04)
 
 
@@ -94,7 +99,7 @@ def _mountains(x, y, rng):
 
 
 def _snowfall(picture, rng):
-    _sprinkle(picture, rng, count=len(picture) // 2, colour=(255, 255, 255))
+    _sprinkle(picture, rng, count=24, colour=(255, 255, 255))
     return picture
 
 
@@ -121,7 +126,7 @@ def _stripes(x, y, rng):
 def _space(x, y, rng):
     nebula = np.clip(noise(x.shape, (3, 3), rng), 0, 1)
     picture = _mix((10, 8, 24), (66, 34, 96), nebula)
-    _sprinkle(picture, rng, count=len(x), colour=(240, 240, 255))
+    _sprinkle(picture, rng, count=40, colour=(240, 240, 255))
     return picture
 
 

@@ -12,6 +12,7 @@ from diffusers import AutoencoderKL, DDIMScheduler, DiTPipeline, DiTTransformer2
 from training.contact_sheet import draw_with_pipeline
 from training.diffcr import BINS, LearnedRatios, Settings, kept_tokens, load_routed, region, rescale, route, save_folder, set_kept, snap
 from training.diffcr.ratios import mean, neighbours
+from training.diffcr.start import bypass_costs, fit_to_cost
 
 SIZE = dict(num_layers=3, num_attention_heads=2, attention_head_dim=16, sample_size=8, patch_size=2, in_channels=4)
 
@@ -211,3 +212,69 @@ def test_the_bundle_keeps_its_other_files_byte_for_byte(tmp_path):
     pictures = {policy: draw_with_pipeline(load_routed(tmp_path / "out", policy), prompt, 0, 2, 4.0)[0] for policy in ("diffcr", "dense")}
     plain = draw_with_pipeline(diffusers.PixArtSigmaPipeline.from_pretrained(tmp_path / "out", dtype=torch.float32), prompt, 0, 2, 4.0)[0]
     assert pictures["dense"] == plain and pictures["diffcr"] != plain
+
+
+@both
+@torch.no_grad()
+def test_the_cost_of_a_bypassed_token_is_what_leaving_it_out_costs(kind):
+    """Against a forward pass with that one row put back by hand."""
+    latents, conditions = inputs(kind)
+    one = {key: value[:1] for key, value in conditions.items()}
+    transformer = network(kind)
+    target = torch.randn(1, *transformer(latents[:1], **one).sample.shape[1:])
+    loss = lambda prediction: (prediction - target).square().mean((1, 2, 3))
+    predict = lambda: transformer(latents[:1], **one).sample
+    costs, x = bypass_costs(transformer, 1, torch.tensor([3, 9]), predict, loss)
+    dense = loss(predict())
+    for cost, token in zip(costs, (3, 9)):
+
+        def put_back(block, arguments, out):
+            out = out.clone()
+            out[0, token] = arguments[0][0, token]
+            return out
+
+        hook = transformer.transformer_blocks[1].register_forward_hook(put_back)
+        assert torch.allclose(cost, (loss(predict()) - dense)[0], atol=1e-5)
+        hook.remove()
+    assert costs.abs().min() > 1e-5 and x.shape == (1, 16, 32)
+
+
+@both
+@torch.no_grad()
+def test_routers_fitted_to_cost_keep_the_tokens_that_matter(kind):
+    """The loss is the left half's distance to the dense prediction, so the last layer's tokens of the right half cost nothing."""
+    _, conditions = inputs(kind)
+    transformer = route(network(kind))
+    one = {key: value[:1] for key, value in conditions.items()}
+
+    def picture(i):
+        torch.manual_seed(100 + i)
+        noisy = torch.randn(1, 4, 8, 8)
+        predict = lambda: transformer(noisy, **one).sample
+        dense = predict()
+        return predict, lambda prediction: (prediction - dense)[..., :4].square().mean((1, 2, 3))
+
+    fit_to_cost(transformer, [picture(i) for i in range(24)], ratio=1.0, tokens=16)
+    assert all(block.kept is None for block in transformer.transformer_blocks)
+    seen = []
+    hook = transformer.transformer_blocks[-1].register_forward_pre_hook(lambda block, arguments: seen.append(block.router(arguments[0])[0]))
+    for i in range(24):
+        picture(i)[0]()
+    hook.remove()
+    logits = torch.stack(seen[-24:]).view(24, 4, 4)
+    assert logits[..., :2].mean() > logits[..., 2:].mean() + 0.2  # SPREAD is 0.5
+    assert 2 < logits.mean() < 4
+
+
+@torch.no_grad()
+def test_cost_is_measured_with_the_layers_before_already_routed():
+    latents, conditions = inputs("pixart")
+    transformer, states = route(network("pixart")), []
+    one = {key: value[:1] for key, value in conditions.items()}
+
+    def predict():
+        states.append([block.kept for block in transformer.transformer_blocks])
+        return transformer(latents[:1], **one).sample
+
+    fit_to_cost(transformer, [(predict, lambda prediction: prediction.square().mean((1, 2, 3)))], ratio=0.5, tokens=4)
+    assert states[-1] == [0.5, 0.5, None] and [0.5, None, None] in states and states[0] == [None] * 3

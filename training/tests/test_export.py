@@ -43,7 +43,7 @@ def test_the_export_draws_the_same_picture(run, tmp_path):
 
     assert np.abs(after - before).mean() < 1.0  # of 255: half precision weights are the only difference
     assert np.abs(before[0] - before[1]).mean() > 1.0  # the prompt and the seed matter, so the comparison can fail
-    assert check_sizes(tmp_path / "bundle") < 32 << 20
+    assert check_sizes(tmp_path / "bundle") < 15.5 * 2**20  # routers are still to come
 
 
 def test_the_tokenizer_folder_holds_both_forms_and_they_agree(run):

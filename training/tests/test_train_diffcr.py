@@ -50,7 +50,7 @@ def pixart_folder(tmp_path_factory):
 
 
 def run(data, out, *words) -> Run:
-    return Run(parse(["--data", str(data), "--out", str(out), "--steps", "6", "--batch", "6", "--warm-up", "2", *words]))
+    return Run(parse(["--data", str(data), "--out", str(out), "--steps", "6", "--batch", "6", "--warm-up", "2", "--start-pictures", "3", *words]))
 
 
 def advance(one: Run, until: int) -> Run:
