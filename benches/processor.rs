@@ -1,9 +1,9 @@
-//! How fast the processor is beside PyTorch on the same cores: a whole DiT-S/2 forward (width 384, depth 12, 6 heads, 256
-//! tokens, batch 2, f32), and matrix products.
+//! How fast the processor is beside PyTorch on the same cores: a whole DiT-S/2 forward (width 384, depth 12, 6 heads,
+//! 256 tokens, batch 2, f32), and matrix products.
 //!
-//! `cargo bench --bench processor -- [threads] [part of a name]` prints milliseconds, the least of many short runs (what
-//! else the machine does only ever adds to them), and GFLOP/s. `processor_torch.py` prints the same of PyTorch: run both
-//! in turn.
+//! `cargo bench --bench processor -- [threads] [part of a name]` prints milliseconds, the least of many short runs
+//! (what else the machine does only ever adds to them), and GFLOP/s. `processor_torch.py` prints the same of PyTorch:
+//! run both in turn.
 
 use std::time::{Duration, Instant};
 

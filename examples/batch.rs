@@ -1,5 +1,5 @@
-//! Draws every prompt of a file into a folder, one per line. Pictures that are there already are left alone, so a run that
-//! was stopped goes on where it was.
+//! Draws every prompt of a file into a folder, one per line. Pictures that are there already are left alone, so a run
+//! that was stopped goes on where it was.
 //!
 //! `cargo run --release --example batch -- PROMPTS.txt FOLDER [MODEL]`
 

@@ -1,5 +1,5 @@
-//! A kernel of another crate inside a pipeline: it measures how long each token's row is, and a policy keeps the longest
-//! in every layer. The op's CPU reference runs the same picture without a GPU, which shows that the two agree.
+//! A kernel of another crate inside a pipeline: it measures how long each token's row is, and a policy keeps the
+//! longest in every layer. The op's CPU reference runs the same picture without a GPU, which shows that the two agree.
 //!
 //! `cargo run --release --example own_kernel`
 

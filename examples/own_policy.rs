@@ -1,5 +1,5 @@
-//! A compression policy of another crate: every layer computes all tokens in the middle of the picture, and of the others
-//! only every second one. Requests name it like those of the library, with parameters.
+//! A compression policy of another crate: every layer computes all tokens in the middle of the picture, and of the
+//! others only every second one. Requests name it like those of the library, with parameters.
 //!
 //! `cargo run --release --example own_policy [MODEL]`
 

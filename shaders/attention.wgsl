@@ -151,8 +151,10 @@ fn scores_of(head: u32, query: u32, key: u32, products: vec4f, terms: vec4f) -> 
 fn score_block(tile: Place, query: u32, key: u32, products: mat4x4f) -> mat4x4f {
     let terms = key_terms(tile.sample, key);
     return transpose(mat4x4f(
-        scores_of(tile.head, query, key, products[0], terms), scores_of(tile.head, query + 1u, key, products[1], terms),
-        scores_of(tile.head, query + 2u, key, products[2], terms), scores_of(tile.head, query + 3u, key, products[3], terms),
+        scores_of(tile.head, query, key, products[0], terms),
+        scores_of(tile.head, query + 1u, key, products[1], terms),
+        scores_of(tile.head, query + 2u, key, products[2], terms),
+        scores_of(tile.head, query + 3u, key, products[3], terms),
     ));
 }
 

@@ -1,6 +1,6 @@
 // How much attention each key receives: column sums of softmax(scale · q · kᵀ + bias), in two passes over tiles of
-// scores, so no [Nq, Nk] matrix is ever in memory. `totals` finds each query's highest score and Σ exp(score − highest),
-// `columns` adds up each key's weights, which these make known, and `average` takes the mean over the heads.
+// scores, so no [Nq, Nk] matrix is ever in memory. `totals` finds each query's highest score and Σ exp(score −
+// highest), `columns` adds up each key's weights, which these make known, and `average` takes the mean over the heads.
 //
 // Both passes hold one side's rows fixed and move along the other's: queries along keys, then keys along queries. As in
 // best_match.wgsl a block of products, mat4x4f, has a column for each row that moves by and a component for each row

@@ -62,7 +62,8 @@ fn numbers(which: u32, start: u32, c: u32) -> vec4f {
 fn block(which: u32, first: u32, row: u32, rows: u32, c: u32) -> mat4x4f {
     let starts = (first + min(vec4u(row, row + 1u, row + 2u, row + 3u), vec4u(rows - 1u))) * params.channels;
     return mat4x4f(
-        numbers(which, starts.x, c), numbers(which, starts.y, c), numbers(which, starts.z, c), numbers(which, starts.w, c),
+        numbers(which, starts.x, c), numbers(which, starts.y, c),
+        numbers(which, starts.z, c), numbers(which, starts.w, c),
     );
 }
 

@@ -9,7 +9,7 @@ struct Params {
 
 @group(0) @binding(0) var<uniform> params: Params;
 @group(0) @binding(1) var<storage, read> destination: array<u32>;  // [B, N]
-@group(0) @binding(2) var<storage, read_write> place: array<u32>;  // [B, N]: the compact row of each token's destination
+@group(0) @binding(2) var<storage, read_write> place: array<u32>;  // [B, N]: compact row of each token's destination
 
 @group(0) @binding(3) var<storage, read_write> first: array<u32>;  // [B, k]: the token that a compact row begins with
 @group(0) @binding(3) var<storage, read_write> next: array<u32>;   // [B, N]: the group's next token, or NOTHING

@@ -9,7 +9,7 @@ struct Params {
 
 @group(0) @binding(0) var<uniform> params: Params;
 @group(0) @binding(1) var<storage, read> x: array<f32>;          // [B, N, C]
-@group(0) @binding(2) var<storage, read> first: array<u32>;      // [B, k]: the token that a group begins with, or NOTHING
+@group(0) @binding(2) var<storage, read> first: array<u32>;      // [B, k]: a group's first token, or NOTHING
 @group(0) @binding(3) var<storage, read> next: array<u32>;       // [B, N]: the group's next token, or NOTHING
 @group(0) @binding(4) var<storage, read_write> out: array<f32>;  // [B, k, C]
 
@@ -36,8 +36,8 @@ fn main(
     }
     var sum = x[(sample + alone) * params.channels + c];
     var members = 1u;
-    // Four at a time: their numbers are on the way together, where one after the other each would be waited for. A plain
-    // stretch of sky may well be one group of hundreds.
+    // Four at a time: their numbers are on the way together, where one after the other each would be waited for. A
+    // plain stretch of sky may well be one group of hundreds.
     var token = next[sample + alone];
     while token != NOTHING {
         let second = after(sample, token);

@@ -1,5 +1,5 @@
-//! The one error type. Every variant reads as a single line that names the file, tensor, op or limit at fault. Texts that may
-//! come from a file or a request are shown as [`printable`] shows them.
+//! The one error type. Every variant reads as a single line that names the file, tensor, op or limit at fault. Texts
+//! that may come from a file or a request are shown as [`printable`] shows them.
 
 use std::path::PathBuf;
 

@@ -1,6 +1,6 @@
-//! Foveate runs diffusion transformers where the detail is: each picture token gets only the layers and the timesteps that
-//! it needs. It is a portable WebGPU inference engine. It runs natively (Vulkan, Metal, DX12), in a browser, and on the
-//! device of a program that uses wgpu itself.
+//! Foveate runs diffusion transformers where the detail is: each picture token gets only the layers and the timesteps
+//! that it needs. It is a portable WebGPU inference engine. It runs natively (Vulkan, Metal, DX12), in a browser, and
+//! on the device of a program that uses wgpu itself.
 //!
 //! # A picture
 //!
@@ -28,8 +28,8 @@
 //! # }
 //! ```
 //!
-//! `pipeline.generate(&request).await?` is the short form. A model is a folder as diffusers saves it; this one is tiny and
-//! random, and lies in the crate for examples.
+//! `pipeline.generate(&request).await?` is the short form. A model is a folder as diffusers saves it; this one is tiny
+//! and random, and lies in the crate for examples.
 //!
 //! # The map
 //!
@@ -45,8 +45,8 @@
 //! | add a scheduler | [`schedulers`] |
 //! | write kernels, run graphs, bring another device | [`low_level`] |
 //!
-//! Policies, families and schedulers of your own go into a [`Registry`], which [`LoadOptions`] carries. The folder `examples/`
-//! has programs to start from.
+//! Policies, families and schedulers of your own go into a [`Registry`], which [`LoadOptions`] carries. The folder
+//! `examples/` has programs to start from.
 //!
 //! # Features
 //!
@@ -96,8 +96,9 @@ pub use wgpu;
 
 /// What pipelines are built on: graphs as data, kernels, devices, files. Policies and models of other crates use it.
 ///
-/// From the bottom up: a [`graph`](low_level::graph) is printable data; [`kernels`](low_level::kernels) are the ops in it; a
-/// [`device`](low_level::device) compiles and runs it; [`loading`](low_level::loading) brings a model's files there.
+/// From the bottom up: a [`graph`](low_level::graph) is printable data; [`kernels`](low_level::kernels) are the ops in
+/// it; a [`device`](low_level::device) compiles and runs it; [`loading`](low_level::loading) brings a model's files
+/// there.
 pub mod low_level {
     /// Where graphs run: the seam between a graph and what executes it.
     pub mod device {

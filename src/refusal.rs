@@ -1,5 +1,5 @@
-//! Reasons as values: why a request cannot be met, and what is odd about one that can. The texts speak of the request. Each
-//! face adds its own hint.
+//! Reasons as values: why a request cannot be met, and what is odd about one that can. The texts speak of the request.
+//! Each face adds its own hint.
 
 use crate::text::printable;
 

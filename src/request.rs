@@ -13,7 +13,8 @@ const MOST_PIXELS: u64 = 1 << 28;
 /// The most tokens of a prompt.
 const MOST_TOKENS: usize = 1 << 16;
 
-/// One request. Fields left out take the pipeline's own defaults, which are diffusers'. Tensors are not part of its JSON.
+/// One request. Fields left out take the pipeline's own defaults, which are diffusers'. Tensors are not part of its
+/// JSON.
 #[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
 #[serde(default, deny_unknown_fields)]
 pub struct Request {
@@ -102,8 +103,9 @@ impl Request {
         self.count.or(given).unwrap_or(1)
     }
 
-    /// Refuses numbers that nothing could be drawn from, whatever the model: a request may come from a stranger's picture.
-    /// [`Pipeline::prepare`](crate::Pipeline::prepare) asks this first. A face may ask it before it loads a model.
+    /// Refuses numbers that nothing could be drawn from, whatever the model: a request may come from a stranger's
+    /// picture. [`Pipeline::prepare`](crate::Pipeline::prepare) asks this first. A face may ask it before it loads a
+    /// model.
     pub fn check(&self) -> Result<()> {
         if self.guidance.is_some_and(|scale| !scale.is_finite()) {
             return Err(Error::Usage("the guidance is no number".into()));

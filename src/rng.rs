@@ -1,7 +1,8 @@
 //! The random numbers of torch's CPU generator, so that a seed gives the picture it gives in diffusers.
 //!
-//! Follows `randn` of torch for contiguous f32 (`ATen/native/cpu/DistributionTemplates.h`, `ATen/core/DistributionsHelper.h`):
-//! below 16 numbers it draws scalars in double precision, from 16 on blocks of 16 in single precision.
+//! Follows `randn` of torch for contiguous f32 (`ATen/native/cpu/DistributionTemplates.h`,
+//! `ATen/core/DistributionsHelper.h`): below 16 numbers it draws scalars in double precision, from 16 on blocks of 16
+//! in single precision.
 
 use std::f32::consts::TAU;
 
@@ -64,8 +65,8 @@ impl Generator {
     }
 }
 
-/// Turns 16 uniform numbers into normals, in place. Rounds to f32 where torch does; between, the functions are evaluated
-/// in f64, so that the result is the same on every platform.
+/// Turns 16 uniform numbers into normals, in place. Rounds to f32 where torch does; between, the functions are
+/// evaluated in f64, so that the result is the same on every platform.
 fn normalise(block: &mut [f32]) {
     let (radii, angles) = block.split_at_mut(BLOCK / 2);
     for (u1, u2) in radii.iter_mut().zip(angles) {
@@ -88,7 +89,8 @@ mod tests {
         draws: Vec<String>,
     }
 
-    /// The largest difference to torch, among draws below 16 numbers and among the others, of generators made by `seeded`.
+    /// The largest difference to torch, among draws below 16 numbers and among the others, of generators made by
+    /// `seeded`.
     fn differences(seeded: impl Fn(u64) -> Generator) -> (f32, f32) {
         let source = Source::parse(concat!(env!("CARGO_MANIFEST_DIR"), "/tests/goldens/random"));
         let (mut small, mut large) = (0f32, 0f32);

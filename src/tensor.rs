@@ -99,7 +99,8 @@ pub(crate) fn is_finite(value: f32) -> bool {
     value.to_bits() & 0x7f80_0000 != 0x7f80_0000
 }
 
-/// ‖a − b‖ / ‖b‖, in f64. Infinite where a value is not finite or the lengths differ, so that no comparison passes on NaN.
+/// ‖a − b‖ / ‖b‖, in f64. Infinite where a value is not finite or the lengths differ, so that no comparison passes on
+/// NaN.
 pub fn relative_l2(a: &[f32], b: &[f32]) -> f64 {
     if a.len() != b.len() || a.iter().chain(b).any(|v| !v.is_finite()) {
         return f64::INFINITY;

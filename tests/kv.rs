@@ -1,4 +1,5 @@
-//! KV token compression against an independent PyTorch program (`training/goldens/kv.py`): as PixArt-Σ trains it, and as a policy.
+//! KV token compression against an independent PyTorch program (`training/goldens/kv.py`): as PixArt-Σ trains it, and
+//! as a policy.
 //!
 //! `FOVEATE_KV_GOLDENS=FOLDER cargo test --test kv` holds other folders of the same format to the same tolerances.
 #![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic, reason = "tests")]

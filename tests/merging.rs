@@ -1,4 +1,5 @@
-//! Training-free merging against independent PyTorch programs (`training/goldens/merged.py`), and what else it promises.
+//! Training-free merging against independent PyTorch programs (`training/goldens/merged.py`), and what else it
+//! promises.
 //!
 //! `FOVEATE_MERGED_GOLDENS=FOLDER cargo test --test merging` holds other folders of the same format to the same
 //! tolerances (see `training/goldens/merged_unseen.py`).
@@ -86,8 +87,8 @@ fn the_seed_decides_every_draw() {
     }
 }
 
-/// What a policy carries from step to step belongs to the run: a second run starts anew, and a state that was taken between two
-/// steps carries all that the later ones need.
+/// What a policy carries from step to step belongs to the run: a second run starts anew, and a state that was taken
+/// between two steps carries all that the later ones need.
 #[test]
 fn carried_state_is_reset_and_resumed() {
     let folder = golden("merged/sdtm_dit");
@@ -244,8 +245,8 @@ fn attention_can_rank_the_detail_stage() {
     assert_ne!(destinations(&by_attention, 5), destinations(&by_both, 5), "age counts for nothing");
 }
 
-/// Matching holds tiles, never a matrix: what a block's policy adds at 4,096 narrow tokens is far smaller than even a sixteenth
-/// of N × N.
+/// Matching holds tiles, never a matrix: what a block's policy adds at 4,096 narrow tokens is far smaller than even a
+/// sixteenth of N × N.
 #[test]
 fn no_matrix_of_all_pairs_is_ever_held() {
     let (grid, channels) = (Grid::new(64, 64), 8);

@@ -13,8 +13,8 @@ use common::pipeline::{Given, deviations, folders, read_folder, request, run};
 use common::{Tensors, golden};
 use foveate::low_level::weights::Source;
 
-/// Noise prediction per step and latents, relative L2: a third of what the project promises (1e-4), because on these small
-/// models the smallest of typical mistakes (the other GELU) moves them by little more than the promise.
+/// Noise prediction per step and latents, relative L2: a third of what the project promises (1e-4), because on these
+/// small models the smallest of typical mistakes (the other GELU) moves them by little more than the promise.
 const STEP_TOLERANCE: f64 = 3e-5;
 /// Final image, maximum absolute error: the project's promise.
 const IMAGE_TOLERANCE: f32 = 2e-3;

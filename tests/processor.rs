@@ -1,5 +1,5 @@
-//! The processor draws what a GPU draws: whole pipelines against the goldens, dense, routed, merged and cached, and the same
-//! bytes with any number of threads.
+//! The processor draws what a GPU draws: whole pipelines against the goldens, dense, routed, merged and cached, and the
+//! same bytes with any number of threads.
 #![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic, reason = "tests")]
 
 mod common;
@@ -7,7 +7,8 @@ mod common;
 use std::path::Path;
 
 use common::pipeline::{
-    Given, IMAGE_TOLERANCE, Outcome, STEP_TOLERANCE, deviations, elsewhere, folders, request, run_on, too_far,
+    Given, IMAGE_TOLERANCE, Outcome, SCORE_TOLERANCE, STEP_TOLERANCE, deviations, elsewhere, folders, request, routing,
+    run_on, too_far,
 };
 use common::{Tensors, golden};
 use foveate::Device;
@@ -22,22 +23,16 @@ fn run(device: &Device, folder: &Path, given: Given) -> Outcome {
     run_on(device, Source::Folder(folder.join("model")), &request(folder, given))
 }
 
-/// Kept sets that differ from the golden's, of each step and layer that routed.
-fn kept_elsewhere(outcome: &Outcome, expected: &Tensors) -> usize {
-    let routed = (0..outcome.trace.len()).flat_map(|step| outcome.routed(step).map(move |found| (step, found)));
-    let wrong = routed
-        .filter(|(step, (layer, _, kept))| kept.f32() != expected.get(&format!("router.kept.{step}.{layer}")).f32());
-    wrong.count()
-}
-
 /// What is wrong with a folder's run.
 fn check(folder: &Path, given: Given) -> Vec<String> {
     let name = folder.file_name().unwrap().to_string_lossy().into_owned();
     let expected = Tensors::read(&folder.join("expected.safetensors"));
     let mut outcome = run(&processor(2, 1 << 30), folder, given);
     let (noise, latents, image) = deviations(&outcome, &expected);
-    let (merged, _) = elsewhere(&outcome, &expected);
-    let kept = kept_elsewhere(&outcome, &expected);
+    let (merged, traced) = elsewhere(&outcome, &expected);
+    let (kept, scores) = routing(&outcome, &expected);
+    let merges = expected.0.keys().any(|name| name.starts_with("merge.destination."));
+    assert_eq!(traced > 0, merges, "{name}: {traced} layers were traced");
     println!("{name}: noise prediction {noise:.1e}, latents {latents:.1e}, image {image:.1e}, sets {merged}, {kept}");
     let wrong = too_far(
         &name,
@@ -47,6 +42,7 @@ fn check(folder: &Path, given: Given) -> Vec<String> {
             ("image", f64::from(image), f64::from(IMAGE_TOLERANCE)),
             ("merged sets", merged as f64, 0.0),
             ("kept sets", kept as f64, 0.0),
+            ("scores", f64::from(scores), f64::from(SCORE_TOLERANCE)),
         ],
     );
     // The twin that must fail: the steps in another order.

@@ -1,4 +1,5 @@
-//! Routed transformers against an independent PyTorch program (`training/goldens/routed.py`), and what else routing promises.
+//! Routed transformers against an independent PyTorch program (`training/goldens/routed.py`), and what else routing
+//! promises.
 //!
 //! `FOVEATE_ROUTED_GOLDENS=FOLDER cargo test --test routing` holds other folders of the same format to the same
 //! tolerances (see `training/goldens/routed_unseen.py`).
@@ -11,33 +12,14 @@ use std::path::Path;
 use std::sync::Arc;
 
 use common::pipeline::{
-    Given, IMAGE_TOLERANCE, Outcome, STEP_TOLERANCE, deviations, folders, load, read_folder, request, run, take,
-    too_far,
+    Given, IMAGE_TOLERANCE, SCORE_TOLERANCE, STEP_TOLERANCE, deviations, folders, load, read_folder, request, routing,
+    run, take, too_far,
 };
-use common::{Tensors, golden, gpu, max_error};
+use common::{Tensors, golden, gpu};
 use foveate::Traced;
 use foveate::low_level::weights::Source;
 use foveate::{Compression, Gpu, GpuOptions, LoadOptions, Pipeline, Request};
 use pollster::block_on;
-
-/// Router scores, maximum absolute error.
-const SCORE_TOLERANCE: f32 = 2e-5;
-
-/// (kept sets that differ, largest error of a score) over all steps and layers.
-fn routing(outcome: &Outcome, expected: &Tensors) -> (usize, f32) {
-    let (mut wrong, mut worst, mut layers) = (0, 0.0f32, 0);
-    for step in 0..outcome.trace.len() {
-        for (layer, scores, kept) in outcome.routed(step) {
-            let expect = |what: &str| expected.get(&format!("router.{what}.{step}.{layer}"));
-            wrong += usize::from(kept.f32() != expect("kept").f32());
-            worst = worst.max(max_error(scores.f32(), expect("scores").f32()));
-            layers += 1;
-        }
-    }
-    let all = expected.0.keys().filter(|name| name.starts_with("router.kept.")).count();
-    assert!(layers == all && all > 0, "{layers} layers were traced, the golden has {all}");
-    (wrong, worst)
-}
 
 /// What is wrong with a folder's run.
 fn check(folder: &Path, given: Given) -> Vec<String> {
@@ -47,6 +29,7 @@ fn check(folder: &Path, given: Given) -> Vec<String> {
     let outcome = run(Source::Folder(folder.join("model")), &request);
     let (noise, latents, image) = deviations(&outcome, &expected);
     let (sets, scores) = routing(&outcome, &expected);
+    assert!(outcome.routed(0).count() > 0, "{name}: nothing was routed");
     println!("{name}: noise prediction {noise:.1e}, latents {latents:.1e}, image {image:.1e}, scores {scores:.1e}");
 
     // Tracing, which adds a selection where all tokens are kept, must change nothing.
@@ -122,7 +105,8 @@ fn every_picture_of_a_batch_is_routed_by_itself() {
             };
             kept.push(rows.map(mask));
         }
-        // The first picture of two starts from the noise of the only one, and the condition is what guidance leaves alone.
+        // The first picture of two starts from the noise of the only one, and the condition is what guidance leaves
+        // alone.
         assert_eq!(kept[0][0], kept[1][0]);
         assert_eq!(kept[0][0], kept[2][0]);
         assert_ne!(kept[1][0], kept[1][1], "two pictures, one routing");
@@ -130,8 +114,8 @@ fn every_picture_of_a_batch_is_routed_by_itself() {
     });
 }
 
-/// After it was prepared, a run's steps only replay: the device's allocator sees nothing of them. Metal has no allocator
-/// that reports.
+/// After it was prepared, a run's steps only replay: the device's allocator sees nothing of them. Metal has no
+/// allocator that reports.
 #[cfg(not(target_vendor = "apple"))]
 #[test]
 fn steps_allocate_nothing() {

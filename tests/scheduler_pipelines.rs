@@ -1,5 +1,5 @@
-//! The schedules of whole pipelines: with the noise that diffusers' own model predicted, every latent on the way must be
-//! diffusers' own.
+//! The schedules of whole pipelines: with the noise that diffusers' own model predicted, every latent on the way must
+//! be diffusers' own.
 
 #![allow(clippy::unwrap_used)] // a test may; clippy knows only the functions marked as one
 

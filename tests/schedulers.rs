@@ -88,8 +88,8 @@ fn relative(found: &[f32], expected: &[f32]) -> f64 {
     norm(found.iter().zip(expected).map(|(a, b)| f64::from(*a) - f64::from(*b))) / length(expected).max(1e-30)
 }
 
-/// Drives `schedule` over the case's model; the largest error of a sample as a multiple of what is allowed, or what else
-/// is wrong.
+/// Drives `schedule` over the case's model; the largest error of a sample as a multiple of what is allowed, or what
+/// else is wrong.
 fn compare(goldens: &Goldens, case: &Value, schedule: &Schedule) -> Result<f64, String> {
     let name = case["name"].as_str().unwrap();
     let tensor = |part: &str| goldens.tensors.get(&format!("{name}/{part}"));

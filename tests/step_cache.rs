@@ -1,4 +1,5 @@
-//! A step cache around other policies against independent PyTorch programs (`training/goldens/cached.py`), and around routing.
+//! A step cache around other policies against independent PyTorch programs (`training/goldens/cached.py`), and around
+//! routing.
 #![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic, reason = "tests")]
 
 mod common;
@@ -59,7 +60,8 @@ fn routed() -> (Source, [Request; 2]) {
     (Source::Folder(folder.join("model")), [plain, cached])
 }
 
-/// Routing under a cache: less work, another result, and none of it at a step that computes all blocks from the same latents.
+/// Routing under a cache: less work, another result, and none of it at a step that computes all blocks from the same
+/// latents.
 #[test]
 fn routing_composes_with_it() {
     let (source, [plain, cached]) = routed();

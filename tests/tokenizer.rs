@@ -191,7 +191,8 @@ fn changed(change: impl Fn(&mut serde_json::Value)) -> BTreeMap<String, Vec<u8>>
     files
 }
 
-/// What the library that reads `tokenizer.json` would panic on, or make room for, is refused before or is not looked at.
+/// What the library that reads `tokenizer.json` would panic on, or make room for, is refused before or is not looked
+/// at.
 #[test]
 fn damaged_documents_neither_panic_nor_swell() {
     use base64::prelude::{BASE64_STANDARD, Engine};

@@ -1,7 +1,8 @@
-//! What a picture says about itself, as text chunks of its PNG: one for programs, which is enough to draw it again, and some
-//! for the people who look at it in a viewer.
+//! What a picture says about itself, as text chunks of its PNG: one for programs, which is enough to draw it again, and
+//! some for the people who look at it in a viewer.
 //!
-//! Pictures are passed on, so what one says is not trusted: it is read within limits, and nothing that it names is opened.
+//! Pictures are passed on, so what one says is not trusted: it is read within limits, and nothing that it names is
+//! opened.
 
 use std::fs::File;
 use std::io::BufReader;

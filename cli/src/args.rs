@@ -29,7 +29,7 @@ pub enum Command {
     Inspect(Inspect),
     /// Time steps of the transformer alone: dense against compressed
     Bench(Box<Bench>),
-    /// List the GPU adapters with the capabilities that matter
+    /// List the devices: GPU adapters with the capabilities that matter, and the processor
     Devices(Devices),
 }
 
@@ -76,7 +76,8 @@ pub struct Generate {
     /// Which tokens are computed: one of the policies below [default: what the checkpoint was trained for, else dense]
     #[arg(long, value_name = "NAME")]
     pub compress: Option<String>,
-    /// Share of the tokens to save, such as 0.3 [default: as the checkpoint was trained; without training, as published]
+    /// Share of the tokens to save, such as 0.3 [default: as the checkpoint was trained; without training, as
+    /// published]
     #[arg(long, value_name = "F", value_parser = ratio, allow_negative_numbers = true)]
     pub ratio: Option<f64>,
     /// A parameter of the policy; may be repeated with others
@@ -98,13 +99,13 @@ pub struct Generate {
     /// Text embeddings instead of a prompt: `prompt_embeds` and `prompt_attention_mask`, and both with `negative_`
     #[arg(long, value_name = "F.safetensors", conflicts_with = "prompt_ids")]
     pub prompt_embeds: Option<PathBuf>,
-    /// Write the starting noise, each step's prediction and latents, the image, and the scores and kept masks of routed
-    /// layers
+    /// Write the starting noise, each step's prediction and latents, the image, the scores and kept masks of routed
+    /// layers, and where merged tokens went
     #[arg(long, value_name = "F.safetensors")]
     pub save_tensors: Option<PathBuf>,
     /// Write pictures of where the policy computed: the router's scores and the kept tokens of every step and layer (of
-    /// the prompt's half, under guidance), and a sheet. Slower, as they are read back after every step. DIR is new, empty,
-    /// or has maps of another run, which make way
+    /// the prompt's half, under guidance), and a sheet. Slower, as they are read back after every step. DIR is new,
+    /// empty, or has maps of another run, which make way
     #[arg(long, value_name = "DIR")]
     pub maps: Option<PathBuf>,
     /// Write GPU times as a Chrome trace
@@ -114,7 +115,7 @@ pub struct Generate {
     #[arg(long)]
     pub json: bool,
     /// Part of the adapter's name (see `foveate devices`); cpu: the processor; gpu: the fastest GPU, software ones too
-    /// [default: the fastest GPU, or the processor where there is none]
+    /// [default: the fastest GPU, or the processor where there is none; --profile needs a GPU]
     #[arg(long, value_name = "NAME")]
     pub adapter: Option<String>,
     /// The picture; several become OUT-1.png, OUT-2.png, …

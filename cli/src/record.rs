@@ -88,8 +88,7 @@ impl Record {
     /// What the user should know.
     pub fn warnings(&self) -> Vec<String> {
         let dropped = self.trace.as_ref().map_or(0, Trace::dropped);
-        let warning = || format!("the profile lacks {dropped} groups: a step has more than it can hold");
-        (dropped > 0).then(warning).into_iter().collect()
+        (dropped > 0).then(|| crate::trace::lacks(dropped)).into_iter().collect()
     }
 
     /// The file for `--save-tensors`.

@@ -12,6 +12,11 @@ pub struct Trace {
     steps: Vec<Vec<Span>>,
 }
 
+/// What the user should know of a profile that so many groups are missing from.
+pub fn lacks(dropped: usize) -> String {
+    format!("the profile lacks {dropped} groups: a step has more than it can hold")
+}
+
 impl Trace {
     /// Fails where the adapter has no timestamps.
     pub async fn new(gpu: &Gpu) -> Result<Self> {
@@ -40,7 +45,10 @@ impl Trace {
 fn events(steps: &[Vec<Span>]) -> Vec<Value> {
     let start = |spans: &[Span]| spans.iter().map(|s| s.start).fold(f64::INFINITY, f64::min);
     let zero = start(steps.first().map_or(&[], |spans| spans));
-    let event = |name: &str, row: u32, ts: f64, dur: f64, step: usize| json!({ "name": name, "ph": "X", "pid": 0, "tid": row, "ts": ts - zero, "dur": dur, "args": { "step": step } });
+    let event = |name: &str, row: u32, ts: f64, dur: f64, step: usize| {
+        let args = json!({ "step": step });
+        json!({ "name": name, "ph": "X", "pid": 0, "tid": row, "ts": ts - zero, "dur": dur, "args": args })
+    };
     let row =
         |tid: u32, name| json!({ "name": "thread_name", "ph": "M", "pid": 0, "tid": tid, "args": { "name": name } });
     let mut events = vec![row(0, "steps"), row(1, "groups")];

@@ -417,13 +417,15 @@ fn signals_leave_nothing_behind() {
         let shell = Shell::new();
         let mapped = model("routed/dit_mlp");
         let asked = ["generate", "--class", "3", "--steps", "1000", "--model", &mapped, "--maps", "maps"];
-        let child = shell.command(&asked).stderr(std::process::Stdio::piped()).spawn().unwrap();
+        let mut child = shell.command(&asked).stderr(std::process::Stdio::piped()).spawn().unwrap();
+        let process = child.id();
         let listens = || {
-            let status = fs::read_to_string(format!("/proc/{}/status", child.id())).unwrap();
+            let status = fs::read_to_string(format!("/proc/{process}/status")).unwrap();
             let caught = status.lines().find_map(|line| line.strip_prefix("SigCgt:")).unwrap().trim().to_owned();
             u64::from_str_radix(&caught, 16).unwrap() & (1 << 1 | 1 << 14) == 1 << 1 | 1 << 14
         };
         while !listens() {
+            assert!(child.try_wait().unwrap().is_none(), "it ended before {signal}");
             std::thread::sleep(std::time::Duration::from_millis(2));
         }
         assert!(Command::new("kill").args([signal, &child.id().to_string()]).status().unwrap().success());

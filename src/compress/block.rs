@@ -1,4 +1,5 @@
-//! The one driver of blocks and sublayers: carries out what a policy decided, so that models only say what they compute.
+//! The one driver of blocks and sublayers: carries out what a policy decided, so that models only say what they
+//! compute.
 
 use super::{BlockInput, BlockRows, Compaction, PolicyStep, Sublayer, attentiveness_name};
 use crate::graph::{Graph, ValueId};
@@ -10,7 +11,8 @@ use crate::{Error, Grid, Result};
 pub struct Streams<'a> {
     /// The residual stream of the picture's tokens `[B, N, C]`: policies choose among its rows.
     pub image: ValueId,
-    /// Further residual streams that the blocks update, such as the text's in joint blocks. All their rows are computed.
+    /// Further residual streams that the blocks update, such as the text's in joint blocks. All their rows are
+    /// computed.
     pub others: &'a [ValueId],
     /// The picture's token grid.
     pub grid: Grid,
@@ -66,8 +68,8 @@ impl Block<'_> {
         self.at.stream
     }
 
-    /// Adds one sublayer. `read` makes the sublayer's input from the rows of the stream that it is given: a norm with its
-    /// modulation, or the projection of queries. `branch` computes on the compact rows `[B, k, C]` that result,
+    /// Adds one sublayer. `read` makes the sublayer's input from the rows of the stream that it is given: a norm with
+    /// its modulation, or the projection of queries. `branch` computes on the compact rows `[B, k, C]` that result,
     /// whichever and however many they are. Its result, times `gate`, is added to the stream.
     ///
     /// Attention goes through [`Attend`], which the branch is given.
@@ -172,14 +174,14 @@ impl Attend {
         kernels::attention(graph, queries, keys, values, options)
     }
 
-    /// Which rows of the stream the sublayer computes on, for what belongs to a token's place in the grid, such as rotary
-    /// positions.
+    /// Which rows of the stream the sublayer computes on, for what belongs to a token's place in the grid, such as
+    /// rotary positions.
     pub fn rows(self) -> Compaction {
         self.rows.attention
     }
 
-    /// The keys and values of a packed `qkv [B, k, 3·C]`, pooled where the policy says so: for attention that a model puts
-    /// together itself, such as a joint block's. Refused where the policy measures attention, which happens in
+    /// The keys and values of a packed `qkv [B, k, 3·C]`, pooled where the policy says so: for attention that a model
+    /// puts together itself, such as a joint block's. Refused where the policy measures attention, which happens in
     /// [`Attend::packed`] alone.
     pub fn keys_and_values(self, graph: &mut Graph, qkv: ValueId, width: usize) -> Result<[Columns; 2]> {
         if self.rows.attentiveness {
@@ -200,8 +202,8 @@ impl Attend {
         }
     }
 
-    /// The token grid, for a model that itself pools keys and values over it: refused where the policy computes on other
-    /// rows than all, or needs the keys of every token.
+    /// The token grid, for a model that itself pools keys and values over it: refused where the policy computes on
+    /// other rows than all, or needs the keys of every token.
     pub fn whole_grid(self) -> Result<Grid> {
         let model = "the model pools keys over the token grid here";
         if self.rows.pooling.is_some() {

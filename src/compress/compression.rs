@@ -13,7 +13,8 @@ pub struct Compression {
     /// The policy's name. None: what the checkpoint was made for, else dense.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub policy: Option<String>,
-    /// The share of the tokens to save: 0.3 computes 70 % of them. None: as the checkpoint was trained, or as published.
+    /// The share of the tokens to save: 0.3 computes 70 % of them. None: as the checkpoint was trained, or as
+    /// published.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub ratio: Option<f64>,
     /// The policy's parameters by name.

@@ -75,8 +75,8 @@ impl KeptRatios {
         Self { rows: rows.collect(), ..*self }
     }
 
-    /// The matrix moved toward another mean: every ratio times one factor, kept between the lowest bin and 1, and snapped.
-    /// The factor is the one whose snapped mean comes nearest to `mean`.
+    /// The matrix moved toward another mean: every ratio times one factor, kept between the lowest bin and 1, and
+    /// snapped. The factor is the one whose snapped mean comes nearest to `mean`.
     pub fn rescaled(&self, mean: f64, bins: &[f64]) -> Self {
         let lowest = bins.iter().copied().fold(1.0, f64::min);
         let scaled = |factor: f64| {

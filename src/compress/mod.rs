@@ -37,8 +37,8 @@ pub use step_cache::{Cached, Span, StepCache};
 pub use tome::{Tome, TomeKind};
 pub use trained::Trained;
 
-/// Stored values whose names begin so are handed from step to step by a policy. They belong to the run: they are zeroed when
-/// it starts, and are part of [`Run::state`](crate::Run::state).
+/// Stored values whose names begin so are handed from step to step by a policy. They belong to the run: they are zeroed
+/// when it starts, and are part of [`Run::state`](crate::Run::state).
 pub const CARRIED: &str = "carried.";
 
 /// Stored where a policy asks for it: how much attention each token receives in a layer `[B, N]`, 1 on average.

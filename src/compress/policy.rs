@@ -21,10 +21,12 @@ pub trait Policy: Debug + Send + Sync + 'static {
     /// What shapes the graph of this step.
     fn step(&self, at: StepAt) -> Self::Step;
 
-    /// The rows of one block of such a step. Ops that the policy needs to decide (scores, selections) are added to `graph`.
+    /// The rows of one block of such a step. Ops that the policy needs to decide (scores, selections) are added to
+    /// `graph`.
     fn block(&self, step: &Self::Step, graph: &mut Graph, at: BlockInput) -> Result<BlockRows>;
 
-    /// Tensors that its ops find stored, under these names: fixed rows, masks, tables. Asked for once, before the first step.
+    /// Tensors that its ops find stored, under these names: fixed rows, masks, tables. Asked for once, before the first
+    /// step.
     fn tables(&self, _run: RunAt) -> Result<Vec<(String, Tensor)>> {
         Ok(Vec::new())
     }
@@ -39,8 +41,8 @@ pub trait Policy: Debug + Send + Sync + 'static {
         None
     }
 
-    /// The share of a picture's `tokens` that such a step saves, the mean over the model's `layers`. None where the policy has
-    /// no such share.
+    /// The share of a picture's `tokens` that such a step saves, the mean over the model's `layers`. None where the
+    /// policy has no such share.
     fn saved(&self, _step: &Self::Step, _tokens: usize, _layers: usize) -> Option<f64> {
         None
     }

@@ -1,8 +1,8 @@
 //! Step caching: what the inner blocks add to the stream changes little from one step to the next. Only every n-th step
 //! computes it; the others add what was stored. It needs no training and wraps any policy.
 //!
-//! The stored difference spans whole blocks, as in Δ-DiT (arXiv 2406.01125), at a fixed rhythm, as in FORA (arXiv 2407.01425).
-//! Which steps compute is known before the run, so a step needs no readback.
+//! The stored difference spans whole blocks, as in Δ-DiT (arXiv 2406.01125), at a fixed rhythm, as in FORA (arXiv
+//! 2407.01425). Which steps compute is known before the run, so a step needs no readback.
 
 use std::fmt;
 use std::str::FromStr;

@@ -1,12 +1,14 @@
-//! Where a traced run stores what its policy decided, layer by layer. A policy of another crate that keeps its decisions
-//! under these names is shown like those of this one. Routing is shown of layers that store both scores and places.
+//! Where a traced run stores what its policy decided, layer by layer. A policy of another crate that keeps its
+//! decisions under these names is shown like those of this one. Routing is shown of layers that store both scores and
+//! places.
 
 /// The routers' scores of a layer in the last step, `[B, N]` in 0…1.
 pub fn scores_name(layer: usize) -> String {
     format!("router.scores.{layer}")
 }
 
-/// The compact row of each token in a layer of the last step, `[B, N]` indices, or [`NOTHING`](crate::kernels::NOTHING).
+/// The compact row of each token in a layer of the last step, `[B, N]` indices, or
+/// [`NOTHING`](crate::kernels::NOTHING).
 pub fn place_name(layer: usize) -> String {
     format!("router.place.{layer}")
 }

@@ -30,7 +30,7 @@ impl Buffer {
         self.bytes
     }
 
-    /// What lies behind it, for the device that made it; another device's buffer is an error.
+    /// What lies behind it, for the kind of device that made it; a buffer of another kind is an error.
     pub fn backing<T: Backing>(&self) -> Result<&T> {
         let backing: &dyn Any = &*self.backing;
         backing.downcast_ref().ok_or_else(|| Error::NotThisDevice { what: "a buffer".into() })

@@ -11,7 +11,7 @@ use crate::shared::{Shared, Work};
 
 /// What a device must be able to do. Everything that can wait is asynchronous, because a browser cannot block.
 ///
-/// A buffer or a program of another device is an error ([`Error::NotThisDevice`](crate::Error::NotThisDevice)).
+/// A buffer or a program of another kind of device is an error ([`Error::NotThisDevice`](crate::Error::NotThisDevice)).
 pub trait Executor: Any + Debug + Shared {
     /// What it can do.
     fn caps(&self) -> &Caps;

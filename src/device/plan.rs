@@ -37,7 +37,8 @@ impl Plan {
         Self::new(device, graph, store, slots, slot_of).await
     }
 
-    /// Compiles graphs that never run at once, and so share one pool of buffers, the n-th as large as any graph's n-th largest.
+    /// Compiles graphs that never run at once, and so share one pool of buffers, the n-th as large as any graph's n-th
+    /// largest.
     pub async fn compile_pooled(device: &Device, graphs: &[Graph], store: &Store) -> Result<Vec<Self>> {
         let mut layouts: Vec<Layout> = graphs.iter().map(|graph| planner::plan(graph, true)).collect();
         let mut pool = Vec::new();

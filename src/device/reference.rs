@@ -5,7 +5,7 @@ use std::sync::{Arc, Mutex};
 
 use super::{Buffer, Copy, Device, Executor, Places, Program};
 use crate::graph::reference::HostValues;
-use crate::graph::{Access, AdapterClass, Caps, Element, Graph, ValueId};
+use crate::graph::{Access, Caps, Element, Graph, ValueId};
 use crate::shared::{Work, lock};
 use crate::tensor::Data;
 use crate::{Error, Result, Tensor};
@@ -18,10 +18,7 @@ pub struct Reference {
 
 impl Default for Reference {
     fn default() -> Self {
-        let most = 1 << 40;
-        let (name, backend) = ("reference".into(), "CPU".into());
-        let class = AdapterClass::Software;
-        Self { caps: Caps { name, backend, class, max_binding: most, max_buffer: most, ..Caps::minimum() } }
+        Self { caps: Caps::host("reference", String::new()) }
     }
 }
 

@@ -72,7 +72,7 @@ impl Gpu {
             entry_point: Some(entry),
             compilation_options: wgpu::PipelineCompilationOptions {
                 constants,
-                // Every kernel writes its workgroup memory before reading it.
+                // Every kernel writes its workgroup memory before reading it, as `Shader` demands.
                 zero_initialize_workgroup_memory: false,
             },
             cache: None,
@@ -152,8 +152,8 @@ fn pass_of<'a>(op: &dyn Op, passes: &'a [Pass], dispatch: &Dispatch) -> Result<&
     })
 }
 
-/// A weight that was split by rows must be bound part by part: an op that binds its first part alone would be wrong without
-/// a word.
+/// A weight that was split by rows must be bound part by part: an op that binds its first part alone would be wrong
+/// without a word.
 fn check_parts(graph: &Graph, places: &Places, op: &dyn Op, dispatches: &[Dispatch]) -> Result<()> {
     let bound = dispatches.iter().map(|dispatch| dispatch.part + 1).max().unwrap_or(0);
     for (id, _) in op.access() {

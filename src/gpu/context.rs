@@ -77,8 +77,8 @@ impl Gpu {
         Self::open(&adapter, options.profile).await
     }
 
-    /// Opens a device of its own on an adapter that the host has chosen; with timestamp queries where `profile` asks for
-    /// them and the adapter has them.
+    /// Opens a device of its own on an adapter that the host has chosen; with timestamp queries where `profile` asks
+    /// for them and the adapter has them.
     pub async fn open(adapter: &wgpu::Adapter, profile: bool) -> Result<Self> {
         let mut features = wgpu::Features::SHADER_F16 | wgpu::Features::SUBGROUP;
         if profile {
@@ -102,8 +102,8 @@ impl Gpu {
         Self::new(adapter, (device, queue), fault, false)
     }
 
-    /// Borrows a host program's device. Its error handler and its limits stay as they are. Natively this waits until what the
-    /// host has submitted is done, to find out whether the queue is the device's.
+    /// Borrows a host program's device. Its error handler and its limits stay as they are. Natively this waits until
+    /// what the host has submitted is done, to find out whether the queue is the device's.
     pub fn from_wgpu(adapter: &wgpu::Adapter, device: wgpu::Device, queue: wgpu::Queue) -> Result<Self> {
         let gpu = Self::new(adapter, (device, queue), Fault::default(), true)?;
         gpu.alive()?;
@@ -126,8 +126,8 @@ impl Gpu {
         }
     }
 
-    /// Fails where a borrowed device is gone. Its loss is told to the host alone, and what it is asked for then fails without
-    /// a word, but for the mapping of a buffer. A device of Foveate's own tells its loss itself.
+    /// Fails where a borrowed device is gone. Its loss is told to the host alone, and what it is asked for then fails
+    /// without a word, but for the mapping of a buffer. A device of Foveate's own tells its loss itself.
     pub(super) fn alive(&self) -> Result<()> {
         // A browser refuses later, so that nothing is learnt there.
         if self.0.borrowed && cfg!(not(target_arch = "wasm32")) && !self.maps() {
@@ -216,7 +216,7 @@ impl Gpu {
         polled.map_err(|e| Error::Gpu(format!("waiting for the device: {e}")))?;
         let done: Result<(), wgpu::BufferAsyncError> = self.unless_lost(receiver).await?;
         done.map_err(|e| Error::Gpu(e.to_string()))?;
-        self.check()
+        self.0.fault.check() // whether a borrowed device lives was asked above
     }
 
     /// The first error that no scope caught, if there was one; the loss of the device every time it is asked.
@@ -225,8 +225,8 @@ impl Gpu {
         self.0.fault.check()
     }
 
-    /// Waits until the device is lost, and says why. The loss of a borrowed device is reported to the host: here it is noticed
-    /// when something is asked of the device.
+    /// Waits until the device is lost, and says why. The loss of a borrowed device is reported to the host: here it is
+    /// noticed when something is asked of the device.
     pub fn lost(&self) -> impl Future<Output = Error> + Send + use<> {
         self.0.fault.clone().loss()
     }

@@ -72,6 +72,21 @@ impl Caps {
         }
     }
 
+    /// Of a device that is no GPU: memory and grids have no limits of their own.
+    pub(crate) fn host(name: &str, driver: String) -> Self {
+        let most = (1 << 40).min(isize::MAX as u64);
+        Self {
+            name: name.into(),
+            backend: "CPU".into(),
+            driver,
+            class: AdapterClass::Software,
+            max_binding: most,
+            max_buffer: most,
+            max_workgroups: u32::MAX,
+            ..Self::minimum()
+        }
+    }
+
     /// The bytes that one buffer bound whole may have.
     pub fn max_tensor_bytes(&self) -> u64 {
         self.max_binding.min(self.max_buffer)

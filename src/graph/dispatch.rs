@@ -18,7 +18,8 @@ pub struct Dispatch {
     pub workgroups: [u32; 3],
     /// Which of the op's passes it binds: the first, unless said otherwise.
     pub pass: usize,
-    /// Which part it binds of a packed weight that was split by rows (see [`Caps::split_rows`](super::Caps::split_rows)).
+    /// Which part it binds of a packed weight that was split by rows (see
+    /// [`Caps::split_rows`](super::Caps::split_rows)).
     pub part: usize,
 }
 

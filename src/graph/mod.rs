@@ -3,7 +3,8 @@
 //! A value is a piece of memory with a name. Ops run in the order they were added and may update a value in place, so
 //! the residual stream stays one value through a whole model. A graph can be built, printed, counted
 //! ([`Graph::flops`]) and run by its ops' references ([`reference::run`]) without a GPU: nothing here imports wgpu, or
-//! any device. What a kernel needs of one is data, too: its [`Caps`], and the [`Dispatch`]es that an op records for them.
+//! any device. What a kernel needs of one is data, too: its [`Caps`], and the [`Dispatch`]es that an op records for
+//! them.
 
 mod caps;
 mod dispatch;
@@ -99,7 +100,8 @@ impl Value {
         self.len() == 0
     }
 
-    /// Rows and the length of a row, where a value is seen as a matrix: the last dimension (weights: all but the first) is a row.
+    /// Rows and the length of a row, where a value is seen as a matrix: the last dimension (weights: all but the first)
+    /// is a row.
     pub fn matrix(&self) -> (usize, usize) {
         let rows = match self.element {
             Element::Packed(_) => self.shape.first().copied().unwrap_or(1),
@@ -207,8 +209,8 @@ impl Graph {
         Err(Error::shape(op, format!("{} has shape {:?}, expected {shape:?}", value.name, value.shape)))
     }
 
-    /// Multiply-adds count as two. What serves to decide is not counted: it is overhead, which shows in time, and counted
-    /// as work it would flatter the speed that the work lets hope for.
+    /// Multiply-adds count as two. What serves to decide is not counted: it is overhead, which shows in time, and
+    /// counted as work it would flatter the speed that the work lets hope for.
     pub fn flops(&self) -> u64 {
         let counted = self.nodes.iter().filter(|node| !node.overhead);
         counted.fold(0, |sum: u64, node| sum.saturating_add(node.op.flops(self)))

@@ -23,8 +23,8 @@ pub trait Op: Debug + Send + Sync {
     /// The same on the CPU, written to be read: the definition the kernel is tested against.
     fn reference(&self, graph: &Graph, host: &mut HostValues);
 
-    /// The same on the CPU, fast: what [`Processor`](crate::device::Processor) runs. An op whose fast form would equal its
-    /// reference runs the reference by [`Host::by_reference`]; so does an op that has none, with a warning.
+    /// The same on the CPU, fast: what [`Processor`](crate::device::Processor) runs. An op whose fast form would equal
+    /// its reference runs the reference by [`Host::by_reference`]; so does an op that has none, with a warning.
     fn compute(&self, _graph: &Graph, host: &Host<'_>) -> Result<()> {
         host::warn_of_reference(self.name());
         host.by_reference(&self.access(), |graph, values| self.reference(graph, values))

@@ -14,8 +14,8 @@ pub(crate) struct Layout {
     pub slot_of: Vec<Option<usize>>,
 }
 
-/// Assigns each transient a slot that no value alive at the same time lies in. The largest come first, so that no slot ever
-/// grows, and a small value never keeps a large one from a slot of its size.
+/// Assigns each transient a slot that no value alive at the same time lies in. The largest come first, so that no slot
+/// ever grows, and a small value never keeps a large one from a slot of its size.
 pub(crate) fn plan(graph: &Graph, reuse: bool) -> Layout {
     let mut layout = Layout { slots: Vec::new(), slot_of: vec![None; graph.values().len()] };
     // For each slot the lifetimes of what lies in it.
@@ -39,8 +39,8 @@ pub(crate) fn plan(graph: &Graph, reuse: bool) -> Layout {
     layout
 }
 
-/// Lets the layouts of plans that never run at once share buffers: each layout's largest lies in the pool's largest, and so
-/// on down. Gives the sizes of the pool's buffers.
+/// Lets the layouts of plans that never run at once share buffers: each layout's largest lies in the pool's largest,
+/// and so on down. Gives the sizes of the pool's buffers.
 pub(crate) fn pool(layouts: &mut [Layout]) -> Vec<u64> {
     let mut sizes: Vec<u64> = Vec::new();
     for Layout { slots, slot_of } in layouts {

@@ -41,7 +41,8 @@ impl HostValues {
     }
 }
 
-/// Runs every op in order. `stored` gives the contents of stored values by name (weights as numbers); those not given start at zero.
+/// Runs every op in order. `stored` gives the contents of stored values by name (weights as numbers); those not given
+/// start at zero.
 pub fn run(graph: &Graph, stored: &HashMap<String, Tensor>) -> Result<HostValues> {
     let mut host = HostValues::default();
     for (index, value) in graph.values().iter().enumerate().filter(|(_, v)| v.home == Home::Stored) {

@@ -1,6 +1,8 @@
 //! WGSL sources.
 
 /// A WGSL file: plain, complete, and open to any WGSL tool. Variants are `override` constants.
+///
+/// Workgroup memory is not zeroed: a kernel writes what it reads there.
 #[derive(Debug)]
 pub struct Shader {
     /// Its name in errors and captures: here the file's stem, which it shares with its Rust twin in `src/kernels/`.

@@ -1,5 +1,5 @@
-//! The age of a token: how often in a row it was merged. SDTM (arXiv 2505.11707) prefers windows that merged before, and
-//! later makes the oldest tokens destinations.
+//! The age of a token: how often in a row it was merged. SDTM (arXiv 2505.11707) prefers windows that merged before,
+//! and later makes the oldest tokens destinations.
 
 use super::{params, shader};
 use crate::Result;
@@ -28,8 +28,8 @@ struct AgesOp {
     merged: Option<ValueId>,
 }
 
-/// ages ← merged · (ages + 1), in place, for `merged [B, N]` of ones and zeros, and total ← Σ ages. Without `merged` all
-/// ages are 0, whatever they were.
+/// ages ← merged · (ages + 1), in place, for `merged [B, N]` of ones and zeros, and total ← Σ ages. Without `merged`
+/// all ages are 0, whatever they were.
 pub fn ages(graph: &mut Graph, ages: Ages, merged: Option<ValueId>) -> Result<()> {
     let [batch, rows] = graph.dims(SHADER.name, ages.ages)?;
     graph.expect(SHADER.name, ages.total, &[batch])?;
@@ -53,8 +53,8 @@ impl Op for AgesOp {
 
     fn record(&self, graph: &Graph, caps: &Caps) -> Result<Vec<Dispatch>> {
         let (batch, rows) = graph.get(self.ages.ages).matrix();
-        // As in `select`: few threads where a barrier is a switch between coroutines, but not so many rounds that a thread
-        // would meet the end of Caps::max_rounds.
+        // As in `select`: few threads where a barrier is a switch between coroutines, but not so many rounds that a
+        // thread would meet the end of Caps::max_rounds.
         let threads: u32 = match caps.class {
             AdapterClass::Software if rows <= 65_536 => 8,
             _ => 256,

@@ -1,5 +1,5 @@
-//! How much attention each token receives, with no matrix of scores in memory. Methods that judge a token's worth by the
-//! attention map rank tokens by it.
+//! How much attention each token receives, with no matrix of scores in memory. Methods that judge a token's worth by
+//! the attention map rank tokens by it.
 
 use super::host::panels::Panels;
 use super::host::product::small_product;
@@ -40,8 +40,8 @@ struct ColumnSums {
     out: ValueId,
 }
 
-/// `[B, Nk]`: Σ over the queries of the weight softmax(scale · q · kᵀ + key bias) that each key has, in the mean over heads.
-/// The weights of a sample add up to Nq.
+/// `[B, Nk]`: Σ over the queries of the weight softmax(scale · q · kᵀ + key bias) that each key has, in the mean over
+/// heads. The weights of a sample add up to Nq.
 pub fn attention_columns(graph: &mut Graph, queries: Columns, keys: Columns, options: Attention) -> Result<ValueId> {
     let (op, q, k) = (SHADER.name, queries, keys);
     let Attention { heads, head_dim, key_bias, position_bias, .. } = options;
@@ -309,7 +309,8 @@ mod tests {
                 let key_bias = Some(case.input_of(&format!("mask{dim}"), &[3, 40], mask));
                 let options = Attention { key_bias, ..plain(1, dim) };
                 let out = attention_columns(&mut case.graph, q, k, options).unwrap();
-                // Beside −10000 a score keeps three decimals in f32; the lowest scores are not for the harness to square.
+                // Beside −10000 a score keeps three decimals in f32; the lowest scores are not for the harness to
+                // square.
                 let host = crate::graph::reference::run(&case.graph, &case.stored).unwrap();
                 for class in [AdapterClass::Software, AdapterClass::Hardware] {
                     let found = case.run(posing_as(class));

@@ -1,5 +1,5 @@
-//! The one matrix-sized work of ToMe (arXiv 2303.17604): which destination each source is most like. The matrix itself is
-//! nowhere in memory.
+//! The one matrix-sized work of ToMe (arXiv 2303.17604): which destination each source is most like. The matrix itself
+//! is nowhere in memory.
 
 use super::host::panels::Panels;
 use super::host::product::small_product;
@@ -233,7 +233,8 @@ mod tests {
         }
     }
 
-    /// More tiles than slices: 1025 destinations are nine slices of 128, the last with one; and the grid of a large picture.
+    /// More tiles than slices: 1025 destinations are nine slices of 128, the last with one; and the grid of a large
+    /// picture.
     #[test]
     fn agrees_over_thousands() {
         for (sources, destinations, channels) in [(90, 1025, 20), (1500, 1024, 8), (200, 4100, 5), (40, 4100, 4)] {

@@ -63,8 +63,8 @@ impl Op for GroupsOp {
 
     fn record(&self, graph: &Graph, caps: &Caps) -> Result<Vec<Dispatch>> {
         let (batch, rows) = graph.get(self.destination).matrix();
-        // As in `router`: software adapters pay for every barrier. There a thread alone stops at the first it finds, but
-        // with more rows than these it would meet the end of Caps::max_rounds.
+        // As in `router`: software adapters pay for every barrier. There a thread alone stops at the first it finds,
+        // but with more rows than these it would meet the end of Caps::max_rounds.
         let (threads, lanes): (u32, u32) = match caps.class {
             AdapterClass::Software if rows <= 65_000 => (8, 1),
             _ => (256, 32),

@@ -21,9 +21,9 @@ struct Joins {
     out: Destinations,
 }
 
-/// Where each of a sample's `tokens` goes: a source that `place [B, Ns]` gives a place (none: no source) to the destination
-/// `best [B, Ns]`, an index into the list of destinations; every other token to itself. Destinations count as merged
-/// also where nothing joins them, as in SDTM's detail stage.
+/// Where each of a sample's `tokens` goes: a source that `place [B, Ns]` gives a place (none: no source) to the
+/// destination `best [B, Ns]`, an index into the list of destinations; every other token to itself. Destinations count
+/// as merged also where nothing joins them, as in SDTM's detail stage.
 pub fn joins(
     graph: &mut Graph,
     sides: Sides,

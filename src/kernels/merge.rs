@@ -20,8 +20,8 @@ struct Merge {
     out: ValueId,
 }
 
-/// The mean of the rows of `x [B, N, C]` that are in one group, as `[B, k, C]`. They are summed in the group's order, so
-/// that the same groups give the same bytes; a row alone stays as it is.
+/// The mean of the rows of `x [B, N, C]` that are in one group, as `[B, k, C]`. They are summed in the group's order,
+/// so that the same groups give the same bytes; a row alone stays as it is.
 pub fn merge(graph: &mut Graph, x: ValueId, groups: Groups) -> Result<ValueId> {
     let op = SHADER.name;
     let [batch, rows, channels] = graph.dims(op, x)?;

@@ -22,8 +22,8 @@ params! {
 pub enum Pick {
     /// The first.
     First,
-    /// Any, and another at every timestep: a hash of seed, cell and the bits of the timestep. All samples agree, as both
-    /// halves of a guided batch should.
+    /// Any, and another at every timestep: a hash of seed, cell and the bits of the timestep. All samples agree, as
+    /// both halves of a guided batch should.
     Random {
         /// The scheduler's step `[16]`, see [`step_row`].
         step: ValueId,

@@ -35,9 +35,9 @@ pub struct Pooling {
 
 /// What becomes of a square of tokens.
 ///
-/// The authors' code has a sampling "ave" that is no average: it resizes by nearest neighbour, which takes the top left token.
-/// Here that is [`PoolKind::Uniform`], as their "uniform"; [`PoolKind::Average`] is the mean, which is what their
-/// convolution begins training as.
+/// The authors' code has a sampling "ave" that is no average: it resizes by nearest neighbour, which takes the top left
+/// token. Here that is [`PoolKind::Uniform`], as their "uniform"; [`PoolKind::Average`] is the mean, which is what
+/// their convolution begins training as.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum PoolKind {
     /// Its top left token.

@@ -1,5 +1,5 @@
-//! What tokens of SDTM's detail stage (arXiv 2505.11707) are ranked by, where attention is asked: the attention that a token
-//! receives, and its age.
+//! What tokens of SDTM's detail stage (arXiv 2505.11707) are ranked by, where attention is asked: the attention that a
+//! token receives, and its age.
 
 use super::{Ages, params, shader};
 use crate::Result;
@@ -22,7 +22,8 @@ struct Priorities {
 }
 
 /// `attention [B, N]` + weight · age / (the sample's mean age + 1e-6), `[B, N]`. Attention as
-/// [`attention_columns`](super::attention_columns) gives it has a mean of 1, and so have ages in relation to their mean.
+/// [`attention_columns`](super::attention_columns) gives it has a mean of 1, and so have ages in relation to their
+/// mean.
 pub fn priorities(graph: &mut Graph, attention: ValueId, ages: Ages, weight: f32) -> Result<ValueId> {
     let shape @ [batch, _] = graph.dims(SHADER.name, attention)?;
     graph.expect(SHADER.name, ages.ages, &shape)?;

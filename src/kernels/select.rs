@@ -1,5 +1,5 @@
-//! Top-k on the GPU: which rows of the stream a block computes on. Deterministic: ties go to the lower row, and the rows
-//! kept stay in their order, so equal logits select the same on every adapter.
+//! Top-k on the GPU: which rows of the stream a block computes on. Deterministic: ties go to the lower row, and the
+//! rows kept stay in their order, so equal logits select the same on every adapter.
 
 use super::rows::NOTHING;
 use super::{ReadRows, params, shader};
@@ -62,8 +62,9 @@ impl Op for Select {
 
     fn record(&self, graph: &Graph, caps: &Caps) -> Result<Vec<Dispatch>> {
         let (batch, rows) = graph.get(self.logits).matrix();
-        // Where a barrier is a switch between coroutines, as many threads as run at once are best: 256 take a software adapter
-        // many times as long at 64 rows. With more rows than these, a thread would meet the end of Caps::max_rounds.
+        // Where a barrier is a switch between coroutines, as many threads as run at once are best: 256 take a software
+        // adapter many times as long at 64 rows. With more rows than these, a thread would meet the end of
+        // Caps::max_rounds.
         let threads: u32 = match caps.class {
             AdapterClass::Software if rows <= 65_536 => 8,
             _ => 256,

@@ -38,8 +38,8 @@ struct Split {
     out: Sides,
 }
 
-/// Splits the tokens of a `grid` of rows and columns by the `position [B, cells]` of each cell's destination: 0 … K − 1,
-/// row-major in a cell of `stride` tokens down and across, K in all.
+/// Splits the tokens of a `grid` of rows and columns by the `position [B, cells]` of each cell's destination: 0 … K −
+/// 1, row-major in a cell of `stride` tokens down and across, K in all.
 pub fn sides(graph: &mut Graph, position: ValueId, grid: impl Into<Grid>, stride: [usize; 2]) -> Result<Sides> {
     let grid = grid.into().sides();
     let op = SHADER.name;

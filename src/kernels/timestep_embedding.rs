@@ -53,8 +53,8 @@ struct TimestepEmbeddingOp {
     out: ValueId,
 }
 
-/// Sines and cosines of every number t at dim / 2 frequencies: `[R, dim]`. Off by 1e-9·|t| and a few 1e-7 at most, which
-/// is closer than diffusers, who take both frequencies and angles in f32.
+/// Sines and cosines of every number t at dim / 2 frequencies: `[R, dim]`. Off by 1e-9·|t| and a few 1e-7 at most,
+/// which is closer than diffusers, who take both frequencies and angles in f32.
 pub fn timestep_embedding(graph: &mut Graph, timesteps: Timesteps, options: TimestepEmbedding) -> Result<ValueId> {
     let op = SHADER.name;
     let (values, first, rows) = match timesteps {

@@ -158,7 +158,8 @@ mod tests {
 
     #[test]
     fn scores_by_the_angles_alone() {
-        // Windows of equal tokens; of tokens at right angles; of opposite pairs; of one token and three that are nothing.
+        // Windows of equal tokens; of tokens at right angles; of opposite pairs; of one token and three that are
+        // nothing.
         let (e, n) = ([3.0, 0.0, 0.0, 0.0], [0.0; 4]);
         let at = |axis: usize, length: f32| std::array::from_fn(|c| if c == axis { length } else { 0.0 });
         let minus = at(0, -5.0);

@@ -133,8 +133,8 @@ impl Loader {
         &self.checkpoint
     }
 
-    /// Makes room in `store` for everything asked for. Called for all components before the first uploads: staging memory
-    /// that came and went between the weights would leave holes among them, a third of the model in all.
+    /// Makes room in `store` for everything asked for. Called for all components before the first uploads: staging
+    /// memory that came and went between the weights would leave holes among them, a third of the model in all.
     pub async fn allocate(&self, gpu: &Device, store: &mut Store) -> Result<()> {
         for Wanted { weight, .. } in &self.wanted {
             store.allocate(gpu, &weight.key, &weight.shape, weight.element).await?;

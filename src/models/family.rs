@@ -109,8 +109,8 @@ pub trait Denoiser: Debug + Shared {
     /// Adds what no step changes to `preparation`, which holds the conditioning already.
     fn prepare<'a>(&'a self, preparation: &'a mut Preparation, canvas: Canvas) -> Work<'a, ()>;
 
-    /// The prediction `[B, Cout, H, W]` for the noisy latents of one step. `given` is what was prepared; the blocks are driven
-    /// by `policy`.
+    /// The prediction `[B, Cout, H, W]` for the noisy latents of one step. `given` is what was prepared; the blocks are
+    /// driven by `policy`.
     fn forward(&self, graph: &mut Graph, noisy: Noisy, given: &Given, policy: &PolicyStep) -> Result<ValueId>;
 
     /// Random conditioning for `samples` samples, with `text` tokens where there is text: for counting and timing steps
@@ -190,7 +190,8 @@ impl Draws {
 }
 
 impl Opening<'_> {
-    /// Opens the folder's transformer: its config by `read`, its tensors by `load`, and whatever policies find beside them.
+    /// Opens the folder's transformer: its config by `read`, its tensors by `load`, and whatever policies find beside
+    /// them.
     pub async fn transformer<C, M: Denoiser + 'static>(
         self,
         read: fn(Fields) -> Result<C>,

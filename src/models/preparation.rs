@@ -1,5 +1,5 @@
-//! What no step of a request changes: conditioning, positions, text keys and values. Put together once, before the first
-//! step.
+//! What no step of a request changes: conditioning, positions, text keys and values. Put together once, before the
+//! first step.
 
 use std::collections::BTreeMap;
 

@@ -4,8 +4,9 @@ use crate::graph::Caps;
 use crate::size::bytes;
 use crate::{Refusal, Result};
 
-/// Bytes that the tensors of one run may take on the host, while they are prepared and when they come back. Far more than any
-/// run needs that a device can hold, and less than most computers have. In a browser the whole address space is 4 GiB.
+/// Bytes that the tensors of one run may take on the host, while they are prepared and when they come back. Far more
+/// than any run needs that a device can hold, and less than most computers have. In a browser the whole address space
+/// is 4 GiB.
 pub const HOST_BYTES: u64 = if cfg!(target_arch = "wasm32") { 1 << 30 } else { 4 << 30 };
 
 /// The room that is left for a run.

@@ -51,8 +51,8 @@ impl Start<'_> {
         Ok(graphs)
     }
 
-    /// Compiles the graphs. All of them share one pool of memory. `latents` is the starting noise, scaled by the scheduler's
-    /// initial sigma.
+    /// Compiles the graphs. All of them share one pool of memory. `latents` is the starting noise, scaled by the
+    /// scheduler's initial sigma.
     pub(super) async fn compile(mut self, graphs: Vec<Graph>, latents: Tensor) -> Result<Run> {
         let shape = self.shape;
         let (grid, layers) = (self.canvas.grid, self.denoiser.sizes().layers);
@@ -131,8 +131,8 @@ async fn store_tables(device: &Device, store: &mut Store, policy: &AnyPolicy, ru
     Ok(())
 }
 
-/// Refuses a graph with an op that reads a stored value which nothing has stored: a policy's table that is missing would
-/// else be zeros, and the picture wrong.
+/// Refuses a graph with an op that reads a stored value which nothing has stored: a policy's table that is missing
+/// would else be zeros, and the picture wrong.
 fn check_stored(graph: &Graph, store: &Store) -> Result<()> {
     let of_the_loop = |name: &str| {
         name.starts_with(CARRIED) || [LATENTS, STEP, NOISE, GUIDED].contains(&name) || HISTORY.contains(&name)

@@ -111,7 +111,8 @@ impl Pipeline {
 
     /// Prepares a run: computes once what no step changes, such as the encoded text, and compiles every step.
     ///
-    /// What the request asks for is held against what the device and this computer can hold before anything is computed.
+    /// What the request asks for is held against what the device and this computer can hold before anything is
+    /// computed.
     pub async fn prepare(&self, request: &Request) -> Result<Run> {
         request.check()?;
         self.device.check()?;

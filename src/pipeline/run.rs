@@ -1,5 +1,5 @@
-//! The denoising loop. The caller owns it: each step is handed out and run when the caller says so, so cancelling, previews
-//! and sharing a device with a renderer need no hooks.
+//! The denoising loop. The caller owns it: each step is handed out and run when the caller says so, so cancelling,
+//! previews and sharing a device with a renderer need no hooks.
 
 use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
@@ -139,9 +139,9 @@ impl Run {
         self.store.read(&self.device, name).await
     }
 
-    /// Fails where no picture comes of what was computed: where a number is not finite, or where after the last step not every
-    /// step was encoded and submitted. [`Run::decode`] and [`Run::finish`] ask it themselves. A host that keeps its picture
-    /// on the device asks it here, once: the latents are read back for it.
+    /// Fails where no picture comes of what was computed: where a number is not finite, or where after the last step
+    /// not every step was encoded and submitted. [`Run::decode`] and [`Run::finish`] ask it themselves. A host that
+    /// keeps its picture on the device asks it here, once: the latents are read back for it.
     pub async fn check(&self) -> Result<()> {
         self.check_latents(&self.read(LATENTS).await?).await
     }
@@ -179,31 +179,24 @@ impl Run {
         Err(Error::NotFinite { what: what.into(), cause })
     }
 
-    /// Decodes the latents as they are: a preview while steps are left, the pictures after the last. See [`Run::check`].
+    /// Decodes the latents as they are: a preview while steps are left, the pictures after the last. See
+    /// [`Run::check`].
     pub async fn decode(&self) -> Result<Pictures> {
-        let [count, channels, height, width] = self.shape;
         let latents = self.read(LATENTS).await?;
         self.check_latents(&latents).await?;
-        let mut pixels = Vec::new();
-        let mut shape = [count, 3, 0, 0];
-        for one in latents.f32().chunks_exact(channels * height * width) {
-            let one = Tensor::new(&[1, channels, height, width], one.to_vec())?;
-            let picture = self.decoder.pictures(&self.device, &self.store, &one).await?;
-            self.check_finite("the decoded picture is", &picture)?;
-            shape[1..].copy_from_slice(&picture.shape[1..]);
-            pixels.extend_from_slice(picture.f32());
-        }
-        Ok(Pictures(Tensor::new(&shape, pixels)?))
+        let pictures = self.decoder.pictures(&self.device, &self.store, &latents).await?;
+        self.check_finite("the decoded picture is", &pictures)?;
+        Ok(Pictures(pictures))
     }
 
-    /// Compiles the decoding of this run's latents, once for a preview after every step. Serves single pictures that the
-    /// device holds whole; [`Run::decode`] serves all.
+    /// Compiles the decoding of this run's latents, once for a preview after every step. Serves single pictures that
+    /// the device holds whole; [`Run::decode`] serves all.
     pub async fn viewer(&self) -> Result<Viewer> {
         Viewer::new(&self.device, self.decoder.as_ref(), &self.store, &self.shape).await
     }
 
-    /// The picture of the latents as they are, as a texture on the run's device. Nothing is read back, so that numbers that
-    /// are not finite show as black: see [`Run::check`]. Needs a GPU.
+    /// The picture of the latents as they are, as a texture on the run's device. Nothing is read back, so that numbers
+    /// that are not finite show as black: see [`Run::check`]. Needs a GPU.
     pub async fn texture(&self) -> Result<wgpu::Texture> {
         self.check_encoded()?;
         self.viewer().await?.texture()
@@ -252,8 +245,8 @@ impl Step<'_> {
         self.once(|| self.run.device.run(&self.programs()))
     }
 
-    /// Encodes the whole step into an encoder of the caller's, who submits it. Nothing is read back. Needs a GPU. A step is run
-    /// or encoded once.
+    /// Encodes the whole step into an encoder of the caller's, who submits it. Nothing is read back. Needs a GPU. A
+    /// step is run or encoded once.
     pub fn encode(&self, encoder: &mut wgpu::CommandEncoder) -> Result<()> {
         self.once(|| self.programs().iter().try_for_each(|program| gpu::encode(*program, encoder)))
     }

@@ -11,8 +11,8 @@ use crate::{Error, Result};
 pub struct RunState {
     /// Steps taken.
     pub taken: usize,
-    /// The latents, the scheduler's history and what the policy carries from step to step, one after the other: numbers by
-    /// their bits, and indices.
+    /// The latents, the scheduler's history and what the policy carries from step to step, one after the other: numbers
+    /// by their bits, and indices.
     pub words: Vec<u32>,
 }
 

@@ -1,5 +1,5 @@
-//! What a step needs from outside its plan: its row of the schedule and its noise. Both are on the device before the loop
-//! starts, with a copy prepared for each step.
+//! What a step needs from outside its plan: its row of the schedule and its noise. Both are on the device before the
+//! loop starts, with a copy prepared for each step.
 
 use super::names::{NOISE, STEP};
 use crate::Result;

@@ -1,4 +1,5 @@
-//! What a traced run records of its policy: which tokens each layer of the last step kept, or which tokens shared a row.
+//! What a traced run records of its policy: which tokens each layer of the last step kept, or which tokens shared a
+//! row.
 
 use super::run::Run;
 use crate::compress::trace::{destination_layer, place_name, scores_name};
@@ -47,9 +48,9 @@ impl Traced {
 }
 
 impl Run {
-    /// What the policy did in the last step, after it was run: layer by layer, of layers that route or merge. Empty for a request
-    /// that was not `traced`, and before the first step. Of a layer that a step cache skipped, a routing trace is that of the
-    /// step whose result was reused.
+    /// What the policy did in the last step, after it was run: layer by layer, of layers that route or merge. Empty for
+    /// a request that was not `traced`, and before the first step. Of a layer that a step cache skipped, a routing
+    /// trace is that of the step whose result was reused.
     pub async fn trace(&self) -> Result<Vec<LayerTrace>> {
         let mut layers = Vec::new();
         let traced = |layer: &usize| self.shows(&scores_name(*layer)) && self.shows(&place_name(*layer));

@@ -1,4 +1,5 @@
-//! The steps of a model's transformer without the rest of a pipeline: as graphs to count, and with random inputs to time.
+//! The steps of a model's transformer without the rest of a pipeline: as graphs to count, and with random inputs to
+//! time.
 
 use super::model::{self, Model};
 use super::names::{LATENTS, STEP};
@@ -86,8 +87,8 @@ impl TransformerSteps {
         model::upload(device, std::slice::from_ref(&self.loader), progress).await
     }
 
-    /// Stores random inputs for steps of this size, in the middle of the timesteps. The tables of a policy, where it has any,
-    /// are the caller's to store.
+    /// Stores random inputs for steps of this size, in the middle of the timesteps. The tables of a policy, where it
+    /// has any, are the caller's to store.
     pub async fn insert_inputs(&self, device: &Device, store: &mut Store, size: StepSize) -> Result<()> {
         size.check()?;
         let shape = self.latents(size);

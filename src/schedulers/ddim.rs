@@ -1,5 +1,5 @@
-//! DDIM without noise, η = 0 (arXiv 2010.02502, equation 12): the image is guessed, and noised again to the level of the
-//! next timestep with the noise just predicted. After diffusers' scheduling_ddim.py.
+//! DDIM without noise, η = 0 (arXiv 2010.02502, equation 12): the image is guessed, and noised again to the level of
+//! the next timestep with the noise just predicted. After diffusers' scheduling_ddim.py.
 
 use serde_json::Value;
 

@@ -60,7 +60,8 @@ impl Ddpm {
         Ok(this)
     }
 
-    /// From `timestep` to `next`, −1 being the image. f32 as in diffusers: β = 1 − α of a short step is mostly rounding.
+    /// From `timestep` to `next`, −1 being the image. f32 as in diffusers: β = 1 − α of a short step is mostly
+    /// rounding.
     fn step(&self, timestep: i64, next: i64) -> Option<Step> {
         let bar = self.noising.at(timestep)?;
         let bar_next = if next < 0 { 1.0 } else { self.noising.at(next)? };

@@ -1,6 +1,6 @@
 //! One multistep update of DPM-Solver (arXiv 2206.00927) and DPM-Solver++ (arXiv 2211.01095), the stochastic ones as in
-//! diffusers' scheduling_dpmsolver_multistep.py. An exponential integrator in λ = log(α/σ): the linear part of the equation is exact, and the model's
-//! output is a polynomial through the last outputs.
+//! diffusers' scheduling_dpmsolver_multistep.py. An exponential integrator in λ = log(α/σ): the linear part of the
+//! equation is exact, and the model's output is a polynomial through the last outputs.
 //!
 //! f32 throughout, as in diffusers: (e^h − 1 − h)/h² of a short step is mostly rounding, and has to be the same.
 
@@ -63,8 +63,8 @@ pub(super) struct Update {
     pub(super) prediction: Prediction,
 }
 
-/// x' = sample·x + value·D₀ + slope·D₁ + bend·D₂ + noise·z, with D₀ = m and D₁, D₂ its first and second derivative, to be
-/// made of divided differences.
+/// x' = sample·x + value·D₀ + slope·D₁ + bend·D₂ + noise·z, with D₀ = m and D₁, D₂ its first and second derivative, to
+/// be made of divided differences.
 struct Taylor {
     sample: f32,
     value: f32,
@@ -74,8 +74,8 @@ struct Taylor {
 }
 
 impl Update {
-    /// The step from level `from` to level `to`, after steps from the levels `before`, oldest first. Their number is the
-    /// order less one.
+    /// The step from level `from` to level `to`, after steps from the levels `before`, oldest first. Their number is
+    /// the order less one.
     pub(super) fn step(&self, timestep: f32, before: &[Level], from: &Level, to: &Level) -> Step {
         let taylor = self.taylor(from, to, before.len() + 1);
         let (newer, older) = taylor.differences(before, from, to);

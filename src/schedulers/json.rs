@@ -8,8 +8,8 @@ use crate::{Error, Result};
 /// What Python writes where JSON has no number. The longest that fits is tried first.
 const TOKENS: [&str; 3] = ["-Infinity", "Infinity", "NaN"];
 
-/// Parses the JSON in `file`, whose content is `bytes`; infinities and NaN become the strings "Infinity", "-Infinity" and
-/// "NaN".
+/// Parses the JSON in `file`, whose content is `bytes`; infinities and NaN become the strings "Infinity", "-Infinity"
+/// and "NaN".
 pub fn parse(file: &str, bytes: impl AsRef<[u8]>) -> Result<Value> {
     let text = str::from_utf8(bytes.as_ref()).map_err(|error| Error::file(file, format!("not JSON: {error}")))?;
     serde_json::from_str(&quoted(text)).map_err(|error| Error::file(file, format!("not JSON: {error}")))

@@ -1,8 +1,8 @@
-//! A scheduler is a table. From its config and a number of steps follows one [`Step`] per model call: a timestep and the
-//! coefficients of an update that is the same for all schedulers, so that one kernel runs them all.
+//! A scheduler is a table. From its config and a number of steps follows one [`Step`] per model call: a timestep and
+//! the coefficients of an update that is the same for all schedulers, so that one kernel runs them all.
 //!
-//! Which numbers these are is diffusers' to say, down to where it rounds to f32; each file names its original. Fields of
-//! a config are honoured or refused by name, never ignored. What is not linear in sample and output (dynamic
+//! Which numbers these are is diffusers' to say, down to where it rounds to f32; each file names its original. Fields
+//! of a config are honoured or refused by name, never ignored. What is not linear in sample and output (dynamic
 //! thresholding, a predicted variance) is refused.
 
 mod betas;
@@ -111,7 +111,8 @@ impl Schedule {
         self.steps.iter().map(|step| step.timestep).collect()
     }
 
-    /// The schedule, if it has steps and all its numbers are finite. Where they are not, diffusers' samples are not either.
+    /// The schedule, if it has steps and all its numbers are finite. Where they are not, diffusers' samples are not
+    /// either.
     fn new(class: &str, steps: Vec<Step>, init_noise_sigma: f32) -> Result<Self> {
         Self { steps, init_noise_sigma }.checked(class)
     }
@@ -151,8 +152,8 @@ impl Schedule {
         self
     }
 
-    /// How many steps draw noise; which ones, [`Step::draws_noise`] says. In diffusers they draw in order, one tensor of
-    /// the model output's shape each, from the generator that drew the initial noise.
+    /// How many steps draw noise; which ones, [`Step::draws_noise`] says. In diffusers they draw in order, one tensor
+    /// of the model output's shape each, from the generator that drew the initial noise.
     pub fn draws_noise(&self) -> usize {
         self.steps.iter().filter(|step| step.draws_noise()).count()
     }
@@ -220,7 +221,8 @@ impl Schedulers {
         self.0.iter().flat_map(|kind| kind.names).copied().collect()
     }
 
-    /// The scheduler in `bytes`, the content of `file`: of the class that it names, or of the one that is called `name`.
+    /// The scheduler in `bytes`, the content of `file`: of the class that it names, or of the one that is called
+    /// `name`.
     pub fn read(&self, file: &str, bytes: &[u8], name: Option<&str>) -> Result<Box<dyn Scheduler>> {
         let json = parse(file, bytes)?;
         match name {
@@ -241,7 +243,8 @@ impl Schedulers {
         }
     }
 
-    /// The scheduler called `name` over the config `json` of another, as `X.from_config(pipe.scheduler.config)` of diffusers.
+    /// The scheduler called `name` over the config `json` of another, as `X.from_config(pipe.scheduler.config)` of
+    /// diffusers.
     pub fn named(&self, name: &str, file: &str, json: &Value) -> Result<Box<dyn Scheduler>> {
         match self.0.iter().find(|kind| kind.names.contains(&name) || kind.class == name) {
             Some(kind) => (kind.read)(file, json),

@@ -143,7 +143,8 @@ impl Case {
         }
     }
 
-    /// [`Case::agrees`] on a given device, and on the processor with one thread and with two, which must give the same bytes.
+    /// [`Case::agrees`] on a given device, and on the processor with one thread and with two, which must give the same
+    /// bytes.
     pub fn agrees_on(&self, device: impl Into<Device>, tolerance: f64) {
         let expected = reference::run(&self.graph, &self.stored).unwrap();
         let device = device.into();

@@ -1,8 +1,8 @@
 //! T5's tokenizer: text to the ids that transformers gives, from `tokenizer.json` or from `spiece.model`.
 //!
 //! Both files hold the same three things: pieces with scores, a character map, tokens found before anything else. The
-//! pipeline around them is fixed by transformers' `T5Tokenizer`, whichever file they come from, so it is built here once:
-//! characters mapped, words split at white space, `▁` before each, the likeliest pieces of each word.
+//! pipeline around them is fixed by transformers' `T5Tokenizer`, whichever file they come from, so it is built here
+//! once: characters mapped, words split at white space, `▁` before each, the likeliest pieces of each word.
 
 use tokenizers::AddedToken;
 use tokenizers::normalizers::Precompiled;
@@ -106,8 +106,8 @@ impl Tokenizer {
 const LONGEST_ADDED: usize = 256;
 const MOST_ADDED: usize = 1 << 14;
 
-/// Refuses added tokens that the library would choke on when it finds them in a prompt: one that begins with white space
-/// and takes all white space before it besides begins, where another token took that already, after its own end.
+/// Refuses added tokens that the library would choke on when it finds them in a prompt: one that begins with white
+/// space and takes all white space before it besides begins, where another token took that already, after its own end.
 fn check_added(added: &[(Option<u32>, AddedToken)], mapped: impl Fn(&AddedToken) -> String) -> Result<(), String> {
     if added.len() > MOST_ADDED {
         return Err(format!("there are {} added tokens, more than {MOST_ADDED}", added.len()));

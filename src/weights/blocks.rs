@@ -32,8 +32,8 @@ pub fn decode_int8(words: &[u32]) -> impl Iterator<Item = (usize, f32)> {
 
 /// Appends up to 32 weights as `minimum + scale · q`, q in 0…15. Fails where f16 cannot reach.
 ///
-/// Scale and minimum are rounded outwards before anything is quantised with them, so the rounded range still holds every
-/// weight and no error exceeds half a step. A block that is not full is centred instead, `minimum = −8 · scale`
+/// Scale and minimum are rounded outwards before anything is quantised with them, so the rounded range still holds
+/// every weight and no error exceeds half a step. A block that is not full is centred instead, `minimum = −8 · scale`
 /// exactly, so that its padding (q = 8) is exactly zero.
 pub fn encode_int4(block: &[f32], out: &mut Vec<u32>) -> Result<(), Unfit> {
     let lowest = block.iter().copied().fold(f32::INFINITY, f32::min);

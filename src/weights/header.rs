@@ -1,7 +1,7 @@
 //! The head of a safetensors file: eight bytes of length, then JSON that says which tensor lies where.
 //!
-//! The `safetensors` crate defines the types; the checks are made here, because its own do not always name the tensor, and
-//! let a name that stands twice pass. See <https://github.com/huggingface/safetensors#format>.
+//! The `safetensors` crate defines the types; the checks are made here, because its own do not always name the tensor,
+//! and let a name that stands twice pass. See <https://github.com/huggingface/safetensors#format>.
 
 use std::collections::HashSet;
 use std::fmt;

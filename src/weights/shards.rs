@@ -10,8 +10,8 @@ use crate::{Error, Result};
 /// The most bytes of an index. The longest published ones have a tenth of it.
 const LARGEST_INDEX: u64 = 8 << 20;
 
-/// The tensors of the checkpoint `stem` in `folder` under whichever name `save_pretrained` gave it; with the fp16 variant
-/// last, so that it is taken only where it is alone.
+/// The tensors of the checkpoint `stem` in `folder` under whichever name `save_pretrained` gave it; with the fp16
+/// variant last, so that it is taken only where it is alone.
 pub async fn read(source: &Source, folder: &str, stem: &str) -> Result<Vec<(String, TensorInfo)>> {
     let path = |name: &str| if folder.is_empty() { name.to_string() } else { format!("{folder}/{name}") };
     for (single, index) in [

@@ -15,6 +15,8 @@ use super::{Tensors, device, golden, json, max_error};
 pub const STEP_TOLERANCE: f64 = 3e-5;
 /// Final image, maximum absolute error.
 pub const IMAGE_TOLERANCE: f32 = 2e-3;
+/// Router scores, maximum absolute error.
+pub const SCORE_TOLERANCE: f32 = 2e-5;
 
 /// What comes out of a run.
 pub struct Outcome {
@@ -152,6 +154,22 @@ pub fn deviations(outcome: &Outcome, expected: &Tensors) -> (f64, f64, f32) {
 pub fn too_far<'a>(name: &str, found: impl IntoIterator<Item = (&'a str, f64, f64)>) -> Vec<String> {
     let beyond = found.into_iter().filter(|(_, off, tolerance)| off > tolerance);
     beyond.map(|(what, off, most)| format!("{name}: {what} off by {off:.2e}, allowed {most:.0e}")).collect()
+}
+
+/// (kept sets that differ, largest error of a score) over all steps and layers. All that the golden routed was traced.
+pub fn routing(outcome: &Outcome, expected: &Tensors) -> (usize, f32) {
+    let (mut wrong, mut worst, mut layers) = (0, 0.0f32, 0);
+    for step in 0..outcome.trace.len() {
+        for (layer, scores, kept) in outcome.routed(step) {
+            let expect = |what: &str| expected.get(&format!("router.{what}.{step}.{layer}"));
+            wrong += usize::from(kept.f32() != expect("kept").f32());
+            worst = worst.max(max_error(scores.f32(), expect("scores").f32()));
+            layers += 1;
+        }
+    }
+    let all = expected.0.keys().filter(|name| name.starts_with("router.kept.")).count();
+    assert!(layers == all, "{layers} layers were traced, the golden has {all}");
+    (wrong, worst)
 }
 
 /// Layers and steps whose tokens went elsewhere than the golden's, and how many were traced. Where rounding leaves

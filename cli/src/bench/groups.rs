@@ -5,6 +5,7 @@ use foveate::low_level::gpu::{Profiler, Span};
 use foveate::{Device, Result};
 
 use super::candidate::mean;
+use crate::{report, trace};
 
 /// What a policy adds to a block is in groups of this name.
 const POLICY: &str = "policy";
@@ -13,8 +14,8 @@ const POLICY: &str = "policy";
 #[derive(Debug, Default, PartialEq)]
 pub struct Groups(pub Vec<(String, f64)>);
 
-/// The groups of each plan, the mean over so many rounds; none where the adapter has no timestamps. These runs are not the ones
-/// that are timed: a pass per group costs something itself.
+/// The groups of each plan, the mean over so many rounds; none where the adapter has no timestamps, or a step has more
+/// groups than fit. These runs are not the ones that are timed: a pass per group costs something itself.
 pub async fn profile(
     device: &Device,
     plans: &[Plan],
@@ -37,6 +38,9 @@ pub async fn profile(
             }
             after_each()?;
         }
+    }
+    if profiler.dropped > 0 {
+        report::note(&trace::lacks(profiler.dropped));
     }
     // Groups that found no room would make every share wrong.
     Ok((profiler.dropped == 0).then_some(all))

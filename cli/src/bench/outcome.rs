@@ -12,7 +12,7 @@ pub struct Row {
     pub candidate: Candidate,
     /// Of a step, the mean over all steps.
     pub seconds: f64,
-    /// None where the adapter has no timestamps.
+    /// None where the adapter has no timestamps, or a step has more groups than fit.
     pub groups: Option<Groups>,
 }
 
@@ -75,7 +75,7 @@ impl Outcome {
         table::lines(&lines)
     }
 
-    /// Milliseconds by group of the profile, a column for each policy; nothing where the adapter has no timestamps.
+    /// Milliseconds by group of the profile, a column for each policy; nothing where they are not known.
     pub fn groups(&self) -> Option<String> {
         let columns: Vec<&Groups> = self.rows.iter().map(|row| row.groups.as_ref()).collect::<Option<_>>()?;
         let mut names: Vec<&str> = Vec::new();

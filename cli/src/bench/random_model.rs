@@ -1,5 +1,5 @@
-//! A model folder in memory: configs as diffusers writes them, weights and routers of random numbers. It is loaded as any
-//! other, so that what is timed is what generates.
+//! A model folder in memory: configs as diffusers writes them, weights and routers of random numbers. It is loaded as
+//! any other, so that what is timed is what generates.
 
 use std::collections::BTreeMap;
 use std::sync::Arc;
@@ -14,7 +14,8 @@ use super::shape::{CHANNELS, Kind, PATCH, Shape};
 /// Timesteps of its training, had there been one.
 const TRAIN_TIMESTEPS: usize = 1000;
 
-/// The folder, with routers that save the share `ratio` of the tokens. Fails where the weights are too large to be held.
+/// The folder, with routers that save the share `ratio` of the tokens. Fails where the weights are too large to be
+/// held.
 pub fn folder(shape: &Shape, ratio: f64) -> Result<Source> {
     let pipeline = match shape.kind {
         Kind::Dit => "DiTPipeline",
@@ -68,8 +69,8 @@ fn bins() -> Vec<f64> {
     (1..=10).map(|tenths| f64::from(tenths) / 10.0).collect()
 }
 
-/// One region in which the first and last layers keep more than those between, as trained routers do, with a mean as near
-/// to `mean` as the bins allow.
+/// One region in which the first and last layers keep more than those between, as trained routers do, with a mean as
+/// near to `mean` as the bins allow.
 fn kept(layers: usize, mean: f64, bins: &[f64]) -> KeptRatios {
     let place = |layer: usize| (layer as f64 + 0.5) / layers as f64;
     let row = (0..layers).map(|layer| 1.0 - 0.4 * (std::f64::consts::PI * place(layer)).sin());

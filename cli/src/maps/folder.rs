@@ -86,7 +86,8 @@ impl Staged {
         Ok(())
     }
 
-    /// Moves the files into their place. Maps of another run, which would pass for this one's, leave it; other files stay.
+    /// Moves the files into their place. Maps of another run, which would pass for this one's, leave it; other files
+    /// stay.
     pub fn commit(self) -> Result<()> {
         let Self { files, names, place } = self;
         if !place.is_dir() {

@@ -4,8 +4,8 @@ use foveate::{Error, Result};
 use image::{GrayImage, Rgb, RgbImage};
 
 /// Spleen 8x16 by Frederic Cambus (<https://github.com/fcambus/spleen>; BSD 2-clause, its terms in the file's text
-/// chunks), a bitmap font that is still cared for: Latin-1 from the space on, sixteen letters in a row. 3 KB, where a crate that draws
-/// outlines would bring a font of some hundred.
+/// chunks), a bitmap font that is still cared for: Latin-1 from the space on, sixteen letters in a row. 3 KB, where a
+/// crate that draws outlines would bring a font of some hundred.
 const SPLEEN: &[u8] = include_bytes!("spleen-8x16.png");
 
 /// Width of every letter.

@@ -18,8 +18,8 @@ impl Shell {
         Self(tempdir().unwrap())
     }
 
-    /// The program with these arguments. What needs a device gets the fastest GPU, unless it names another: without a name
-    /// the program would choose, and a machine without a GPU would test another device.
+    /// The program with these arguments. What needs a device gets the fastest GPU, unless it names another: without a
+    /// name the program would choose, and a machine without a GPU would test another device.
     pub fn command(&self, arguments: &[&str]) -> Command {
         let mut command = Command::new(env!("CARGO_BIN_EXE_foveate"));
         let draws = matches!(arguments.first(), Some(&("generate" | "bench")));

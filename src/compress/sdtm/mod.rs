@@ -1,10 +1,10 @@
 //! SDTM (arXiv 2505.11707): merge structure while the picture takes shape, detail afterwards. Training-free.
 //!
-//! Early steps merge whole 2×2 windows of similar tokens, for attention and feed-forward; later ones merge single tokens
-//! into the oldest of their window, for the feed-forward alone. Every few steps run dense, and lend their branches to
-//! the merged tokens of the steps between. A token's age is the blocks since it last had a row of its own: windows that
-//! merged before are preferred, and in the detail stage the oldest of a window is what others merge into. Where paper and
-//! the authors' program differ, this follows the program.
+//! Early steps merge whole 2×2 windows of similar tokens, for attention and feed-forward; later ones merge single
+//! tokens into the oldest of their window, for the feed-forward alone. Every few steps run dense, and lend their
+//! branches to the merged tokens of the steps between. A token's age is the blocks since it last had a row of its own:
+//! windows that merged before are preferred, and in the detail stage the oldest of a window is what others merge into.
+//! Where paper and the authors' program differ, this follows the program.
 
 mod parameters;
 mod stage;
@@ -38,9 +38,9 @@ pub struct Sdtm {
     pub a_s: f64,
     /// What age adds to the attention that a token receives, where that counts.
     pub a_d: f64,
-    /// Whether a window's destination in the detail stage is the token with the most attention and age, as in the paper, instead of
-    /// the oldest, as in the authors' program. The attention is that of the same layer in the last protected step:
-    /// this block's own would cost more than what merging its feed-forward saves.
+    /// Whether a window's destination in the detail stage is the token with the most attention and age, as in the
+    /// paper, instead of the oldest, as in the authors' program. The attention is that of the same layer in the last
+    /// protected step: this block's own would cost more than what merging its feed-forward saves.
     pub attention: bool,
     /// Whether a window's destination is its first token, instead of one drawn.
     pub deterministic: bool,

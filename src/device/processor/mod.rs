@@ -1,18 +1,19 @@
 //! The processor as a device: the same graphs, plans, row maps and policies on CPU threads, every op by its CPU form
 //! ([`Op::compute`](crate::graph::Op::compute)).
 //!
-//! - **Matrix products are ours, in safe Rust, on [`pulp`]'s vectors.** Measured on one thread of a Zen 5 core (GFLOP/s, best
-//!   of many, 512×384×1536): `matrixmultiply` 159, `gemm` 66, `rten-gemm` 208, the same with packed weights 223, ours 226.
-//!   The tile is 50 lines; it reads rows through a map without copying them, takes weights in any format and an image as
-//!   a matrix without im2col, and finishes (bias, activation) what it has just stored. `matrixmultiply` and `gemm` are
-//!   unsafe to call, which this crate forbids itself; `rten-gemm` blocks by the global thread pool.
+//! - **Matrix products are ours, in safe Rust, on [`pulp`]'s vectors.** Measured on one thread of a Zen 5 core
+//!   (GFLOP/s, best of many, 512×384×1536): `matrixmultiply` 159, `gemm` 66, `rten-gemm` 208, the same with packed
+//!   weights 223, ours 226. The tile is 50 lines; it reads rows through a map without copying them, takes weights in
+//!   any format and an image as a matrix without im2col, and finishes (bias, activation) what it has just stored.
+//!   `matrixmultiply` and `gemm` are unsafe to call, which this crate forbids itself; `rten-gemm` blocks by the global
+//!   thread pool.
 //! - **Weights are packed once, within a budget** ([`ProcessorOptions::packed`]): panels of f32, kept beside the weight
-//!   until it is written again. Beyond the budget each product packs a panel at a time and keeps nothing, so that a large
-//!   model in 16 bits does not become one in 32.
-//! - **The same bytes for any number of threads.** Threads share out the output; no sum is split among them, and a sum's order
-//!   does not depend on where its element lies in a tile.
-//! - **The caller is in charge of the threads**: a device has a pool of its own, of as many as it is given. One thread is
-//!   the caller's. In a browser there is that one.
+//!   until it is written again. Beyond the budget each product packs a panel at a time and keeps nothing, so that a
+//!   large model in 16 bits does not become one in 32.
+//! - **The same bytes for any number of threads.** Threads share out the output; no sum is split among them, and a
+//!   sum's order does not depend on where its element lies in a tile.
+//! - **The caller is in charge of the threads**: a device has a pool of its own, of as many as it is given. One thread
+//!   is the caller's. In a browser there is that one.
 //! - Work is done by the time [`Executor::run`] returns. One thing happens at a time; others wait their turn.
 
 mod program;
@@ -23,7 +24,7 @@ use program::HostProgram;
 
 use super::{Buffer, Copy, Device, Executor, Places, Program};
 use crate::graph::host::{Budget, Memory, Pool};
-use crate::graph::{AdapterClass, Caps, Graph};
+use crate::graph::{Caps, Graph};
 use crate::kernels::vector_name;
 use crate::shared::{Work, lock};
 use crate::{Error, Result};
@@ -64,16 +65,7 @@ impl Processor {
             1 => "1 thread".to_owned(),
             count => format!("{count} threads"),
         };
-        let most = 1 << 40;
-        let caps = Caps {
-            name: "processor".into(),
-            backend: "CPU".into(),
-            driver: format!("{threads}, {}", vector_name()),
-            class: AdapterClass::Software,
-            max_binding: most,
-            max_buffer: most,
-            ..Caps::minimum()
-        };
+        let caps = Caps::host("processor", format!("{threads}, {}", vector_name()));
         let budget = Budget::new(options.packed);
         Ok(Self(Arc::new(Inner { caps, pool, budget, turn: Mutex::default() })))
     }
@@ -103,11 +95,7 @@ impl Executor for Processor {
 
     fn allocate<'a>(&'a self, bytes: u64, what: &'a str) -> Work<'a, Buffer> {
         Box::pin(async move {
-            let available = self.0.caps.max_tensor_bytes();
-            if bytes > available {
-                let limit = "max_buffer_size";
-                return Err(Error::Limit { what: what.into(), limit, needed: bytes, available });
-            }
+            self.0.caps.check_tensor(what, bytes)?;
             // As large as a GPU would make it.
             let size = bytes.next_multiple_of(16).max(16);
             Ok(Buffer::new(size, Arc::new(Memory::new(size as usize / 4))))

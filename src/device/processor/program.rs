@@ -89,7 +89,7 @@ pub fn write(memory: &Memory, offset: u64, bytes: &[u8]) -> Result<()> {
     Ok(())
 }
 
-/// Nobody but the device holds its locks, and it does one thing at a time.
+/// A device does one thing at a time: only another processor, given this one's buffers, comes in between.
 fn busy() -> Error {
     Error::tensor("of the processor", "is in use by two at once")
 }

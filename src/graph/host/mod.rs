@@ -128,8 +128,8 @@ impl<'a> Host<'a> {
         reference(self.graph, &mut values);
         for &(id, _) in access.iter().filter(|(_, how)| *how != Access::Read) {
             match self.graph.get(id).element {
-                Element::U32 => copy(&mut self.words_mut(id)?, values.u32(id)),
-                _ => copy(&mut self.numbers_mut(id)?, values.f32(id)),
+                Element::U32 => self.copy(id, &mut self.words_mut(id)?, values.u32(id))?,
+                _ => self.copy(id, &mut self.numbers_mut(id)?, values.f32(id))?,
             }
         }
         Ok(())
@@ -144,15 +144,18 @@ impl<'a> Host<'a> {
         Ok(len)
     }
 
+    /// Takes over what a reference wrote: all of the value.
+    fn copy<T: Copy>(&self, id: ValueId, to: &mut [T], from: &[T]) -> Result<()> {
+        if from.len() != to.len() {
+            return Err(self.error(id, &format!("has {} elements, its op's reference wrote {}", to.len(), from.len())));
+        }
+        to.copy_from_slice(from);
+        Ok(())
+    }
+
     fn error(&self, id: ValueId, reason: &str) -> Error {
         Error::tensor(&self.graph.get(id).name, reason)
     }
-}
-
-/// Copies as much as was computed.
-fn copy<T: Copy>(to: &mut [T], from: &[T]) {
-    let len = to.len().min(from.len());
-    to[..len].copy_from_slice(&from[..len]);
 }
 
 impl Deref for Words<'_> {

@@ -39,9 +39,16 @@ impl Pool {
     }
 
     /// Runs `work` on one of the threads, from which the others are at hand fastest.
+    ///
+    /// A thread of another rayon pool would do other work of that pool meanwhile. If that asks for the same device, the
+    /// thread waits for itself. So it hands the work to a thread that is in no pool, and only waits.
     #[cfg(not(target_arch = "wasm32"))]
     pub fn enter<R: Send>(&self, work: impl FnOnce() -> R + Send) -> R {
         match &self.pool {
+            Some(pool) if rayon::current_thread_index().is_some() => std::thread::scope(|scope| {
+                let outside = scope.spawn(|| pool.install(work)).join();
+                outside.unwrap_or_else(|panic| std::panic::resume_unwind(panic))
+            }),
             Some(pool) => pool.install(work),
             None => work(),
         }
@@ -73,5 +80,26 @@ impl Pool {
             return pool.install(|| (0..count).into_par_iter().map(&work).collect());
         }
         (0..count).map(work).collect()
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::shared::lock;
+    use rayon::prelude::*;
+    use std::sync::Mutex;
+
+    /// The device holds its lock while its threads work: a caller's thread must not come back to it meanwhile.
+    #[test]
+    fn threads_of_another_pool_wait_their_turn() {
+        let (pool, turn) = (Pool::new(Some(2)).unwrap(), Mutex::new(()));
+        let callers = rayon::ThreadPoolBuilder::new().num_threads(2).build().unwrap();
+        let run = |index: usize| {
+            let _turn = lock(&turn);
+            pool.enter(|| pool.map(16, |i| i + index).into_iter().sum::<usize>())
+        };
+        let sums: Vec<usize> = callers.install(|| (0..256).into_par_iter().map(run).collect());
+        assert!(sums.into_iter().enumerate().all(|(index, sum)| sum == 120 + 16 * index));
     }
 }

@@ -18,8 +18,8 @@ pub trait Right: Sync {
     /// Its columns.
     fn columns(&self) -> usize;
 
-    /// The panel that begins at column `first`, a multiple of a panel's width: for each row `width` numbers, those beyond
-    /// the last column arbitrary. `scratch` may hold it.
+    /// The panel that begins at column `first`, a multiple of a panel's width: for each row `width` numbers, those
+    /// beyond the last column arbitrary. `scratch` may hold it.
     fn panel<'a>(&'a self, first: usize, width: usize, scratch: &'a mut Vec<f32>) -> &'a [f32];
 
     /// Whether a panel is made anew each time: then it should be asked for rarely.
@@ -49,29 +49,27 @@ pub fn width(first: usize, columns: usize, lanes: usize) -> usize {
 impl Panels {
     /// Of a matrix given by its columns, as weights `[columns, rows]` are: `column` gives one.
     pub fn of_columns<'a>(rows: usize, columns: usize, column: impl Fn(usize) -> &'a [f32]) -> Self {
-        let mut values = vec![0.0; rows * columns.next_multiple_of(lanes())];
-        let (mut rest, full) = (&mut values[..], full_width());
-        for first in (0..columns).step_by(full) {
-            let width = width(first, columns, lanes());
-            let (panel, after) = rest.split_at_mut(rows * width);
-            rest = after;
-            fill(panel, width, rows, (first..columns.min(first + full)).map(&column));
-        }
-        Self { values, rows, columns }
+        Self::of(rows, columns, |panel, width, range| fill(panel, width, rows, range.map(&column)))
     }
 
     /// Of a matrix given by its rows.
     pub fn of_rows<'a>(rows: usize, columns: usize, row: impl Fn(usize) -> &'a [f32]) -> Self {
+        Self::of(rows, columns, |panel, width, range| {
+            for (i, to) in panel.chunks_exact_mut(width).enumerate() {
+                to[..range.len()].copy_from_slice(&row(i)[range.clone()]);
+            }
+        })
+    }
+
+    /// `write` fills one panel after the other: it is given the panel, its width, and the columns that go there.
+    fn of(rows: usize, columns: usize, write: impl Fn(&mut [f32], usize, Range<usize>)) -> Self {
         let mut values = vec![0.0; rows * columns.next_multiple_of(lanes())];
         let (mut rest, full) = (&mut values[..], full_width());
         for first in (0..columns).step_by(full) {
             let width = width(first, columns, lanes());
             let (panel, after) = rest.split_at_mut(rows * width);
             rest = after;
-            let columns = first..columns.min(first + full);
-            for (i, to) in panel.chunks_exact_mut(width).enumerate() {
-                to[..columns.len()].copy_from_slice(&row(i)[columns.clone()]);
-            }
+            write(panel, width, first..columns.min(first + full));
         }
         Self { values, rows, columns }
     }

@@ -1,5 +1,5 @@
-//! The matrix product: tiles of a few rows by a few vectors of columns, summed in registers from the first number to the
-//! last, so that an element's bytes do not depend on where in a tile it lies.
+//! The matrix product: tiles of a few rows by a few vectors of columns, summed in registers from the first number to
+//! the last, so that an element's bytes do not depend on where in a tile it lies.
 //!
 //! The left side is never copied: a tile reads its rows where they are, through whatever map names them. The right
 //! side comes in panels ([`Right`]).

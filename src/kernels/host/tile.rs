@@ -1,7 +1,7 @@
 //! The tile of a product: some rows times a panel of `N` vectors, with every sum in a register.
 //!
-//! The rows are walked as one zipped iterator, because indexing each would check its bounds, and the checks keep a compiler
-//! from unrolling: measured, that costs a factor of fifteen. Zipping a number of rows takes a macro.
+//! The rows are walked as one zipped iterator, because indexing each would check its bounds, and the checks keep a
+//! compiler from unrolling: measured, that costs a factor of fifteen. Zipping a number of rows takes a macro.
 
 use pulp::Simd;
 
@@ -30,8 +30,8 @@ macro_rules! tile {
                     }
                 }
             }
-            // Loops of fixed length, each index known: an array that is indexed by anything else lies in memory, and every
-            // multiplication above would store to it.
+            // Loops of fixed length, each index known: an array that is indexed by anything else lies in memory, and
+            // every multiplication above would store to it.
             for i in 0..$rows {
                 if i < extent[0] {
                     let row = &mut out[i * stride..][..extent[1]];
@@ -49,7 +49,8 @@ macro_rules! tile {
 }
 
 tile!(
-    /// Eight rows, for 32 registers. Of the result, `extent` rows and columns go to `out`, a row every `stride` numbers.
+    /// Eight rows, for 32 registers. Of the result, `extent` rows and columns go to `out`, a row every `stride`
+    /// numbers.
     eight, 8, a b c d e f g h
 );
 tile!(

@@ -55,8 +55,9 @@ impl Config {
         for (name, kind) in [("down_block_types", "DownEncoderBlock2D"), ("up_block_types", "UpDecoderBlock2D")] {
             fields.only(name, &[vec![kind; channels.len()].into()])?;
         }
-        // How tiles are cut, and in what precision a half-precision pipeline runs: neither is asked here. The last three
-        // are used by other pipelines of diffusers, which apply them outside the autoencoder; DiT's and PixArt's do not.
+        // How tiles are cut, and in what precision a half-precision pipeline runs: neither is asked here. The last
+        // three are used by other pipelines of diffusers, which apply them outside the autoencoder; DiT's and PixArt's
+        // do not.
         fields.ignore(&["sample_size", "force_upcast", "shift_factor", "latents_mean", "latents_std"]);
         fields.finish()?;
         Ok(config)

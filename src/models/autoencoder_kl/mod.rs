@@ -66,7 +66,8 @@ impl AutoencoderKl {
         self.decoder.forward(graph, latents)
     }
 
-    /// Pictures `[B, 3, H, W]` in 0…1 to `[B, 2·L, h, w]`: mean, then log-variance, of latents as the decoder takes them.
+    /// Pictures `[B, 3, H, W]` in 0…1 to `[B, 2·L, h, w]`: mean, then log-variance, of latents as the decoder takes
+    /// them.
     pub fn encode(&self, graph: &mut Graph, pictures: ValueId) -> Result<ValueId> {
         let encoder = self.encoder.as_ref();
         let encoder = encoder.ok_or_else(|| Error::Usage("the autoencoder was loaded without its encoder".into()))?;
@@ -79,8 +80,8 @@ impl AutoencoderKl {
         encoder.forward(graph, pictures)
     }
 
-    /// Pictures `[B, 3, H, W]` in 0…1 of `latents [B, L, h, w]`: one after the other, in tiles where `device` cannot hold
-    /// one whole.
+    /// Pictures `[B, 3, H, W]` in 0…1 of `latents [B, L, h, w]`: one after the other, in tiles where `device` cannot
+    /// hold one whole.
     pub async fn decode_latents(&self, device: &Device, store: &Store, latents: &Tensor) -> Result<Tensor> {
         let build = |graph: &mut Graph, latents| self.sample(graph, latents);
         let side = largest_tile(device.caps(), latents, 1, &build)?;
@@ -152,8 +153,8 @@ fn extent(images: &Tensor) -> Result<[usize; 4]> {
     })
 }
 
-/// The largest tile of `images`, in latent pixels, of which every value can be bound and every op recorded. `input` is the
-/// number of pixels per latent pixel.
+/// The largest tile of `images`, in latent pixels, of which every value can be bound and every op recorded. `input` is
+/// the number of pixels per latent pixel.
 fn largest_tile(caps: &Caps, images: &Tensor, input: usize, build: Build<'_>) -> Result<usize> {
     let [_, channels, height, width] = extent(images)?;
     let whole = height.max(width).div_ceil(input).next_multiple_of(4).max(4);

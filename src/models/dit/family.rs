@@ -45,8 +45,8 @@ impl Family for DitFamily {
         Box::pin(async { Ok((Box::new(Labels) as Box<dyn Conditioner>, Vec::new())) })
     }
 
-    /// diffusers' `DiTPipeline` neither scales its first noise by the initial sigma, nor steps from the unscaled sample.
-    /// Only Euler's pictures depend on it.
+    /// diffusers' `DiTPipeline` neither scales its first noise by the initial sigma, nor steps from the unscaled
+    /// sample. Only Euler's pictures depend on it.
     fn schedule(&self, _pipeline: &str, scheduler: &dyn Scheduler, steps: usize) -> Result<Schedule> {
         let schedule = scheduler.schedule(steps)?.from_scaled_input();
         Ok(Schedule { init_noise_sigma: 1.0, ..schedule })

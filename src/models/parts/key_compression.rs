@@ -1,5 +1,5 @@
-//! KV token compression as PixArt-Σ trains it (arXiv 2403.04692): in some layers keys and values are pooled over squares of
-//! the token grid, while queries stay as they are.
+//! KV token compression as PixArt-Σ trains it (arXiv 2403.04692): in some layers keys and values are pooled over
+//! squares of the token grid, while queries stay as they are.
 
 use serde_json::json;
 

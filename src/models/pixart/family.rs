@@ -47,8 +47,8 @@ impl Family for PixArtFamily {
         })
     }
 
-    /// With a single step diffusers' PixArt-α decodes the predicted sample instead of the stepped one. (With DPM-Solver it
-    /// fails there.)
+    /// With a single step diffusers' PixArt-α decodes the predicted sample instead of the stepped one. (With DPM-Solver
+    /// it fails there.)
     fn schedule(&self, pipeline: &str, scheduler: &dyn Scheduler, steps: usize) -> Result<Schedule> {
         let schedule = scheduler.schedule(steps)?;
         let predicted = pipeline == ALPHA && schedule.steps.len() == 1 && scheduler.class() != DPM_SOLVER;

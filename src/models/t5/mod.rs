@@ -203,8 +203,8 @@ impl T5 {
         Tensor::new(&[heads, length, length], values)
     }
 
-    /// Keys after the query take the upper half of the buckets. In each half, small distances have a bucket each, larger
-    /// ones share buckets that widen logarithmically (in f32, as transformers does).
+    /// Keys after the query take the upper half of the buckets. In each half, small distances have a bucket each,
+    /// larger ones share buckets that widen logarithmically (in f32, as transformers does).
     fn bucket(&self, distance: i64) -> usize {
         let half = self.config.buckets / 2;
         let exact = half / 2;

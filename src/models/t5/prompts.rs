@@ -1,4 +1,5 @@
-//! Prompts by T5: from a request's text, ids or embeddings to the embedded text of the whole batch, negative prompts first.
+//! Prompts by T5: from a request's text, ids or embeddings to the embedded text of the whole batch, negative prompts
+//! first.
 
 use super::{Config, T5};
 use crate::loading::Loader;

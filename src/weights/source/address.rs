@@ -17,8 +17,8 @@ pub struct Address {
 }
 
 impl Address {
-    /// The address of `file` below `base`. What has a meaning of its own in an address (`?`, `#`, `%`, spaces) is escaped
-    /// in the file's name. A query of `base` follows the file's name.
+    /// The address of `file` below `base`. What has a meaning of its own in an address (`?`, `#`, `%`, spaces) is
+    /// escaped in the file's name. A query of `base` follows the file's name.
     pub fn new(base: &str, file: &str) -> Self {
         let mut name = String::new();
         for byte in file.bytes() {

@@ -67,7 +67,8 @@ pub fn read_range(url: &Address, range: Range<u64>) -> Result<Vec<u8>> {
     }
 }
 
-/// The size of a file, from the answer to a request for its first byte: servers behind signed addresses answer GET alone.
+/// The size of a file, from the answer to a request for its first byte: servers behind signed addresses answer GET
+/// alone.
 pub fn size(url: &Address) -> Result<u64> {
     let response = get(url, Some(&(0..1)))?;
     if response.status() == StatusCode::RANGE_NOT_SATISFIABLE {
@@ -172,10 +173,21 @@ impl<R: Read> Read for Paced<R> {
 mod tests {
     use super::*;
     use std::io::Write;
-    use std::net::TcpListener;
+    use std::net::{TcpListener, TcpStream};
 
     /// Makes status, headers and body for the first and last byte asked for.
     type Answer = fn(Option<(usize, usize)>) -> (String, Vec<u8>);
+
+    /// A request up to its empty line.
+    fn head_of(stream: &mut TcpStream) -> String {
+        let mut request = Vec::new();
+        while !request.ends_with(b"\r\n\r\n") {
+            let mut byte = [0];
+            stream.read_exact(&mut byte).unwrap();
+            request.push(byte[0]);
+        }
+        String::from_utf8(request).unwrap()
+    }
 
     /// Serves the bytes 0..100 as `/m/x` by answering each request with `answer(range)`; everything else is 404.
     fn serve(answer: Answer) -> String {
@@ -183,13 +195,8 @@ mod tests {
         let base = format!("http://{}/m", listener.local_addr().unwrap());
         std::thread::spawn(move || {
             for stream in listener.incoming() {
-                let (mut stream, mut request) = (stream.unwrap(), Vec::new());
-                while !request.ends_with(b"\r\n\r\n") {
-                    let mut byte = [0];
-                    stream.read_exact(&mut byte).unwrap();
-                    request.push(byte[0]);
-                }
-                let request = String::from_utf8(request).unwrap().to_lowercase();
+                let mut stream = stream.unwrap();
+                let request = head_of(&mut stream).to_lowercase();
                 let range = request.lines().find_map(|l| l.strip_prefix("range: bytes=")).map(|r| {
                     let (a, b) = r.split_once('-').unwrap();
                     (a.parse().unwrap(), b.parse().unwrap())
@@ -288,13 +295,8 @@ mod tests {
         let host = listener.local_addr().unwrap().to_string();
         std::thread::spawn(move || {
             for stream in listener.incoming() {
-                let (mut stream, mut request) = (stream.unwrap(), Vec::new());
-                while !request.ends_with(b"\r\n\r\n") {
-                    let mut byte = [0];
-                    stream.read_exact(&mut byte).unwrap();
-                    request.push(byte[0]);
-                }
-                tell.send(String::from_utf8(request).unwrap()).unwrap();
+                let mut stream = stream.unwrap();
+                tell.send(head_of(&mut stream)).unwrap();
                 write!(stream, "HTTP/1.1 200 OK\r\nContent-Length: {}\r\n\r\n", body.len()).unwrap();
                 for byte in body {
                     if stream.write_all(&[*byte]).is_err() {

@@ -47,8 +47,8 @@ impl Engine {
         future_to_promise(async move { Ok(lost.await.to_string().into()) })
     }
 
-    /// Loads a model, streaming its weights to the device. `progress` is told the component, and how much of it is there
-    /// in bytes on the device, done and in all.
+    /// Loads a model, streaming its weights to the device. `progress` is told the component, and how much of it is
+    /// there in bytes on the device, done and in all.
     pub async fn load(
         &self,
         files: ModelFiles,
