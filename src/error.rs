@@ -97,7 +97,7 @@ pub enum Error {
     },
 
     /// The device ran out of memory.
-    #[error("out of GPU memory while {0}")]
+    #[error("out of memory while {0}")]
     OutOfMemory(String),
 
     /// The device reported an error.

@@ -149,3 +149,8 @@ pub mod low_level {
         pub use crate::weights::*;
     }
 }
+
+/// The README's program, which the documentation's tests compile.
+#[cfg(doctest)]
+#[doc = include_str!("../README.md")]
+struct Readme;

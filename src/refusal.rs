@@ -2,6 +2,7 @@
 //! Each face adds its own hint.
 
 use crate::text::printable;
+use crate::{Grid, Size};
 
 /// Why a request cannot be met.
 #[derive(Clone, Debug, PartialEq, thiserror::Error)]
@@ -30,6 +31,77 @@ pub enum Refusal {
         /// The model's classes.
         classes: usize,
     },
+    /// No class has this number.
+    #[error("there is no class {label}: this model has 0 … {}", classes - 1)]
+    NoSuchClass {
+        /// The number.
+        label: u32,
+        /// The model's classes.
+        classes: usize,
+    },
+    /// No token has this id.
+    #[error("there is no token {id}: the text encoder knows 0 … {}", known - 1)]
+    NoSuchToken {
+        /// The id.
+        id: u32,
+        /// The text encoder's tokens.
+        known: usize,
+    },
+    /// Token ids and masks of different lengths.
+    #[error("token ids and masks must all have one length")]
+    UnequalLengths,
+    /// Guidance needs what stands for the negative prompt as well.
+    #[error("guidance needs negative_{tensor} beside {tensor}")]
+    NeedsNegative {
+        /// What was given of the prompt: "input_ids".
+        tensor: &'static str,
+    },
+    /// The prompt cannot be turned into ids of so many tokens.
+    #[error("the prompt cannot be tokenised: {reason}")]
+    Untokenisable {
+        /// Why not.
+        reason: String,
+    },
+    /// A tensor of the request does not have the shape that it needs.
+    #[error("{tensor} {found:?}: expected {expected}")]
+    WrongShape {
+        /// The tensor.
+        tensor: &'static str,
+        /// Its shape.
+        found: Vec<usize>,
+        /// The shape that is needed, or what of it is known.
+        expected: String,
+    },
+    /// A tensor of the request does not hold what it says: too few numbers, or some that are not finite.
+    #[error("{tensor}: {reason}")]
+    BadTensor {
+        /// The tensor.
+        tensor: &'static str,
+        /// What is wrong with it.
+        reason: String,
+    },
+    /// The guidance is infinite, or no number.
+    #[error("the guidance is no number")]
+    BadGuidance,
+    /// The size of a picture does not divide into pixels of the latents.
+    #[error("a size of {size} is not divisible by the VAE's factor {factor}")]
+    IndivisibleSize {
+        /// The size.
+        size: Size,
+        /// Pixels for each pixel of the latents, along each side.
+        factor: usize,
+    },
+    /// The size of the latents does not divide into tokens.
+    #[error("latents of {latents} are not divisible by the patch size {patch}")]
+    IndivisibleLatents {
+        /// The size of the latents.
+        latents: Size,
+        /// Pixels of the latents for each token, along each side.
+        patch: usize,
+    },
+    /// No picture is asked for.
+    #[error("a count of 0 asks for no picture")]
+    NoPicture,
     /// More is asked for than any run may take.
     #[error("{what} is too large: at most {most} {unit}")]
     TooLarge {
@@ -58,6 +130,60 @@ pub enum Refusal {
         /// The parameters that it has.
         known: Vec<String>,
     },
+    /// A parameter of the policy is set twice.
+    #[error("the policy {policy}: {name} is set twice")]
+    SetTwice {
+        /// The policy.
+        policy: String,
+        /// The parameter.
+        name: String,
+    },
+    /// A parameter of the policy cannot have this value.
+    #[error("the policy {policy}: {name} = {value}: {reason}")]
+    BadParameter {
+        /// The policy.
+        policy: String,
+        /// The parameter.
+        name: String,
+        /// The value.
+        value: String,
+        /// Why not.
+        reason: String,
+    },
+    /// So many tokens cannot be saved.
+    #[error("a ratio of {ratio}: {reason}")]
+    BadRatio {
+        /// The share of the tokens to save.
+        ratio: f64,
+        /// Why not.
+        reason: String,
+    },
+    /// The step cache cannot be.
+    #[error("a step cache of {cache:?}: {reason}")]
+    BadStepCache {
+        /// The step cache, as a request has it.
+        cache: String,
+        /// Why not.
+        reason: String,
+    },
+    /// The policy cannot work on the picture's tokens.
+    #[error("the policy {policy}: a grid of {grid} tokens {reason}")]
+    BadGrid {
+        /// The policy.
+        policy: &'static str,
+        /// The token grid.
+        grid: Grid,
+        /// Why not: "has an odd side".
+        reason: String,
+    },
+    /// What the policy asks of a layer excludes other things that it or the model asks of it.
+    #[error("layer {layer}: {reason}")]
+    Clash {
+        /// The layer.
+        layer: usize,
+        /// What excludes what.
+        reason: String,
+    },
     /// The policy has no ratio.
     #[error("the policy {policy} {why}, it has no ratio")]
     NoRatio {
@@ -82,6 +208,42 @@ pub enum Refusal {
         /// The names that there are.
         known: Vec<String>,
     },
+    /// The scheduler cannot make so many steps.
+    #[error("{scheduler} {}", steps_that_fit(*steps, *most))]
+    BadSteps {
+        /// The class of the scheduler.
+        scheduler: String,
+        /// Steps that were asked for.
+        steps: usize,
+        /// The most that it can make.
+        most: usize,
+    },
+    /// With its config the scheduler cannot make these steps.
+    #[error("{scheduler} {reason}")]
+    NoSchedule {
+        /// The class of the scheduler.
+        scheduler: String,
+        /// Why not.
+        reason: String,
+    },
+    /// No adapter has such a name.
+    #[error("no adapter is named {name:?}; there are: {}", known.join(", "))]
+    UnknownAdapter {
+        /// The name.
+        name: String,
+        /// The names that there are.
+        known: Vec<String>,
+    },
+    /// A state to resume from is another's: of another request, or of another model, policy or scheduler.
+    #[error("the state to resume from belongs to another request")]
+    ForeignState,
+}
+
+fn steps_that_fit(steps: usize, most: usize) -> String {
+    match steps {
+        0 => "needs at least one step".into(),
+        steps => format!("can make at most {most} steps, not {steps}"),
+    }
 }
 
 fn parameters(known: &[String]) -> String {

@@ -108,7 +108,7 @@ impl Request {
     /// model.
     pub fn check(&self) -> Result<()> {
         if self.guidance.is_some_and(|scale| !scale.is_finite()) {
-            return Err(Error::Usage("the guidance is no number".into()));
+            return Err(Refusal::BadGuidance.into());
         }
         if let Some(latents) = &self.init_latents {
             latents.check("init_latents")?;
@@ -137,7 +137,7 @@ impl Request {
 /// Refuses a batch of too many pictures, or of none.
 pub(crate) fn check_count(count: usize) -> Result<()> {
     match count {
-        0 => Err(Error::Usage("a count of 0 asks for no picture".into())),
+        0 => Err(Refusal::NoPicture.into()),
         1..=MOST_PICTURES => Ok(()),
         _ => Err(too_large(format!("a count of {count}"), MOST_PICTURES as u64, "pictures are drawn as one batch")),
     }
@@ -213,10 +213,13 @@ mod tests {
             (Request { max_length: Some(1 << 45), ..Request::default() }, "at most 65536 tokens"),
             (guided(f32::NAN), "the guidance is no number"),
             (guided(f32::INFINITY), "the guidance is no number"),
-            (latents(&[1, 4, 1 << 40, 1 << 40], vec![0.0; 4]), "init_latents [1, 4, 1099511627776, 1099511627776]: 4"),
+            (
+                latents(&[1, 4, 1 << 40, 1 << 40], vec![0.0; 4]),
+                "init_latents: 4 numbers cannot fill the shape [1, 4, 1099511627776, 1099511627776]",
+            ),
             (latents(&[1, 1, 1, 2], vec![0.0, f32::NAN]), "init_latents: number 1 is NaN, not finite"),
             (latents(&[0, 4, 8, 8], vec![]), "a count of 0"),
-            (embeds(&[1, 2, 4], 2), "prompt_embeds [1, 2, 4]: 4 numbers cannot fill"),
+            (embeds(&[1, 2, 4], 2), "prompt_embeds: 4 numbers cannot fill the shape [1, 2, 4]"),
             (embeds(&[1, 1, 4], 1 << 17), "at most 65536 tokens"),
         ] {
             let error = request.check().unwrap_err();

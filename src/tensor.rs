@@ -1,7 +1,7 @@
 //! Tensors in host memory: what goes to the GPU, what comes back, and what CPU references compute on.
 
 use crate::size::elements;
-use crate::{Error, Result};
+use crate::{Error, Refusal, Result};
 
 /// A dense row-major tensor.
 #[derive(Clone, Debug, PartialEq)]
@@ -58,14 +58,17 @@ impl Tensor {
     }
 
     /// Whether it holds as many numbers as its shape takes, all of them finite: fields that a caller filled may not.
-    pub(crate) fn check(&self, what: &str) -> Result<()> {
+    pub(crate) fn check(&self, tensor: &'static str) -> Result<()> {
         let (shape, values) = (&self.shape, self.f32());
         if values.len() as u64 != elements(shape) {
-            let reason = format!("{what} {shape:?}: {} numbers cannot fill this shape", values.len());
-            return Err(Error::Usage(reason));
+            let reason = format!("{} numbers cannot fill the shape {shape:?}", values.len());
+            return Err(Refusal::BadTensor { tensor, reason }.into());
         }
         match values.iter().position(|value| !is_finite(*value)) {
-            Some(index) => Err(Error::Usage(format!("{what}: number {index} is {}, not finite", values[index]))),
+            Some(index) => {
+                let reason = format!("number {index} is {}, not finite", values[index]);
+                Err(Refusal::BadTensor { tensor, reason }.into())
+            }
             None => Ok(()),
         }
     }

@@ -18,6 +18,11 @@ pub fn printable(text: &str) -> String {
     format!("{first}… {} bytes …{last}", end - start)
 }
 
+/// A text of several lines as one, its words a space apart.
+pub fn one_line(text: &str) -> String {
+    text.split_whitespace().collect::<Vec<_>>().join(" ")
+}
+
 /// Whether a terminal does something else than to show it.
 fn steers(c: char) -> bool {
     c.is_control()

@@ -4,7 +4,7 @@
 mod common;
 
 use common::golden;
-use foveate::{Gpu, LoadOptions, Pictures, Pipeline, Request, Run, Size, Source};
+use foveate::{Error, Gpu, LoadOptions, Pictures, Pipeline, Refusal, Request, Run, Size, Source};
 use pollster::block_on;
 
 /// A scheduler that looks two steps back, and one that draws noise at every step, both on the routed transformer.
@@ -69,13 +69,41 @@ fn a_run_goes_on_on_another_device_to_the_same_bytes() {
 #[test]
 fn a_state_of_another_request_is_refused() {
     let (_, pipe) = load();
-    let [request, _] = requests().try_into().unwrap();
+    let [request, noisy] = requests().try_into().unwrap();
     let state = block_on(pipe.start(&request).unwrap().state()).unwrap();
     let mut larger = pipe.start(&Request { size: Some(Size::square(32)), ..request.clone() }).unwrap();
     let error = larger.resume(&state).unwrap_err();
     assert!(error.is_usage() && error.to_string().contains("another request"), "{error}");
-    let mut shorter = pipe.start(&Request { steps: Some(1), ..request }).unwrap();
-    assert!(shorter.resume(&foveate::RunState { taken: 2, ..state }).is_err());
+    let mut shorter = pipe.start(&Request { steps: Some(1), ..request.clone() }).unwrap();
+    assert!(shorter.resume(&foveate::RunState { taken: 2, ..state.clone() }).is_err());
+
+    // All of them carry as many numbers as the state has: only what was asked differs, or the model.
+    let compression = foveate::Compression { ratio: Some(0.5), ..foveate::Compression::policy("mod") };
+    let others = [
+        Request { seed: 4, ..request.clone() },
+        Request { class: Some(8), ..request.clone() },
+        Request { steps: Some(6), ..request.clone() },
+        Request { guidance: Some(2.0), ..request.clone() },
+        Request { scheduler: Some("ddim".into()), ..request.clone() },
+        Request { compression, ..request.clone() },
+        noisy,
+    ];
+    for other in others {
+        let mut run = pipe.start(&other).unwrap();
+        assert_eq!(run.state_bytes(), 4 * state.words.len() as u64, "{other:?}");
+        let error = run.resume(&state).unwrap_err();
+        assert!(matches!(error, Error::Refused(Refusal::ForeignState)), "{other:?}: {error}");
+    }
+    let source = Source::Folder(golden("dit_ddim").join("model"));
+    let dense = block_on(Pipeline::load(pipe.device(), source, LoadOptions::default(), |_| {})).unwrap();
+    let mut run =
+        dense.start(&Request { size: Some(pipe.start(&request).unwrap().size()), ..request.clone() }).unwrap();
+    assert!(matches!(run.resume(&state).unwrap_err(), Error::Refused(Refusal::ForeignState)));
+
+    // What is only read beside the picture makes no other request of it.
+    pipe.start(&Request { traced: true, ..request.clone() }).unwrap().resume(&state).unwrap();
+    let json = serde_json::to_string(&state).unwrap();
+    pipe.start(&request).unwrap().resume(&serde_json::from_str(&json).unwrap()).unwrap();
 }
 
 #[test]

@@ -52,7 +52,7 @@ fn absurd_requests_are_refused_before_anything_is_computed() {
     for latents in [vec![1, 4, 1 << 40, 1 << 40], vec![1 << 40, 4, 1 << 40, 1], vec![usize::MAX; 4]] {
         let latents = Tensor { shape: latents, data: Data::F32(vec![0.0; 16]) };
         let error = refused(&pipe, &Request { init_latents: Some(latents), ..request() });
-        assert!(error.is_usage() && error.to_string().contains("16 numbers cannot fill this shape"), "{error}");
+        assert!(error.is_usage() && error.to_string().contains("16 numbers cannot fill the shape"), "{error}");
     }
     // As many steps as were trained, with noise for each: more than this computer should hold.
     let noisy = Request {
@@ -72,11 +72,6 @@ fn a_picture_that_the_device_cannot_draw_is_refused_by_the_limit() {
     let asked = |side| Request { size: Some(Size::square(side)), steps: Some(2), ..Request::prompt("a fox") };
     let error = refused(&pipe, &asked(16_384));
     assert!(matches!(error, Error::Limit { .. }), "{error}");
-    // Everything would fit, but Mesa's software adapter would end the loops of attention early.
-    if device().caps().max_rounds < u64::MAX {
-        let error = refused(&pipe, &Request { guidance: Some(1.0), ..asked(2048) }).to_string();
-        assert!(error.contains("attention to 262144 keys"), "{error}");
-    }
 }
 
 #[test]

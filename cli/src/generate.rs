@@ -2,6 +2,7 @@
 
 use std::time::Instant;
 
+use foveate::low_level::pipeline::Parts;
 use foveate::low_level::text::printable;
 use foveate::{Device, LoadOptions, Model, Pictures, Pipeline, Request, Result, Run};
 
@@ -11,6 +12,7 @@ use super::cancel::Cancel;
 use super::drawing::{Drawing, Seconds};
 use super::hints;
 use super::inputs;
+use super::loading::{self, Told};
 use super::model;
 use super::output::Outputs;
 use super::progress::Progress;
@@ -26,15 +28,18 @@ pub async fn run(options: &Generate) -> Result<()> {
     let name = model::name(&source);
     let outputs = Outputs::check(options, request.pictures())?;
     let model = Model::open(source, LoadOptions { dtype: asked.dtype, ..LoadOptions::default() }).await?;
+    // Found wrong before anything is loaded.
     model.habits().draws.check(request)?;
-    model.scheduler(request.scheduler.as_deref()).await?; // found wrong before anything is loaded
+    model.scheduler(request.scheduler.as_deref()).await?;
+    let parts = model.parts().await?;
+    parts.check(request, model.habits())?;
 
     let mut studio = Studio::open(options).await?;
     let mut record = Record::new(options, &studio.device).await?;
     if let Some(other) = asked.drawn_with.as_ref().filter(|other| **other != name) {
         studio.warn(format!("the picture was drawn with the model {other:?}, and this one is drawn with {name:?}"));
     }
-    let pipeline = studio.load(model).await?;
+    let pipeline = studio.load(model, parts)?;
     let mut run = studio.prepare(&pipeline, request).await?;
     record.start(request, &run).await?;
     studio.steps(&mut run, &mut record).await?;
@@ -70,14 +75,10 @@ impl Studio {
         self.warnings.push(printable(&warning));
     }
 
-    async fn load(&mut self, model: Model) -> Result<Pipeline> {
-        let clock = Instant::now();
-        let Self { device, progress, cancel, .. } = self;
-        let told = |at: foveate::Progress<'_>| {
-            progress.loading(at);
-            cancel.check()
-        };
-        let pipeline = Pipeline::from_model(&*device, model, told).await?;
+    fn load(&mut self, model: Model, parts: Parts) -> Result<Pipeline> {
+        let (clock, device) = (Instant::now(), self.device.clone());
+        let load = |told: Told<'_>| pollster::block_on(Pipeline::from_parts(device, model, parts, told));
+        let pipeline = loading::apart(&mut self.progress, &self.cancel, load)?;
         self.seconds.load = clock.elapsed().as_secs_f64();
         self.cancel.check()?;
         Ok(pipeline)

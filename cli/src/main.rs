@@ -12,6 +12,7 @@ mod help;
 mod hints;
 mod inputs;
 mod inspect;
+mod loading;
 mod maps;
 mod model;
 mod output;

@@ -3,7 +3,7 @@
 use std::io::{self, Write};
 use std::process::ExitCode;
 
-use foveate::low_level::text::printable;
+use foveate::low_level::text::{one_line, printable};
 use foveate::{Error, Result};
 use serde_json::{Value, json};
 
@@ -65,7 +65,7 @@ pub fn unparsed(error: &clap::Error) -> ExitCode {
             ExitCode::from(2)
         }
         _ => {
-            print(&[one_line(&error.render().to_string())], None, std::env::args_os().any(|arg| arg == "--json"));
+            print(&[brief(&error.render().to_string())], None, std::env::args_os().any(|arg| arg == "--json"));
             ExitCode::from(2)
         }
     }
@@ -81,8 +81,8 @@ fn print(messages: &[String], hint: Option<&str>, json: bool) {
 }
 
 /// clap's message without its usage and its pointer to `--help`.
-fn one_line(rendered: &str) -> String {
-    let paragraphs = rendered.split("\n\n").map(|p| p.split_whitespace().collect::<Vec<_>>().join(" "));
+fn brief(rendered: &str) -> String {
+    let paragraphs = rendered.split("\n\n").map(one_line);
     let kept =
         paragraphs.filter(|p| !p.is_empty() && !p.starts_with("Usage:") && !p.starts_with("For more information"));
     let line = kept.collect::<Vec<_>>().join("; ");
@@ -97,7 +97,7 @@ mod tests {
     fn clap_is_brief() {
         let rendered = "error: unexpected argument '--sed' found\n\n  tip: a similar argument exists: '--seed'\n\n\
                         Usage: foveate generate\n\nFor more information, try '--help'.\n";
-        assert_eq!(one_line(rendered), "unexpected argument '--sed' found; tip: a similar argument exists: '--seed'");
+        assert_eq!(brief(rendered), "unexpected argument '--sed' found; tip: a similar argument exists: '--seed'");
     }
 
     #[test]

@@ -176,7 +176,25 @@ fn tokens_that_do_not_fit_the_text_encoder_are_named() {
     let tensors = names.map(|name| (name, view(&ids)));
     fs::write(shell.path("ids.safetensors"), safetensors::serialize(tensors, None).unwrap()).unwrap();
     let given = ["generate", "--prompt-ids", "ids.safetensors"];
-    shell.fails(&given, 2, "there is no token 400: the text encoder knows 0 … 308");
+    let told = "there is no token 400: the text encoder knows 0 … 308";
+    shell.fails(&given, 2, told);
+
+    // Before any weight is read: of these nothing is left but the names.
+    copy("pixart_alpha", &shell.path("hollow"));
+    let weights = shell.path("hollow/transformer/diffusion_pytorch_model.safetensors");
+    let bytes = fs::read(&weights).unwrap();
+    let header = 8 + u64::from_le_bytes(bytes[..8].try_into().unwrap()) as usize;
+    fs::write(&weights, [&bytes[..header], &vec![0xff; bytes.len() - header][..]].concat()).unwrap();
+    shell.fails(&[&given[..], &["--model", "hollow"]].concat(), 2, told);
+    shell.fails(&["generate", "x", "--model", "hollow"], 1, "NaN");
+
+    // A scheme that was misspelt makes no folder of an address, which would be shown whole.
+    let output = shell.run(&["generate", "x", "--model", "htp://user:secret@host/m"]);
+    let stderr = text(&output.stderr);
+    assert!(
+        stderr.contains("htp://host/m/model_index.json: begins with neither") && !stderr.contains("secret"),
+        "{stderr}"
+    );
 
     // The tokenizer's own config may be missing: what it would say is the default.
     copy("pixart_alpha", &shell.path("model"));
@@ -407,6 +425,69 @@ fn adapters_are_listed() {
     let told = Shell::new().json(&["devices"]);
     assert!(told["adapters"][0]["max_storage_buffers"].as_u64().unwrap() >= 8);
     assert_eq!(told["adapters"].as_array().unwrap().last().unwrap()["name"], "processor");
+}
+
+/// Serves the files of a folder, but for what follows the first kibibyte of `slow`, of which a byte comes in a second.
+#[cfg(target_os = "linux")]
+fn trickle(folder: std::path::PathBuf, slow: &'static str) -> (String, std::sync::mpsc::Receiver<()>) {
+    use std::io::{BufRead, BufReader, Write};
+    let listener = std::net::TcpListener::bind("127.0.0.1:0").unwrap();
+    let address = format!("http://{}", listener.local_addr().unwrap());
+    let (begun, began) = std::sync::mpsc::channel();
+    let answer = move |mut stream: std::net::TcpStream, begun: std::sync::mpsc::Sender<()>| {
+        let mut lines = BufReader::new(stream.try_clone().unwrap()).lines();
+        while let Some(Ok(first)) = lines.next() {
+            let mut range = None;
+            for line in lines.by_ref().map(Result::unwrap).take_while(|line| !line.is_empty()) {
+                let bounds = line.to_lowercase().strip_prefix("range: bytes=").map(str::to_owned);
+                range = bounds.map(|bounds| bounds.split('-').map(|at| at.parse().unwrap()).collect()).or(range);
+            }
+            let name = first.split(' ').nth(1).unwrap().trim_start_matches('/').to_owned();
+            let Ok(bytes) = fs::read(folder.join(&name)) else {
+                write!(stream, "HTTP/1.1 404 Not Found\r\nContent-Length: 0\r\n\r\n").unwrap();
+                continue;
+            };
+            let all: Vec<usize> = vec![0, bytes.len() - 1];
+            let [start, last] = range.unwrap_or(all).try_into().unwrap();
+            let part = &bytes[start..=last.min(bytes.len() - 1)];
+            let status = format!("206 Partial Content\r\nContent-Range: bytes {start}-{last}/{}", bytes.len());
+            write!(stream, "HTTP/1.1 {status}\r\nContent-Length: {}\r\n\r\n", part.len()).unwrap();
+            let quick = if name.ends_with(slow) && start > 0 && part.len() > 1024 { 1024 } else { part.len() };
+            stream.write_all(&part[..quick]).unwrap();
+            for byte in &part[quick..] {
+                let _ = begun.send(());
+                std::thread::sleep(std::time::Duration::from_secs(1));
+                if stream.write_all(&[*byte]).is_err() {
+                    return;
+                }
+            }
+        }
+    };
+    std::thread::spawn(move || {
+        for stream in listener.incoming().map(Result::unwrap) {
+            let (answer, begun) = (answer.clone(), begun.clone());
+            std::thread::spawn(move || answer(stream, begun));
+        }
+    });
+    (address, began)
+}
+
+/// The first Ctrl-C is heard while a server keeps the program waiting.
+#[cfg(target_os = "linux")]
+#[test]
+fn a_server_that_trickles_is_not_waited_for() {
+    let (address, began) = trickle(golden("pixart_alpha/model"), "transformer/diffusion_pytorch_model.safetensors");
+    let shell = Shell::new();
+    let asked = ["generate", "x", "--steps", "1", "--model", &address, "--adapter", "cpu"];
+    let child = shell.command(&asked).stderr(std::process::Stdio::piped()).spawn().unwrap();
+    began.recv_timeout(std::time::Duration::from_secs(60)).unwrap();
+    let clock = std::time::Instant::now();
+    assert!(Command::new("kill").args(["-INT", &child.id().to_string()]).status().unwrap().success());
+    let output = child.wait_with_output().unwrap();
+    let stderr = text(&output.stderr);
+    assert_eq!((output.status.code(), stderr.as_str()), (Some(1), "error: cancelled\n"));
+    assert!(clock.elapsed() < std::time::Duration::from_secs(10), "after {:?}", clock.elapsed());
+    assert!(shell.files().is_empty());
 }
 
 /// The signal is sent as soon as the program listens for it, which is long before it is done.

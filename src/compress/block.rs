@@ -4,7 +4,7 @@
 use super::{BlockInput, BlockRows, Compaction, PolicyStep, Sublayer, attentiveness_name};
 use crate::graph::{Graph, ValueId};
 use crate::kernels::{self, Attention, Columns, Gate, ReadRows, WriteRows};
-use crate::{Error, Grid, Result};
+use crate::{Error, Grid, Refusal, Result};
 
 /// What the blocks of a model work on.
 #[derive(Clone, Copy, Debug)]
@@ -116,7 +116,7 @@ impl Block<'_> {
         let (layer, policy) = (self.at.layer, self.policy.name());
         if rows.pooling.is_some() && rows.attention.maps() {
             let clash = "pools keys over the token grid, which takes all tokens, and maps the rows of attention";
-            return Err(Error::Usage(format!("layer {layer}: the policy {policy} {clash}")));
+            return Err(Refusal::Clash { layer, reason: format!("the policy {policy} {clash}") }.into());
         }
         if rows.cross.merge.is_some() || (self.at.modulated.is_some() && rows.attention.read != ReadRows::All) {
             let clash = "merges rows of cross-attention, or reads rows of tokens that it saw normalised";
@@ -219,6 +219,6 @@ impl Attend {
     }
 
     fn clash(self, one: &str, policy: &str) -> Error {
-        Error::Usage(format!("layer {}: {one}, but the policy {policy}", self.layer))
+        Refusal::Clash { layer: self.layer, reason: format!("{one}, but the policy {policy}") }.into()
     }
 }

@@ -6,7 +6,7 @@ use std::ops::RangeInclusive;
 use super::{AnyPolicy, BlockInput, BlockRows, Choice, Parameter, Policy, PolicyKind, StepAt, Values};
 use crate::graph::Graph;
 use crate::kernels::{PoolKind, Pooling};
-use crate::{Error, Result};
+use crate::{Error, Refusal, Result};
 
 /// The ways to pool that need no weights.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -45,7 +45,7 @@ static PARAMETERS: [Parameter; 3] = [
         name: "layers",
         default: "",
         values: Values::Layers,
-        help: "one layer, or FIRST-LAST; by default the second half",
+        help: "one layer, or FIRST-LAST, counted from 0: such as 4-7, the second half of eight; by default the second half",
     },
 ];
 
@@ -87,12 +87,16 @@ impl Kv {
         match &self.layers {
             Some(range) if *range.end() > last => {
                 let asked = format!("{}-{}", range.start(), range.end());
-                Err(Error::Usage(format!("the policy kv: layers = {asked}: the model has layers 0-{last}")))
+                Err(refuse("layers", asked, format!("the model has layers 0-{last}")))
             }
             Some(range) => Ok(range.contains(&layer)),
             None => Ok(layer >= layers / 2),
         }
     }
+}
+
+fn refuse(name: &str, value: impl ToString, reason: String) -> Error {
+    Refusal::BadParameter { policy: "kv".into(), name: name.into(), value: value.to_string(), reason }.into()
 }
 
 impl Policy for Kv {
@@ -110,8 +114,7 @@ impl Policy for Kv {
         }
         let stride = self.stride;
         if stride > at.grid.rows.min(at.grid.columns) {
-            let reason = format!("it leaves no key of {} tokens", at.grid);
-            return Err(Error::Usage(format!("the policy kv: stride = {stride}: {reason}")));
+            return Err(refuse("stride", stride, format!("it leaves no key of {} tokens", at.grid)));
         }
         Ok(BlockRows { pooling: Some(Pooling { stride, kind: self.sampling.kind() }), ..BlockRows::default() })
     }

@@ -56,7 +56,7 @@ impl Parameters {
                 return Err(Error::Refused(Refusal::UnknownParameter { policy: policy.into(), name, known }));
             };
             if values.iter().any(|(earlier, _)| earlier.name == name) {
-                return Err(Error::Usage(format!("the policy {policy}: {name} is set twice")));
+                return Err(Refusal::SetTwice { policy: policy.into(), name }.into());
             }
             values.push((parameter, value));
         }
@@ -134,7 +134,8 @@ impl Parameters {
 
     /// Why a value cannot be.
     pub fn refuse(&self, name: &str, value: impl Display, why: &str) -> Error {
-        Error::Usage(format!("the policy {}: {name} = {value}: {why}", self.policy))
+        let (policy, value) = (self.policy.clone(), value.to_string());
+        Refusal::BadParameter { policy, name: name.into(), value, reason: why.into() }.into()
     }
 
     fn parameter(&self, name: &str) -> Result<&'static Parameter> {

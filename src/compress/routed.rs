@@ -14,7 +14,7 @@ use super::{
 use crate::graph::{Graph, ValueId, Weight};
 use crate::kernels::{self, Affine, ReadRows, WriteRows};
 use crate::loading::{Fields, Scope};
-use crate::{Error, Result};
+use crate::{Error, Refusal, Result};
 
 /// What a checkpoint brings for routing.
 #[derive(Clone, Debug)]
@@ -156,7 +156,7 @@ impl PolicyKind for Diffcr {
             // What the bins allow is inside the range that was trained; a hair beyond is rounding.
             Some(ratio) if ratio > config.most_saved() + 1e-9 => {
                 let most = (1e4 * config.most_saved()).round() / 1e4;
-                Err(Error::Usage(format!("a ratio of {ratio}: this model's bins save {most} at most")))
+                Err(Refusal::BadRatio { ratio, reason: format!("this model's bins save {most} at most") }.into())
             }
             Some(ratio) => Ok(config.kept.rescaled(1.0 - share(ratio)?, &config.bins)),
         })
@@ -230,7 +230,7 @@ fn routed(
 fn share(ratio: f64) -> Result<f64> {
     match (0.0..1.0).contains(&ratio) {
         true => Ok(ratio),
-        false => Err(Error::Usage(format!("a ratio of {ratio}: it is at least 0 and below 1"))),
+        false => Err(Refusal::BadRatio { ratio, reason: "it is at least 0 and below 1".into() }.into()),
     }
 }
 

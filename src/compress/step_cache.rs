@@ -12,7 +12,7 @@ use serde::{Deserialize, Serialize};
 use super::{AnyPolicy, BlockInput, BlockRows, CARRIED, KeptRatios, Policy, PolicyStep, RunAt, StepAt};
 use crate::graph::{Element, Graph, ValueId};
 use crate::kernels::{self, Affine, WriteRows};
-use crate::{Error, Result, Tensor, Warning};
+use crate::{Error, Refusal, Result, Tensor, Warning};
 
 /// Which blocks are reused, and for how long. As text and in JSON: `every=2,first=1,last=1`, or the first number alone.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
@@ -122,7 +122,8 @@ impl StepCache {
             (true, true) => Ok(Span::Record { first, end }),
             (true, false) => Ok(Span::Reuse { first, end }),
             (false, _) => {
-                Err(Error::Usage(format!("the step cache {self} leaves none of this model's {layers} blocks to keep")))
+                let reason = format!("it leaves none of this model's {layers} blocks to keep");
+                Err(Refusal::BadStepCache { cache: self.to_string(), reason }.into())
             }
         }
     }
@@ -194,7 +195,7 @@ impl FromStr for StepCache {
     type Err = Error;
 
     fn from_str(text: &str) -> Result<Self> {
-        let refuse = |why: String| Error::Usage(format!("a step cache of {text:?}: {why}"));
+        let refuse = |reason: String| Error::from(Refusal::BadStepCache { cache: text.into(), reason });
         let mut cache = Self { every: 0, first: 1, last: 1 };
         let mut seen = Vec::new();
         for part in text.split(',') {

@@ -8,7 +8,7 @@ use super::{
 };
 use crate::graph::Graph;
 use crate::kernels::{self, Pick, WriteRows};
-use crate::{Error, Result};
+use crate::{Refusal, Result};
 
 /// Its options, by default as published.
 #[derive(Clone, Debug)]
@@ -79,7 +79,8 @@ impl PolicyKind for TomeKind {
             traced,
         };
         if tome.stride == [1, 1] {
-            return Err(Error::Usage("tome: stride = 1: every token would be a destination, and none a source".into()));
+            let reason = "every token would be a destination, and none a source";
+            return Err(parameters.refuse("stride", 1, reason));
         }
         Ok(AnyPolicy::new(tome))
     }
@@ -115,7 +116,8 @@ impl Policy for Tome {
         }
         if at.grid.rows < self.stride[0] || at.grid.columns < self.stride[1] {
             let ([h, w], grid) = (self.stride, at.grid);
-            return Err(Error::Usage(format!("tome: a cell of {h}×{w} tokens does not fit the grid of {grid}")));
+            let reason = format!("has no room for a cell of {h}×{w}");
+            return Err(Refusal::BadGrid { policy: "tome", grid, reason }.into());
         }
         let batch = graph.shape(at.stream)[0];
         let how = match self.deterministic {

@@ -4,14 +4,14 @@ use std::any::Any;
 use std::fmt::Debug;
 use std::sync::Arc;
 
-use super::{Buffer, Places};
-use crate::Result;
+use super::{Buffer, DeviceId, Places};
 use crate::graph::{Caps, Graph};
 use crate::shared::{Shared, Work};
+use crate::{Error, Result};
 
 /// What a device must be able to do. Everything that can wait is asynchronous, because a browser cannot block.
 ///
-/// A buffer or a program of another kind of device is an error ([`Error::NotThisDevice`](crate::Error::NotThisDevice)).
+/// A buffer or a program of another device is an error ([`Error::NotThisDevice`]).
 pub trait Executor: Any + Debug + Shared {
     /// What it can do.
     fn caps(&self) -> &Caps;
@@ -19,7 +19,7 @@ pub trait Executor: Any + Debug + Shared {
     /// Zeroed memory of at least `bytes`; `what` names it in errors.
     fn allocate<'a>(&'a self, bytes: u64, what: &'a str) -> Work<'a, Buffer>;
 
-    /// Writes `bytes` (a multiple of 4) at `offset`, after all that was run before and before all that runs later.
+    /// Writes `bytes` (a multiple of 4) at `offset` (another), after all that was run before and before all that runs later.
     fn write(&self, buffer: &Buffer, offset: u64, bytes: &[u8]) -> Result<()>;
 
     /// Reads `bytes` bytes from the start of `buffer`, after all that was run before.
@@ -47,7 +47,24 @@ pub trait Executor: Any + Debug + Shared {
 
 /// Something that the device which made it can run, any number of times. Making it allocates; running it does not
 /// have to.
-pub trait Program: Any + Debug + Shared {}
+pub trait Program: Any + Debug + Shared {
+    /// The device that made it.
+    fn device(&self) -> DeviceId;
+}
+
+impl dyn Program {
+    /// The program itself, for the device that made it; for any other it is an error.
+    pub fn of<T: Program>(&self, device: DeviceId) -> Result<&T> {
+        let own = self.behind().filter(|_| self.device() == device);
+        own.ok_or_else(|| Error::NotThisDevice { what: "a program".into() })
+    }
+
+    /// The program itself, where a device of this kind made it.
+    pub(crate) fn behind<T: Program>(&self) -> Option<&T> {
+        let program: &dyn Any = self;
+        program.downcast_ref()
+    }
+}
 
 /// Copies bytes between two buffers.
 #[derive(Clone, Debug)]
@@ -60,4 +77,12 @@ pub struct Copy {
     pub to: Buffer,
     /// So many bytes, a multiple of 4.
     pub bytes: u64,
+}
+
+impl Copy {
+    /// Fails where the bytes do not lie in both buffers, or are no whole words.
+    pub(crate) fn check(&self) -> Result<()> {
+        self.from.check_range(self.offset, self.bytes)?;
+        self.to.check_range(0, self.bytes)
+    }
 }

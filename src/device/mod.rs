@@ -9,6 +9,7 @@
 mod buffer;
 mod executor;
 mod handle;
+mod id;
 mod plan;
 mod processor;
 mod reference;
@@ -17,6 +18,7 @@ mod store;
 pub use buffer::{Backing, Buffer, Places};
 pub use executor::{Copy, Executor, Program};
 pub use handle::Device;
+pub use id::DeviceId;
 pub use plan::{Memory, Plan};
 pub use processor::{Processor, ProcessorOptions};
 pub use reference::Reference;

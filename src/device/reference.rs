@@ -3,7 +3,8 @@
 use std::collections::HashMap;
 use std::sync::{Arc, Mutex};
 
-use super::{Buffer, Copy, Device, Executor, Places, Program};
+use super::buffer::zeroed_words;
+use super::{Buffer, Copy, Device, DeviceId, Executor, Places, Program};
 use crate::graph::reference::HostValues;
 use crate::graph::{Access, Caps, Element, Graph, ValueId};
 use crate::shared::{Work, lock};
@@ -13,12 +14,13 @@ use crate::{Error, Result, Tensor};
 /// A device that runs every op by its CPU reference. Work is done by the time [`Executor::run`] returns.
 #[derive(Clone, Debug)]
 pub struct Reference {
+    id: DeviceId,
     caps: Caps,
 }
 
 impl Default for Reference {
     fn default() -> Self {
-        Self { caps: Caps::host("reference", String::new()) }
+        Self { id: DeviceId::unique(), caps: Caps::host("reference", String::new()) }
     }
 }
 
@@ -41,9 +43,9 @@ impl From<Reference> for Device {
     }
 }
 
-/// What lies behind its buffers.
-#[derive(Debug)]
-struct HostMemory(Mutex<Contents>);
+/// What lies behind its buffers. Cloning shares it.
+#[derive(Clone, Debug)]
+struct HostMemory(Arc<Mutex<Contents>>);
 
 #[derive(Debug)]
 struct Contents {
@@ -54,7 +56,13 @@ struct Contents {
 
 /// What it runs.
 #[derive(Debug)]
-enum HostProgram {
+struct HostProgram {
+    device: DeviceId,
+    kind: Kind,
+}
+
+#[derive(Debug)]
+enum Kind {
     Graph(HostGraph),
     Copies(Vec<Copy>),
 }
@@ -62,7 +70,8 @@ enum HostProgram {
 #[derive(Debug)]
 struct HostGraph {
     graph: Arc<Graph>,
-    places: Places,
+    /// Where each value lies, by its [`ValueId`].
+    places: Vec<Vec<HostMemory>>,
     /// Every value as it was last read or written: packed weights are decoded once.
     known: Mutex<Known>,
 }
@@ -73,7 +82,11 @@ struct Known {
     versions: HashMap<ValueId, Vec<u64>>,
 }
 
-impl Program for HostProgram {}
+impl Program for HostProgram {
+    fn device(&self) -> DeviceId {
+        self.device
+    }
+}
 
 impl Executor for Reference {
     fn caps(&self) -> &Caps {
@@ -85,18 +98,20 @@ impl Executor for Reference {
             self.caps.check_tensor(what, bytes)?;
             // As large as a GPU would make it.
             let size = bytes.next_multiple_of(16).max(16);
-            let contents = Contents { words: vec![0; size as usize / 4], version: 0 };
-            Ok(Buffer::new(size, Arc::new(HostMemory(Mutex::new(contents)))))
+            let words = zeroed_words(size, what)?;
+            Ok(Buffer::new(self.id, size, Arc::new(HostMemory(Arc::new(Mutex::new(Contents { words, version: 0 }))))))
         })
     }
 
     fn write(&self, buffer: &Buffer, offset: u64, bytes: &[u8]) -> Result<()> {
-        write(buffer, offset, bytes).map(|_| ())
+        let memory = buffer.backing(self.id)?;
+        buffer.check_range(offset, bytes.len() as u64)?;
+        write(memory, offset, bytes).map(|_| ())
     }
 
     fn read<'a>(&'a self, buffer: &'a Buffer, bytes: u64) -> Work<'a, Vec<u8>> {
         Box::pin(async move {
-            let HostMemory(contents) = buffer.backing()?;
+            let HostMemory(contents) = buffer.backing(self.id)?;
             let contents = lock(contents);
             let all: &[u8] = bytemuck::cast_slice(&contents.words);
             Ok(all[..(bytes as usize).min(all.len())].to_vec())
@@ -105,28 +120,30 @@ impl Executor for Reference {
 
     fn compile<'a>(&'a self, graph: Arc<Graph>, places: Places) -> Work<'a, Box<dyn Program>> {
         Box::pin(async move {
-            places.all().try_for_each(|buffer| buffer.backing::<HostMemory>().map(|_| ()))?;
-            let graph = HostGraph { graph, places, known: Mutex::default() };
-            let program: Box<dyn Program> = Box::new(HostProgram::Graph(graph));
+            let own = |part: &Buffer| part.backing::<HostMemory>(self.id).cloned();
+            let parts = |index| places.parts(ValueId(index)).iter().map(own).collect();
+            let places = (0..graph.values().len() as u32).map(parts).collect::<Result<_>>()?;
+            let kind = Kind::Graph(HostGraph { graph, places, known: Mutex::default() });
+            let program: Box<dyn Program> = Box::new(HostProgram { device: self.id, kind });
             Ok(program)
         })
     }
 
     fn copies(&self, copies: Vec<Copy>) -> Result<Box<dyn Program>> {
         for copy in &copies {
-            copy.from.backing::<HostMemory>()?;
-            copy.to.backing::<HostMemory>()?;
+            copy.from.backing::<HostMemory>(self.id)?;
+            copy.to.backing::<HostMemory>(self.id)?;
+            copy.check()?;
         }
-        Ok(Box::new(HostProgram::Copies(copies)))
+        Ok(Box::new(HostProgram { device: self.id, kind: Kind::Copies(copies) }))
     }
 
     fn run(&self, programs: &[&dyn Program]) -> Result<()> {
         for program in programs {
-            let program: &dyn std::any::Any = *program;
-            match program.downcast_ref() {
-                Some(HostProgram::Graph(graph)) => graph.run()?,
-                Some(HostProgram::Copies(copies)) => copies.iter().try_for_each(copy)?,
-                None => return Err(Error::NotThisDevice { what: "a program".into() }),
+            let HostProgram { kind, .. } = program.of(self.id)?;
+            match kind {
+                Kind::Graph(graph) => graph.run()?,
+                Kind::Copies(copies) => copies.iter().try_for_each(|each| copy(self.id, each))?,
             }
         }
         Ok(())
@@ -146,6 +163,10 @@ impl Executor for Reference {
 }
 
 impl HostGraph {
+    fn parts(&self, id: ValueId) -> &[HostMemory] {
+        &self.places[id.0 as usize]
+    }
+
     /// Runs every op in order; what it writes goes back to memory at once, as another value may share the buffer.
     fn run(&self) -> Result<()> {
         let mut known = lock(&self.known);
@@ -169,7 +190,7 @@ impl HostGraph {
     /// Reads a value, unless its memory is as it was.
     fn load(&self, known: &mut Known, id: ValueId) -> Result<()> {
         let value = self.graph.get(id);
-        let parts = self.places.parts(id).iter().map(Buffer::backing).collect::<Result<Vec<&HostMemory>>>()?;
+        let parts = self.parts(id);
         let versions: Vec<u64> = parts.iter().map(|HostMemory(contents)| lock(contents).version).collect();
         if parts.is_empty() || known.versions.get(&id) == Some(&versions) {
             return Ok(());
@@ -197,20 +218,19 @@ impl HostGraph {
 
     /// Writes a value back.
     fn save(&self, known: &mut Known, id: ValueId) -> Result<()> {
-        let Some(buffer) = self.places.parts(id).first() else { return Ok(()) };
+        let Some(memory) = self.parts(id).first() else { return Ok(()) };
         let bytes: &[u8] = match self.graph.get(id).element {
             Element::U32 => bytemuck::cast_slice(known.host.u32(id)),
             _ => bytemuck::cast_slice(known.host.f32(id)),
         };
-        let version = write(buffer, 0, bytes)?;
+        let version = write(memory, 0, bytes)?;
         known.versions.insert(id, vec![version]);
         Ok(())
     }
 }
 
-/// Overwrites part of a buffer, and gives its new version.
-fn write(buffer: &Buffer, offset: u64, bytes: &[u8]) -> Result<u64> {
-    let HostMemory(contents) = buffer.backing()?;
+/// Overwrites part of memory, and gives its new version.
+fn write(HostMemory(contents): &HostMemory, offset: u64, bytes: &[u8]) -> Result<u64> {
     let mut contents = lock(contents);
     let all: &mut [u8] = bytemuck::cast_slice_mut(&mut contents.words);
     let size = all.len();
@@ -224,13 +244,13 @@ fn write(buffer: &Buffer, offset: u64, bytes: &[u8]) -> Result<u64> {
     Ok(contents.version)
 }
 
-fn copy(Copy { from, offset, to, bytes }: &Copy) -> Result<()> {
-    let HostMemory(contents) = from.backing()?;
+fn copy(device: DeviceId, Copy { from, offset, to, bytes }: &Copy) -> Result<()> {
+    let HostMemory(contents) = from.backing(device)?;
     let range = *offset as usize..(offset + bytes) as usize;
     let copied = bytemuck::cast_slice::<u32, u8>(&lock(contents).words).get(range).map(<[u8]>::to_vec);
     let copied =
         copied.ok_or_else(|| Error::tensor("of the reference device", "ends before what is copied from it"))?;
-    write(to, 0, &copied).map(|_| ())
+    write(to.backing(device)?, 0, &copied).map(|_| ())
 }
 
 #[cfg(test)]
@@ -238,7 +258,8 @@ mod tests {
     use pollster::block_on;
 
     use super::*;
-    use crate::device::{Memory, Plan, Store};
+    use crate::Gpu;
+    use crate::device::{Memory, Plan, Processor, ProcessorOptions, Store};
     use crate::graph::Home;
     use crate::kernels::{Activation, Linear, Norm, NormKind, ReadRows, WriteRows, linear, norm, residual};
     use crate::testing::{Case, gpu};
@@ -306,14 +327,19 @@ mod tests {
     #[test]
     fn what_another_device_made_is_refused() {
         let (graph, stored) = blocks();
-        let (own, other) = (Device::from(Reference::new()), Device::from(gpu()));
+        // Two devices of each kind: neither another kind nor another of its own takes what one has made.
+        let processor = || Device::from(Processor::new(ProcessorOptions::default()).unwrap());
+        let gpus = [gpu().into(), block_on(Gpu::request(Default::default())).unwrap().into()];
+        let devices = [[Reference::new().into(), Reference::new().into()], [processor(), processor()], gpus].concat();
         block_on(async {
-            for (own, other) in [(&own, &other), (&other, &own)] {
+            for (own, other) in pairs(&devices) {
                 let store = load(own, &graph, &stored).await;
                 let buffer = store.buffer("x").unwrap();
                 let plan = Plan::compile(own, &graph, &store, Memory::Shared).await.unwrap();
                 let copy = Copy { from: buffer.clone(), offset: 0, to: buffer.clone(), bytes: 16 };
+                let copies = own.copies(vec![copy.clone()]).unwrap();
                 let refused = [
+                    other.run(&[&*copies]).unwrap_err(),
                     other.write(buffer, 0, &[0; 16]).unwrap_err(),
                     other.read(buffer, 16).await.unwrap_err(),
                     other.copies(vec![copy]).unwrap_err(),
@@ -325,9 +351,35 @@ mod tests {
                 }
             }
         });
-        assert!(other.gpu("a texture").is_ok());
-        let error = own.gpu("a texture").unwrap_err().to_string();
+        assert!(devices[4].gpu("a texture").is_ok());
+        let error = devices[0].gpu("a texture").unwrap_err().to_string();
         assert_eq!(error, "a texture needs a GPU; this device is reference");
+    }
+
+    /// Every device with every other.
+    fn pairs(devices: &[Device]) -> impl Iterator<Item = (&Device, &Device)> {
+        let others = |own| (0..devices.len()).filter(move |&other| other != own);
+        (0..devices.len()).flat_map(move |own| others(own).map(move |other| (&devices[own], &devices[other])))
+    }
+
+    #[test]
+    fn what_does_not_lie_in_a_buffer_is_refused() {
+        let processor = Processor::new(ProcessorOptions::default()).unwrap();
+        for device in [Reference::new().into(), processor.into(), Device::from(gpu())] {
+            let allocate = |bytes| block_on(device.allocate(bytes, "x"));
+            let (buffer, small) = (allocate(64).unwrap(), allocate(16).unwrap());
+            for (offset, bytes) in [(64, 4), (48, 20), (u64::MAX - 3, 4), (2, 4), (0, 3)] {
+                let error = device.write(&buffer, offset, &vec![0; bytes]).unwrap_err().to_string();
+                assert!(error.contains(&format!("{bytes} bytes at {offset}")), "{error}");
+            }
+            for (from, offset, to, bytes) in [(&buffer, 52, &buffer, 16), (&buffer, 0, &small, 32)] {
+                let copy = Copy { from: from.clone(), offset, to: to.clone(), bytes };
+                assert!(device.copies(vec![copy]).is_err(), "{offset}");
+            }
+            device.write(&buffer, 60, &[1; 4]).unwrap();
+            assert_eq!(block_on(device.read(&buffer, 64)).unwrap()[60..], [1; 4]);
+            device.check().unwrap();
+        }
     }
 
     #[test]

@@ -5,7 +5,7 @@ use std::sync::Arc;
 
 use super::Gpu;
 use super::oneshot::oneshot;
-use crate::device::Buffer;
+use crate::device::{Buffer, DeviceId};
 use crate::{Error, Result};
 
 /// A storage buffer: what lies behind a GPU's [`Buffer`]. Cloning shares it.
@@ -33,24 +33,25 @@ impl Deref for Owned {
     }
 }
 
-impl From<wgpu::Buffer> for Buffer {
-    fn from(buffer: wgpu::Buffer) -> Self {
-        Self::new(buffer.size(), Arc::new(Storage(Arc::new(Owned(buffer)))))
-    }
-}
-
 impl Buffer {
-    /// The wgpu buffer, for hosts that bind it themselves; an error where another device made it.
+    /// The wgpu buffer, for hosts that bind it themselves; an error where no GPU made it.
     pub fn raw(&self) -> Result<&wgpu::Buffer> {
-        Ok(&self.storage()?.0)
+        let storage: Option<&Storage> = self.behind();
+        storage.map(|storage| &**storage.0).ok_or_else(|| Error::NotThisDevice { what: "a buffer".into() })
     }
 
-    pub(super) fn storage(&self) -> Result<&Storage> {
-        self.backing()
+    /// The buffer of the GPU `device`; an error where another device made it.
+    pub(super) fn storage(&self, device: DeviceId) -> Result<&Storage> {
+        self.backing(device)
     }
 }
 
 impl Gpu {
+    /// A buffer of this device.
+    pub(super) fn own(&self, buffer: wgpu::Buffer) -> Buffer {
+        Buffer::new(self.id(), buffer.size(), Arc::new(Storage(Arc::new(Owned(buffer)))))
+    }
+
     /// Creates a storage buffer of `bytes` (rounded up to 16, so that kernels can see all of it as
     /// vec4), zeroed. `what` names it in errors and captures.
     pub async fn allocate(&self, bytes: u64, what: &str) -> Result<Buffer> {
@@ -69,15 +70,17 @@ impl Gpu {
         let error = self.unless_lost(scope.pop()).await?;
         self.alive()?;
         match error {
-            None => Ok(buffer.into()),
+            None => Ok(self.own(buffer)),
             Some(_) => Err(Error::OutOfMemory(format!("allocating {size} bytes for {what}"))),
         }
     }
 
-    /// Queues a write of `bytes` (a multiple of 4) at `offset`.
+    /// Queues a write of `bytes` (a multiple of 4) at `offset` (another).
     pub fn write(&self, buffer: &Buffer, offset: u64, bytes: &[u8]) -> Result<()> {
+        let storage = buffer.storage(self.id())?;
+        buffer.check_range(offset, bytes.len() as u64)?;
         self.alive()?;
-        self.queue().write_buffer(buffer.raw()?, offset, bytes);
+        self.queue().write_buffer(&storage.0, offset, bytes);
         Ok(())
     }
 
@@ -91,7 +94,7 @@ impl Gpu {
 
     /// Reads `bytes` bytes from the start of `buffer`: submits a copy, waits, maps.
     pub async fn read(&self, buffer: &Buffer, bytes: u64) -> Result<Vec<u8>> {
-        let raw = buffer.raw()?;
+        let raw = &buffer.storage(self.id())?.0;
         self.alive()?;
         let size = bytes.next_multiple_of(4).min(raw.size());
         let scope = self.device().push_error_scope(wgpu::ErrorFilter::OutOfMemory);

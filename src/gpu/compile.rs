@@ -8,6 +8,7 @@ use super::pipeline::{Pipeline, PipelineKey};
 use super::recording::{Bindings, Command, Recording};
 use crate::device::{Buffer, Places};
 use crate::graph::{Bind, Dispatch, Element, Graph, Op, Pass, ValueId};
+use crate::text::one_line;
 use crate::{Context, Error, Result};
 
 /// A dispatch, and what it binds.
@@ -33,7 +34,7 @@ impl Gpu {
         }
         let (params, offsets) = self.write_params(all.iter().map(|bound| &bound.dispatch)).await?;
         let dummy = self.allocate(16, "absent").await?;
-        let mut recording = Recording::default();
+        let mut recording = Recording::new(self.id());
         for (Bound { group, dispatch, binds }, offset) in all.iter().zip(offsets) {
             let mut buffers = Vec::new();
             for bind in binds {
@@ -41,10 +42,10 @@ impl Gpu {
                     None => &dummy,
                     Some(id) => part(graph, places, id, dispatch.part)?,
                 };
-                buffers.push(buffer.storage()?);
+                buffers.push(buffer.storage(self.id())?);
             }
             let pipeline = self.pipeline(dispatch).await?;
-            let uniform = (params.storage()?, offset, dispatch.params.len() as u64);
+            let uniform = (params.storage(self.id())?, offset, dispatch.params.len() as u64);
             let bindings = self.bind(dispatch.shader.name, &pipeline, uniform, &buffers).await;
             let bindings = bindings.context(|| format!("in {group:?}"))?;
             recording.push(group, Command::Dispatch { pipeline, bindings, workgroups: dispatch.workgroups });
@@ -80,7 +81,11 @@ impl Gpu {
         let layout = raw.get_bind_group_layout(0);
         if let Some(error) = self.unless_lost(scope.pop()).await? {
             self.alive()?;
-            return Err(Error::Gpu(format!("compiling {}.wgsl ({entry}): {}", shader.name, one_line(&error))));
+            return Err(Error::Gpu(format!(
+                "compiling {}.wgsl ({entry}): {}",
+                shader.name,
+                one_line(&error.to_string())
+            )));
         }
         let pipeline = Arc::new(Pipeline { raw, layout });
         self.pipelines().keep(key, pipeline.clone());
@@ -123,7 +128,7 @@ impl Gpu {
             }
             Some(error) => {
                 self.alive()?;
-                Err(Error::Gpu(format!("binding {what}: {}", one_line(&error))))
+                Err(Error::Gpu(format!("binding {what}: {}", one_line(&error.to_string()))))
             }
         }
     }
@@ -171,8 +176,4 @@ fn part<'a>(graph: &Graph, places: &'a Places, id: ValueId, part: usize) -> Resu
     let value = graph.get(id);
     let part = if matches!(value.element, Element::Packed(_)) { part } else { 0 };
     places.parts(id).get(part).ok_or_else(|| Error::tensor(&value.name, format!("has no part {part}")))
-}
-
-fn one_line(error: &wgpu::Error) -> String {
-    error.to_string().split_whitespace().collect::<Vec<_>>().join(" ")
 }

@@ -8,8 +8,10 @@ use super::caps::caps_of;
 use super::fault::Fault;
 use super::oneshot::oneshot;
 use super::pipeline::Pipelines;
+use crate::device::DeviceId;
 use crate::graph::Caps;
-use crate::{Error, Result};
+use crate::text::one_line;
+use crate::{Error, Refusal, Result};
 
 /// How to choose an adapter.
 #[derive(Clone, Debug, Default)]
@@ -25,6 +27,7 @@ pub struct GpuOptions {
 pub struct Gpu(Arc<Inner>);
 
 struct Inner {
+    id: DeviceId,
     device: wgpu::Device,
     queue: wgpu::Queue,
     caps: Caps,
@@ -70,7 +73,7 @@ impl Gpu {
                 let found = all.into_iter().find(|a| a.get_info().name.to_lowercase().contains(&wanted));
                 found.ok_or_else(|| match names.is_empty() {
                     true => Error::NoAdapter(INSTALL_HINT.into()),
-                    false => Error::Usage(format!("no adapter is named {name:?}; there are: {}", names.join(", "))),
+                    false => Refusal::UnknownAdapter { name: name.clone(), known: names }.into(),
                 })?
             }
         };
@@ -176,7 +179,8 @@ impl Gpu {
                 return Err(Error::Limit { what, limit, needed: needed.into(), available: available.into() });
             }
         }
-        Ok(Self(Arc::new(Inner { device, queue, caps, pipelines: Pipelines::default(), fault, borrowed })))
+        let (id, pipelines) = (DeviceId::unique(), Pipelines::default());
+        Ok(Self(Arc::new(Inner { id, device, queue, caps, pipelines, fault, borrowed })))
     }
 
     /// What the device can do.
@@ -187,9 +191,9 @@ impl Gpu {
     /// The same device, believed to have `caps`: how tests meet small limits and other adapter classes.
     #[cfg(any(test, feature = "testing"))]
     pub fn with_caps(&self, caps: Caps) -> Self {
-        let Inner { device, queue, fault, borrowed, .. } = &*self.0;
+        let Inner { id, device, queue, fault, borrowed, .. } = &*self.0;
         let (device, queue, fault, borrowed) = (device.clone(), queue.clone(), fault.clone(), *borrowed);
-        Self(Arc::new(Inner { device, queue, caps, pipelines: Pipelines::default(), fault, borrowed }))
+        Self(Arc::new(Inner { id: *id, device, queue, caps, pipelines: Pipelines::default(), fault, borrowed }))
     }
 
     /// The wgpu device.
@@ -200,6 +204,11 @@ impl Gpu {
     /// The wgpu queue.
     pub fn queue(&self) -> &wgpu::Queue {
         &self.0.queue
+    }
+
+    /// Its identity.
+    pub(super) fn id(&self) -> DeviceId {
+        self.0.id
     }
 
     pub(super) fn pipelines(&self) -> &Pipelines {
@@ -247,7 +256,7 @@ pub(super) fn from_wgpu(error: &wgpu::Error) -> Error {
     match error {
         wgpu::Error::OutOfMemory { .. } => Error::OutOfMemory("running".into()),
         wgpu::Error::Validation { description, .. } | wgpu::Error::Internal { description, .. } => {
-            Error::Gpu(description.split_whitespace().collect::<Vec<_>>().join(" "))
+            Error::Gpu(one_line(description))
         }
     }
 }

@@ -34,15 +34,15 @@ impl Executor for Gpu {
     }
 
     fn copies(&self, copies: Vec<Copy>) -> Result<Box<dyn Program>> {
-        Ok(Box::new(Recording::copies(copies)?))
+        Ok(Box::new(Recording::copies(self.id(), copies)?))
     }
 
     fn run(&self, programs: &[&dyn Program]) -> Result<()> {
+        let recordings: Vec<&Recording> =
+            programs.iter().map(|program| program.of(self.id())).collect::<Result<_>>()?;
         self.alive()?;
         let mut encoder = self.encoder();
-        for program in programs {
-            Recording::of(*program)?.encode(&mut encoder);
-        }
+        recordings.into_iter().for_each(|recording| recording.encode(&mut encoder));
         self.submit(encoder);
         Ok(())
     }

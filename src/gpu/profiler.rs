@@ -44,7 +44,7 @@ impl Profiler {
             usage: wgpu::BufferUsages::QUERY_RESOLVE | wgpu::BufferUsages::COPY_SRC,
             mapped_at_creation: false,
         });
-        Ok(Self { queries, resolved: raw.into(), labels: Vec::new(), dropped: 0 })
+        Ok(Self { queries, resolved: gpu.own(raw), labels: Vec::new(), dropped: 0 })
     }
 
     pub(super) fn span(&mut self, label: &str) -> Option<wgpu::ComputePassTimestampWrites<'_>> {

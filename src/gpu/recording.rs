@@ -4,12 +4,14 @@ use std::sync::Arc;
 
 use super::buffer::Storage;
 use super::pipeline::Pipeline;
-use crate::device::{Copy, Program};
+use crate::device::{Copy, DeviceId, Program};
 use crate::{Error, Result};
 
 /// A GPU's program: a list of commands that can be replayed into any encoder, any number of times.
-#[derive(Debug, Default)]
+#[derive(Debug)]
 pub struct Recording {
+    /// Of the GPU that made it.
+    device: DeviceId,
     /// In order; each is one row of a profile.
     pub(super) groups: Vec<Group>,
 }
@@ -55,20 +57,30 @@ pub(super) struct Bindings {
     pub _buffers: Vec<Storage>,
 }
 
-impl Program for Recording {}
+impl Program for Recording {
+    fn device(&self) -> DeviceId {
+        self.device
+    }
+}
 
 impl Recording {
-    /// The recording behind a program; an error where another device made it.
+    /// An empty one.
+    pub(super) fn new(device: DeviceId) -> Self {
+        Self { device, groups: Vec::new() }
+    }
+
+    /// The recording behind a program; an error where no GPU made it.
     pub(super) fn of(program: &dyn Program) -> Result<&Self> {
-        let program: &dyn std::any::Any = program;
-        program.downcast_ref().ok_or_else(|| Error::NotThisDevice { what: "a program".into() })
+        program.behind().ok_or_else(|| Error::NotThisDevice { what: "a program".into() })
     }
 
     /// Copies between buffers.
-    pub(super) fn copies(copies: Vec<Copy>) -> Result<Self> {
-        let mut recording = Self::default();
-        for Copy { from, offset, to, bytes } in copies {
-            let (from, to) = (from.storage()?.clone(), to.storage()?.clone());
+    pub(super) fn copies(device: DeviceId, copies: Vec<Copy>) -> Result<Self> {
+        let mut recording = Self::new(device);
+        for copy in copies {
+            let (from, to) = (copy.from.storage(device)?.clone(), copy.to.storage(device)?.clone());
+            copy.check()?;
+            let Copy { offset, bytes, .. } = copy;
             recording.push("copies", Command::Copy { from, offset, to, bytes });
         }
         Ok(recording)

@@ -24,7 +24,7 @@ impl Gpu {
             usage: wgpu::TextureUsages::COPY_DST | wgpu::TextureUsages::COPY_SRC | wgpu::TextureUsages::TEXTURE_BINDING,
             view_formats: &[wgpu::TextureFormat::Rgba8UnormSrgb],
         });
-        self.submit_picture(pixels.raw()?, 4 * stride, &texture);
+        self.submit_picture(&pixels.storage(self.id())?.0, 4 * stride, &texture);
         Ok(texture)
     }
 }

@@ -9,6 +9,7 @@
 mod caps;
 mod dispatch;
 pub mod host;
+mod indices;
 mod op;
 mod params;
 mod pass;
@@ -23,6 +24,7 @@ use std::sync::Arc;
 pub use caps::{AdapterClass, Caps};
 pub use dispatch::Dispatch;
 pub use host::Host;
+pub use indices::Indices;
 pub use op::Op;
 pub use pass::{Access, Bind, Pass};
 pub use shader::Shader;

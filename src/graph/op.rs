@@ -4,7 +4,7 @@ use std::fmt::Debug;
 
 use super::host;
 use super::reference::HostValues;
-use super::{Access, Caps, Dispatch, Graph, Host, Pass, ValueId, pass};
+use super::{Access, Caps, Dispatch, Graph, Host, Indices, Pass, ValueId, pass};
 use crate::Result;
 
 /// An op over values of a graph. Each lives in one file of `src/kernels/`, beside its shader, with the constructor
@@ -28,6 +28,11 @@ pub trait Op: Debug + Send + Sync {
     fn compute(&self, _graph: &Graph, host: &Host<'_>) -> Result<()> {
         host::warn_of_reference(self.name());
         host.by_reference(&self.access(), |graph, values| self.reference(graph, values))
+    }
+
+    /// The indices that it reads, and what they may be. A table that a policy or a caller stored is held against it.
+    fn indices(&self, _graph: &Graph) -> Vec<Indices> {
+        Vec::new()
     }
 
     /// Floating-point operations of its matrix products; a multiply-add counts as two. Elementwise work counts zero.

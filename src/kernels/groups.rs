@@ -4,7 +4,7 @@
 use super::rows::NOTHING;
 use super::{params, shader};
 use crate::graph::reference::HostValues;
-use crate::graph::{AdapterClass, Caps, Dispatch, Graph, Host, Op, Pass, Shader, ValueId};
+use crate::graph::{AdapterClass, Caps, Dispatch, Graph, Host, Indices, Op, Pass, Shader, ValueId};
 use crate::{Error, Result};
 
 pub(super) static SHADER: Shader = shader!("groups");
@@ -76,6 +76,10 @@ impl Op for GroupsOp {
         };
         let teams = (batch * rows).div_ceil((threads / lanes) as usize);
         Ok(vec![dispatch("rank", 0, batch), dispatch("link", 1, teams).constant("LANES", lanes)])
+    }
+
+    fn indices(&self, graph: &Graph) -> Vec<Indices> {
+        vec![Indices::below(self.destination, graph.get(self.destination).matrix().1)]
     }
 
     fn compute(&self, _graph: &Graph, host: &Host<'_>) -> Result<()> {

@@ -3,7 +3,7 @@
 use super::rows::NOTHING;
 use super::{Destinations, Sides, params, shader};
 use crate::graph::reference::HostValues;
-use crate::graph::{Caps, Dispatch, Graph, Host, Op, Pass, Shader, ValueId};
+use crate::graph::{Caps, Dispatch, Graph, Host, Indices, Op, Pass, Shader, ValueId};
 use crate::{Error, Result};
 
 pub(super) static SHADER: Shader = shader!("joins");
@@ -68,6 +68,14 @@ impl Op for Joins {
         let params = Params { count: (batch * tokens) as u32, tokens: tokens as u32, sources, destinations };
         let dispatch = Dispatch::new(&SHADER, params.bytes(), caps.grid((batch * tokens).div_ceil(256) as u64));
         Ok(vec![dispatch.constant("SELECTED", place.is_some())])
+    }
+
+    fn indices(&self, graph: &Graph) -> Vec<Indices> {
+        let Sides { sources, destinations } = self.sides;
+        let tokens = graph.get(self.out.of).matrix().1;
+        let mut all = vec![Indices::below(self.best, graph.shape(destinations)[1])];
+        all.extend([sources, destinations].map(|side| Indices::below(side, tokens)));
+        all
     }
 
     fn compute(&self, _graph: &Graph, host: &Host<'_>) -> Result<()> {

@@ -4,7 +4,7 @@ use super::host::panels::Weight;
 use super::host::product::{Finish, product};
 use super::{Activation, ReadRows, params, shader};
 use crate::graph::reference::HostValues;
-use crate::graph::{AdapterClass, Caps, Dispatch, Element, Graph, Host, Op, Pass, Shader, ValueId};
+use crate::graph::{AdapterClass, Caps, Dispatch, Element, Graph, Host, Indices, Op, Pass, Shader, ValueId};
 use crate::size::elements;
 use crate::weights::Format;
 use crate::{Error, Result};
@@ -144,6 +144,10 @@ impl Op for Product {
                 .part(part)
         };
         Ok(caps.split_rows(columns, 4 * row_words as u64)?.into_iter().enumerate().map(dispatch).collect())
+    }
+
+    fn indices(&self, graph: &Graph) -> Vec<Indices> {
+        self.options.rows.indices(self.rows_per_sample(graph).1)
     }
 
     fn compute(&self, graph: &Graph, host: &Host<'_>) -> Result<()> {

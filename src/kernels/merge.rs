@@ -3,7 +3,7 @@
 
 use super::{Groups, NOTHING, params, shader};
 use crate::graph::reference::HostValues;
-use crate::graph::{Caps, Dispatch, Graph, Host, Op, Pass, Shader, ValueId};
+use crate::graph::{Caps, Dispatch, Graph, Host, Indices, Op, Pass, Shader, ValueId};
 use crate::{Error, Result};
 
 pub(super) static SHADER: Shader = shader!("merge");
@@ -59,6 +59,11 @@ impl Op for Merge {
         let [count, rows, kept, channels] = [count, rows, kept, channels].map(|n| n as u32);
         let params = Params { count, rows, kept, channels };
         Ok(vec![Dispatch::new(&SHADER, params.bytes(), caps.grid(u64::from(count).div_ceil(256)))])
+    }
+
+    fn indices(&self, graph: &Graph) -> Vec<Indices> {
+        let rows = graph.shape(self.x)[1];
+        [self.groups.first, self.groups.next].map(|tokens| Indices::below_or_nothing(tokens, rows)).into()
     }
 
     fn compute(&self, _graph: &Graph, host: &Host<'_>) -> Result<()> {

@@ -7,7 +7,7 @@ use super::rows::stream;
 use super::{ReadRows, params, shader};
 use crate::Result;
 use crate::graph::reference::HostValues;
-use crate::graph::{AdapterClass, Caps, Dispatch, Graph, Host, Op, Pass, Shader, ValueId};
+use crate::graph::{AdapterClass, Caps, Dispatch, Graph, Host, Indices, Op, Pass, Shader, ValueId};
 
 pub(super) static SHADER: Shader = shader!("norm");
 
@@ -148,6 +148,11 @@ impl Op for NormOp {
                 .constant("THREADS", threads)
                 .constant("LANES", lanes),
         ])
+    }
+
+    fn indices(&self, graph: &Graph) -> Vec<Indices> {
+        let rows = graph.shape(self.x).iter().rev().nth(1);
+        self.options.rows.indices(rows.copied().unwrap_or(1))
     }
 
     fn compute(&self, graph: &Graph, host: &Host<'_>) -> Result<()> {

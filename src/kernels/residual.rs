@@ -5,7 +5,7 @@ use super::host::{ELEMENTS, vectorised};
 use super::rows::stream;
 use super::{NOTHING, WriteRows, params, shader};
 use crate::graph::reference::HostValues;
-use crate::graph::{Caps, Dispatch, Graph, Host, Op, Pass, Shader, ValueId};
+use crate::graph::{Caps, Dispatch, Graph, Host, Indices, Op, Pass, Shader, ValueId};
 use crate::{Error, Result};
 
 pub(super) static SHADER: Shader = shader!("residual");
@@ -114,6 +114,11 @@ impl Op for Residual {
         let names = ["MAPPED", "WEIGHTED", "GATED", "TABLED"];
         let dispatch = Dispatch::new(&SHADER, params.bytes(), caps.grid(count.div_ceil(256) as u64));
         Ok(vec![dispatch.constants(names.into_iter().zip(optional.map(|id| id.is_some())))])
+    }
+
+    fn indices(&self, _graph: &Graph) -> Vec<Indices> {
+        let mapped = self.rows.index().map(|index| Indices::below_or_nothing(index, self.compact));
+        mapped.into_iter().collect()
     }
 
     fn compute(&self, graph: &Graph, host: &Host<'_>) -> Result<()> {

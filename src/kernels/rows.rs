@@ -5,7 +5,7 @@
 //! Every compression method is a way of filling these two.
 
 use crate::graph::reference::HostValues;
-use crate::graph::{Graph, ValueId};
+use crate::graph::{Graph, Indices, ValueId};
 use crate::{Error, Result};
 
 /// Which rows a sublayer reads.
@@ -68,6 +68,14 @@ impl ReadRows {
             graph.expect(op, weight, &[b, k, sources])?;
         }
         Ok((k, sources))
+    }
+
+    /// The indices that it reads, of a stream of so many rows per sample.
+    pub(super) fn indices(self, rows: usize) -> Vec<Indices> {
+        match self {
+            Self::All => Vec::new(),
+            Self::Map { index, .. } => vec![Indices::below(index, rows)],
+        }
     }
 
     /// The rows it reads of `x [B, N, C]`, on the CPU.

@@ -3,7 +3,7 @@
 
 use super::{params, shader};
 use crate::graph::reference::HostValues;
-use crate::graph::{Caps, Dispatch, Graph, Host, Op, Pass, Shader, ValueId};
+use crate::graph::{Caps, Dispatch, Graph, Host, Indices, Op, Pass, Shader, ValueId};
 use crate::{Error, Grid, Result};
 
 pub(super) static SHADER: Shader = shader!("sides");
@@ -101,6 +101,10 @@ impl Op for Split {
             cells_across: across as u32,
         };
         Ok(vec![Dispatch::new(&SHADER, params.bytes(), caps.grid(count.div_ceil(256) as u64))])
+    }
+
+    fn indices(&self, _graph: &Graph) -> Vec<Indices> {
+        vec![Indices::below(self.position, self.stride[0] * self.stride[1])]
     }
 
     fn compute(&self, _graph: &Graph, host: &Host<'_>) -> Result<()> {

@@ -5,7 +5,7 @@ use super::{Destinations, NOTHING, params, shader};
 use crate::Grid;
 use crate::Result;
 use crate::graph::reference::HostValues;
-use crate::graph::{Caps, Dispatch, Graph, Host, Op, Pass, Shader, ValueId};
+use crate::graph::{Caps, Dispatch, Graph, Host, Indices, Op, Pass, Shader, ValueId};
 
 pub(super) static SHADER: Shader = shader!("window_destinations");
 
@@ -58,6 +58,10 @@ impl Op for WindowDestinations {
         let count = graph.get(self.out.of).len();
         let params = Params { count: count as u32, columns: width as u32, rows: (height * width) as u32 };
         Ok(vec![Dispatch::new(&SHADER, params.bytes(), caps.grid(count.div_ceil(256) as u64))])
+    }
+
+    fn indices(&self, _graph: &Graph) -> Vec<Indices> {
+        vec![Indices::below(self.position, 4)]
     }
 
     fn compute(&self, _graph: &Graph, host: &Host<'_>) -> Result<()> {

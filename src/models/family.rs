@@ -106,6 +106,11 @@ pub trait Denoiser: Debug + Shared {
     /// The token grid of latents. A size that does not divide into tokens is an error.
     fn grid(&self, latents: Size) -> Result<Grid>;
 
+    /// Refuses what the request brings for it, as far as that can be known before any weight is read.
+    fn check(&self, _request: &Request, _guided: bool) -> Result<()> {
+        Ok(())
+    }
+
     /// Adds what no step changes to `preparation`, which holds the conditioning already.
     fn prepare<'a>(&'a self, preparation: &'a mut Preparation, canvas: Canvas) -> Work<'a, ()>;
 
@@ -146,6 +151,11 @@ pub struct Noisy {
 
 /// Turns requests into conditioning.
 pub trait Conditioner: Debug + Shared {
+    /// Refuses what the request brings for it, as far as that can be known before any weight is read.
+    fn check(&self, _request: &Request, _guided: bool) -> Result<()> {
+        Ok(())
+    }
+
     /// Stores the conditioning of the whole batch in `preparation`, or adds the ops that compute it.
     fn condition<'a>(
         &'a self,
@@ -169,11 +179,24 @@ pub trait Decoder: Debug + Shared {
     /// Pixels per latent pixel, along each side.
     fn factor(&self) -> usize;
 
+    /// The size of the latents of pictures of so many pixels, which must divide by the factor.
+    fn latents(&self, size: Size) -> Result<Size> {
+        let factor = self.factor();
+        size.divided(factor).ok_or_else(|| Refusal::IndivisibleSize { size, factor }.into())
+    }
+
     /// `latents [B, L, h, w]` as diffusion leaves them to pictures `[B, 3, H, W]` in 0…1.
     fn decode(&self, graph: &mut Graph, latents: ValueId) -> Result<ValueId>;
 
     /// The same of latents on the host, one picture after the other, in tiles where the device cannot hold one whole.
     fn pictures<'a>(&'a self, device: &'a Device, store: &'a Store, latents: &'a Tensor) -> Work<'a, Tensor>;
+}
+
+impl Habits {
+    /// The guidance scale of a request, where guidance is on.
+    pub fn guidance_of(self, request: &Request) -> Option<f32> {
+        Some(request.guidance.unwrap_or(self.guidance)).filter(|&scale| scale > 1.0)
+    }
 }
 
 impl Draws {

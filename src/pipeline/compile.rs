@@ -5,6 +5,7 @@ use std::sync::atomic::AtomicUsize;
 
 use super::names::{GUIDED, HISTORY, LATENTS, NOISE, STEP};
 use super::run::Run;
+use super::state::Fingerprint;
 use super::step_inputs::StepInputs;
 use crate::compress::{AnyPolicy, CARRIED, Dense, PolicyStep, PolicySteps, RunAt, Span, StepAt};
 use crate::device::{Device, Plan, Store};
@@ -17,6 +18,8 @@ use crate::{Error, Result, Tensor, Warning};
 
 /// What a pipeline decides before the loop starts.
 pub(super) struct Start<'a> {
+    /// Of the request and the model. What else the run is comes with it.
+    pub fingerprint: Fingerprint,
     pub device: &'a Device,
     pub denoiser: &'a dyn Denoiser,
     pub decoder: Arc<dyn Decoder>,
@@ -59,11 +62,13 @@ impl Start<'_> {
         let run = RunAt { grid, samples: self.samples(shape[0]), layers };
         let reuse = |step: &PolicyStep| Ok(matches!(step.span(layers)?, Span::Reuse { .. }));
         let reuses = self.steps.distinct.iter().map(reuse).collect::<Result<_>>()?;
-        store_tables(self.device, &mut self.store, &self.policy, run).await?;
+        store_tables(self.device, &mut self.store, self.policy.tables(run)?, &graphs).await?;
         for graph in &graphs {
             check_stored(graph, &self.store)?;
             self.store.allocate_missing(self.device, graph).await?;
         }
+        let carried = carried(&graphs);
+        let fingerprint = self.fingerprint(&carried);
         let dense = AnyPolicy::new(Dense).step(StepAt { index: 0, of: 1, timestep: 0.0, tokens: 0 });
         let dense_flops = self.step(shape, &dense)?.flops();
         self.store.write(self.device, LATENTS, latents.bytes())?;
@@ -81,13 +86,14 @@ impl Start<'_> {
             stored: graphs.iter().map(stored_names).collect(),
             reuses,
             layers,
-            carried: carried(&graphs),
+            carried,
             schedule: self.schedule,
             scheduler: self.scheduler,
             guidance: self.guidance,
             order: self.habits.order,
             policy: self.policy,
             dense_flops,
+            fingerprint,
             inputs,
             shape,
             canvas: self.canvas,
@@ -96,6 +102,16 @@ impl Start<'_> {
             since: 0,
             warnings: self.warnings,
         })
+    }
+
+    /// With the schedule, the policy and what steps hand to each other.
+    fn fingerprint(&self, carried: &[(String, usize)]) -> Fingerprint {
+        let mut hash = self.fingerprint;
+        hash.add(self.scheduler.as_bytes());
+        hash.add(bytemuck::cast_slice(&self.schedule.steps));
+        hash.add(self.policy.label().as_bytes());
+        hash.add_all(carried.iter().map(|(name, count)| format!("{name} {count}")));
+        hash
     }
 
     /// Samples in the model's batch for so many pictures.
@@ -120,9 +136,15 @@ impl Start<'_> {
     }
 }
 
-/// Stores the tensors that a policy's ops find by name.
-async fn store_tables(device: &Device, store: &mut Store, policy: &AnyPolicy, run: RunAt) -> Result<()> {
-    for (name, table) in policy.tables(run)? {
+/// Stores the tensors that a policy's ops find by name, once the graphs' ops can read them.
+async fn store_tables(
+    device: &Device,
+    store: &mut Store,
+    tables: Vec<(String, Tensor)>,
+    graphs: &[Graph],
+) -> Result<()> {
+    for (name, table) in tables {
+        graphs.iter().try_for_each(|graph| graph.check_table(&name, &table))?;
         if store.contains(&name) {
             return Err(Error::tensor(name, "is stored already: the policy's table needs another name"));
         }

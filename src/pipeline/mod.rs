@@ -33,8 +33,9 @@ use crate::rng::Generator;
 use crate::schedulers::Schedule;
 use crate::tensor::Data;
 use crate::weights::Source;
-use crate::{Error, Request, Result, Size, Tensor};
+use crate::{Error, Refusal, Request, Result, Size, Tensor};
 use compile::Start;
+use state::Fingerprint;
 
 /// A loaded model, of whatever family: from requests to pictures.
 #[derive(Debug)]
@@ -66,9 +67,20 @@ impl Pipeline {
         model: Model,
         progress: impl FnMut(Progress<'_>) -> A,
     ) -> Result<Self> {
+        let parts = model.parts().await?;
+        Self::from_parts(device, model, parts, progress).await
+    }
+
+    /// Loads the opened parts of a folder.
+    pub async fn from_parts<A: Answer>(
+        device: impl Into<Device>,
+        model: Model,
+        parts: Parts,
+        progress: impl FnMut(Progress<'_>) -> A,
+    ) -> Result<Self> {
         let device = device.into();
         model.scheduler(None).await?; // found wrong before anything is loaded
-        let Parts { denoiser, trained, conditioner, decoder, loaders } = model.parts().await?;
+        let Parts { denoiser, trained, conditioner, decoder, loaders } = parts;
         let store = model::upload(&device, &loaders, progress).await?;
         Ok(Self { device, model, store, conditioner, denoiser, trained, decoder })
     }
@@ -120,10 +132,9 @@ impl Pipeline {
         habits.draws.check(request)?;
         let policies = &self.model.registry().policies;
         let policy = policies.policy(&request.compression, &self.trained, request.seed, request.traced)?;
-        let guidance = Some(request.guidance.unwrap_or(habits.guidance)).filter(|&scale| scale > 1.0);
+        let guidance = habits.guidance_of(request);
         let scheduler = self.model.scheduler(request.scheduler.as_deref()).await?;
-        let (pipeline, steps) = (&self.model.folder.pipeline, request.steps.unwrap_or(habits.steps));
-        let schedule = self.model.family.schedule(pipeline, scheduler.as_ref(), steps)?.checked(scheduler.class())?;
+        let schedule = self.model.schedule(scheduler.as_ref(), request.steps)?;
 
         let canvas = self.canvas(request)?;
         let shape = self.latents(request, canvas.latents)?;
@@ -133,7 +144,9 @@ impl Pipeline {
 
         let steps = policy.steps(&schedule.timesteps(), canvas.grid.tokens());
         warnings.extend(policy.warning(&steps.distinct, canvas.grid.tokens()));
+        let fingerprint = Fingerprint::of(request, &self.model.folder.pipeline, self.denoiser.sizes())?;
         let mut start = Start {
+            fingerprint,
             device: &self.device,
             denoiser: self.denoiser.as_ref(),
             decoder: self.decoder.clone(),
@@ -186,7 +199,6 @@ impl Pipeline {
 
     /// The sizes of the picture: as asked for, as the given latents have it, or as trained.
     fn canvas(&self, request: &Request) -> Result<Canvas> {
-        let factor = self.decoder.factor();
         let given = request.init_latents.as_ref().map(|latents| latents.shape.as_slice());
         let mut origin = "a size";
         let latents = match (request.size, given) {
@@ -196,13 +208,11 @@ impl Pipeline {
             }
             (None, Some(&[_, _, height, width])) => Size::new(width, height),
             (None, Some(shape)) => {
-                return Err(Error::Usage(format!("latents {shape:?} should be [batch, channels, height, width]")));
+                return Err(wrong_latents(shape, "[batch, channels, height, width]".into()));
             }
-            (Some(size), _) => size.divided(factor).ok_or_else(|| {
-                Error::Usage(format!("a size of {size} is not divisible by the VAE's factor {factor}"))
-            })?,
+            (Some(size), _) => self.decoder.latents(size)?,
         };
-        let pixels = latents.times(factor);
+        let pixels = latents.times(self.decoder.factor());
         check_pixels(origin, pixels, request.pictures())?;
         Ok(Canvas { pixels, latents, grid: self.denoiser.grid(latents)? })
     }
@@ -212,12 +222,15 @@ impl Pipeline {
         let shape = [request.pictures(), self.denoiser.sizes().channels, latents.height, latents.width];
         match &request.init_latents {
             Some(given) if given.shape != shape => {
-                let reason = format!("the latents given are {:?}, this request needs {shape:?}", given.shape);
-                Err(Error::Usage(reason))
+                Err(wrong_latents(&given.shape, format!("{shape:?} by this request")))
             }
             _ => Ok(shape),
         }
     }
+}
+
+fn wrong_latents(found: &[usize], expected: String) -> Error {
+    Refusal::WrongShape { tensor: "init_latents", found: found.to_vec(), expected }.into()
 }
 
 /// The starting noise `[L, C, h, w]`, given or drawn, times `sigma`.
@@ -240,4 +253,26 @@ async fn run_once(device: &Device, store: &mut Store, preparation: &Preparation)
     store.allocate_missing(device, &preparation.graph).await?;
     Plan::compile(device, &preparation.graph, store, Memory::Shared).await?.run(device)?;
     device.check()
+}
+
+#[cfg(test)]
+mod tests {
+    use pollster::block_on;
+
+    use super::*;
+    use crate::graph::{AdapterClass, Caps};
+    use crate::testing::gpu;
+
+    /// Everything would fit, but the adapter would end the loops of attention early, as Mesa's software one does.
+    #[test]
+    fn a_picture_that_an_adapter_would_cut_short_is_refused() {
+        let caps = Caps { class: AdapterClass::Software, max_rounds: 65_535, ..gpu().caps().clone() };
+        let model = Source::Folder(concat!(env!("CARGO_MANIFEST_DIR"), "/tests/goldens/pixart_alpha/model").into());
+        let pipeline = block_on(Pipeline::load(gpu().with_caps(caps), model, LoadOptions::default(), |_| {})).unwrap();
+        let size = Some(Size::square(2048));
+        let request = Request { size, steps: Some(2), guidance: Some(1.0), ..Request::prompt("a fox") };
+        let error = pipeline.start(&request).unwrap_err();
+        assert!(matches!(error, Error::Limit { needed, .. } if needed > 65_535), "{error}");
+        assert!(error.to_string().contains("attention to 262144 keys"), "{error}");
+    }
 }

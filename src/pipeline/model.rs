@@ -8,9 +8,9 @@ use crate::compress::Trained;
 use crate::device::{Device, Store};
 use crate::loading::{Answer, Loader, ModelFolder};
 use crate::models::{Conditioner, Decoder, Denoiser, Family, Habits, Opening, Transformer};
-use crate::schedulers::Scheduler;
+use crate::schedulers::{Schedule, Scheduler};
 use crate::weights::Source;
-use crate::{Context, Result};
+use crate::{Context, Request, Result, Size};
 
 /// A model folder, and what its names mean.
 #[derive(Clone, Debug)]
@@ -38,6 +38,17 @@ pub struct Parts {
     pub loaders: Vec<Loader>,
 }
 
+impl Parts {
+    /// Refuses a request that the model cannot draw, as far as that can be known before any weight is read.
+    pub fn check(&self, request: &Request, habits: Habits) -> Result<()> {
+        request.check()?;
+        habits.draws.check(request)?;
+        let guided = habits.guidance_of(request).is_some();
+        self.denoiser.check(request, guided)?;
+        self.conditioner.check(request, guided)
+    }
+}
+
 impl Model {
     /// Reads `model_index.json`. A pipeline class that no family covers is an error.
     pub async fn open(source: Source, options: LoadOptions) -> Result<Self> {
@@ -61,6 +72,18 @@ impl Model {
         let path = "scheduler/scheduler_config.json";
         let source = &self.folder.source;
         self.registry().schedulers.read(&source.display(path), &source.read(path).await?, name)
+    }
+
+    /// The table of a run's steps: as many as asked for, or as the pipeline's habit is.
+    pub fn schedule(&self, scheduler: &dyn Scheduler, steps: Option<usize>) -> Result<Schedule> {
+        let steps = steps.unwrap_or(self.habits().steps);
+        self.family.schedule(&self.folder.pipeline, scheduler, steps)?.checked(scheduler.class())
+    }
+
+    /// The size of the latents of pictures of so many pixels.
+    pub async fn latents(&self, pixels: Size) -> Result<Size> {
+        let (decoder, _) = self.family.decoder(self.opening()).await?;
+        decoder.latents(pixels)
     }
 
     /// The transformer alone.

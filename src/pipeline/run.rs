@@ -5,6 +5,7 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
 
 use super::names::{LATENTS, STEP};
+use super::state::Fingerprint;
 use super::step_inputs::StepInputs;
 use super::{Pictures, Viewer};
 use crate::compress::{AnyPolicy, KeptRatios};
@@ -43,6 +44,8 @@ pub struct Run {
     pub(super) order: Guidance,
     pub(super) policy: AnyPolicy,
     pub(super) dense_flops: u64,
+    /// What tells it from runs of other requests.
+    pub(super) fingerprint: Fingerprint,
     pub(super) inputs: StepInputs,
     /// Shape of the latents, `[L, C, H, W]`.
     pub(super) shape: [usize; 4],

@@ -3,8 +3,9 @@
 use serde::{Deserialize, Serialize};
 
 use super::Run;
+use crate::models::Sizes;
 use crate::tensor::Data;
-use crate::{Error, Result};
+use crate::{Error, Refusal, Request, Result, Tensor};
 
 /// How far a run came, outside the device.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
@@ -14,12 +15,69 @@ pub struct RunState {
     /// The latents, the scheduler's history and what the policy carries from step to step, one after the other: numbers
     /// by their bits, and indices.
     pub words: Vec<u32>,
+    /// What tells the run from others, see [`Run::fingerprint`].
+    pub fingerprint: u64,
+}
+
+/// A hash of what a run is: the same in every process and on every machine (FNV-1a, 64 bits). It tells mistakes, not
+/// forgeries.
+#[derive(Clone, Copy, Debug)]
+pub(super) struct Fingerprint(u64);
+
+impl Fingerprint {
+    /// Of what a request asks of a model.
+    pub fn of(request: &Request, pipeline: &str, sizes: Sizes) -> Result<Self> {
+        // What is read beside the picture changes nothing in it.
+        let json = serde_json::to_vec(&Request { traced: false, ..request.clone() });
+        let json = json.map_err(|error| Error::file("the request", error.to_string()))?;
+        let Sizes { layers, width, heads, channels, sample_size } = sizes;
+        let mut hash = Self(0xcbf2_9ce4_8422_2325);
+        hash.add(&json);
+        hash.add(pipeline.as_bytes());
+        hash.add_all([layers, width, heads, channels, sample_size].map(|size| size.to_string()));
+        hash.add_tensor(request.init_latents.as_ref());
+        if let Some(given) = &request.prompt_ids {
+            let (ids, mask) = given.negative.as_ref().map_or((&[][..], &[][..]), |(ids, mask)| (ids, mask));
+            for words in [&given.ids[..], &given.mask, ids, mask] {
+                hash.add(bytemuck::cast_slice(words));
+            }
+        }
+        if let Some(given) = &request.prompt_embeds {
+            hash.add_tensor(Some(&given.embeds));
+            hash.add_tensor(given.negative.as_ref().map(|(embeds, _)| embeds));
+            hash.add(bytemuck::cast_slice(&given.mask));
+        }
+        Ok(hash)
+    }
+
+    /// Adds bytes, and how many they are: two parts never look like one.
+    pub fn add(&mut self, bytes: &[u8]) {
+        for byte in (bytes.len() as u64).to_le_bytes().iter().chain(bytes) {
+            self.0 = (self.0 ^ u64::from(*byte)).wrapping_mul(0x100_0000_01b3);
+        }
+    }
+
+    /// Adds texts, one after the other.
+    pub fn add_all(&mut self, texts: impl IntoIterator<Item = String>) {
+        texts.into_iter().for_each(|text| self.add(text.as_bytes()));
+    }
+
+    fn add_tensor(&mut self, tensor: Option<&Tensor>) {
+        self.add_all(tensor.iter().flat_map(|tensor| &tensor.shape).map(usize::to_string));
+        self.add(tensor.map_or(&[], Tensor::bytes));
+    }
 }
 
 impl Run {
     /// Bytes of [`Run::state`]: few, but for policies that keep whole branches for later steps.
     pub fn state_bytes(&self) -> u64 {
         4 * self.carried.iter().map(|(_, count)| *count as u64).sum::<u64>()
+    }
+
+    /// A number that runs of the same request have in common, in every process: of the same words and tensors, of a
+    /// model of the same shape, with the same steps and the same policy.
+    pub fn fingerprint(&self) -> u64 {
+        self.fingerprint.0
     }
 
     /// What a later run of the same request needs to go on from here.
@@ -31,14 +89,15 @@ impl Run {
                 Data::U32(values) => words.extend(values),
             }
         }
-        Ok(RunState { taken: self.at, words })
+        Ok(RunState { taken: self.at, words, fingerprint: self.fingerprint() })
     }
 
-    /// Goes on where `state` was taken. The steps before it are not taken again.
+    /// Goes on where `state` was taken. The steps before it are not taken again. A state of another request is refused.
     pub fn resume(&mut self, state: &RunState) -> Result<()> {
         let count: usize = self.carried.iter().map(|(_, count)| count).sum();
-        if state.taken > self.steps() || state.words.len() != count {
-            return Err(Error::Usage("the state to resume from belongs to another request".into()));
+        let own = state.fingerprint == self.fingerprint() && state.words.len() == count;
+        if !own || state.taken > self.steps() {
+            return Err(Refusal::ForeignState.into());
         }
         let mut words = state.words.as_slice();
         for (name, count) in &self.carried {

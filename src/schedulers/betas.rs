@@ -10,34 +10,39 @@ use crate::Result;
 
 /// A `beta_schedule`.
 #[derive(Clone, Copy, Debug)]
-pub(super) enum Curve {
+pub enum Curve {
+    /// β even from its first to its last.
     Linear,
+    /// √β even.
     ScaledLinear,
+    /// ᾱ falls as a squared cosine (arXiv 2102.09672).
     Cosine,
+    /// The logarithm of the signal-to-noise ratio follows a Laplace distribution (arXiv 2407.03297).
     Laplace,
+    /// β follows a sigmoid (arXiv 2203.02923).
     Sigmoid,
 }
 
 /// What every class implements.
-pub(super) const CURVES: [(&str, Curve); 3] =
+pub const CURVES: [(&str, Curve); 3] =
     [("linear", Curve::Linear), ("scaled_linear", Curve::ScaledLinear), ("squaredcos_cap_v2", Curve::Cosine)];
 
 /// What DDPM alone implements as well.
-pub(super) const DDPM_CURVES: [(&str, Curve); 5] =
+pub const DDPM_CURVES: [(&str, Curve); 5] =
     [CURVES[0], CURVES[1], CURVES[2], ("laplace", Curve::Laplace), ("sigmoid", Curve::Sigmoid)];
 
 /// The forward process of a trained model.
 #[derive(Debug)]
-pub(super) struct Noising {
+pub struct Noising {
     /// ᾱ_t for t = 0 … T−1.
-    pub(super) alphas_cumprod: Vec<f32>,
+    pub alphas_cumprod: Vec<f32>,
     /// Whether ᾱ was stretched to end at zero.
-    pub(super) rescaled: bool,
+    pub rescaled: bool,
 }
 
 impl Noising {
     /// Reads the `beta` fields and `num_train_timesteps`.
-    pub(super) fn read(fields: &mut Fields, curves: &[(&str, Curve)]) -> Result<Self> {
+    pub fn read(fields: &mut Fields, curves: &[(&str, Curve)]) -> Result<Self> {
         let count = fields.train_timesteps()?;
         let (start, end) = (fields.number("beta_start", 0.0001)?, fields.number("beta_end", 0.02)?);
         let curve = fields.choice("beta_schedule", "linear", curves)?;
@@ -57,7 +62,7 @@ impl Noising {
     }
 
     /// As Euler and DPM-Solver want it: a rescaled ᾱ ends just above zero, at the smallest f16, so that σ is finite.
-    pub(super) fn with_finite_sigmas(mut self) -> Self {
+    pub fn with_finite_sigmas(mut self) -> Self {
         if self.rescaled
             && let Some(last) = self.alphas_cumprod.last_mut()
         {
@@ -67,18 +72,18 @@ impl Noising {
     }
 
     /// T.
-    pub(super) fn train_timesteps(&self) -> usize {
+    pub fn train_timesteps(&self) -> usize {
         self.alphas_cumprod.len()
     }
 
     /// ᾱ_t, indexed as in Python: −1 is the last. `None` beyond the ends.
-    pub(super) fn at(&self, timestep: i64) -> Option<f32> {
+    pub fn at(&self, timestep: i64) -> Option<f32> {
         let index = if timestep < 0 { timestep + self.alphas_cumprod.len() as i64 } else { timestep };
         self.alphas_cumprod.get(usize::try_from(index).ok()?).copied()
     }
 
     /// σ_t = √((1 − ᾱ_t) / ᾱ_t), the noise level relative to the image, for t = 0 … T−1.
-    pub(super) fn sigmas(&self) -> Vec<f32> {
+    pub fn sigmas(&self) -> Vec<f32> {
         self.alphas_cumprod.iter().map(|alpha| ((1.0 - alpha) / alpha).sqrt()).collect()
     }
 }

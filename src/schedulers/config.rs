@@ -21,7 +21,7 @@ const MOST_TIMESTEPS: i64 = 1_000_000;
 
 /// The fields of one config not yet read.
 #[derive(Debug)]
-pub(super) struct Fields {
+pub struct Fields {
     file: String,
     class: &'static str,
     left: Map<String, Value>,
@@ -29,7 +29,7 @@ pub(super) struct Fields {
 
 impl Fields {
     /// All fields of `json`, to be read by the scheduler `class`.
-    pub(super) fn new(file: &str, class: &'static str, json: &Value) -> Result<Self> {
+    pub fn new(file: &str, class: &'static str, json: &Value) -> Result<Self> {
         let Value::Object(fields) = json else {
             return Err(Error::config(file, "the scheduler's config is not a JSON object"));
         };
@@ -44,7 +44,7 @@ impl Fields {
     }
 
     /// The number in `name`, or `default` where it is absent.
-    pub(super) fn number(&mut self, name: &str, default: f64) -> Result<f64> {
+    pub fn number(&mut self, name: &str, default: f64) -> Result<f64> {
         match self.left.remove(name) {
             None => Ok(default),
             Some(value) => self.as_number(name, &value),
@@ -52,7 +52,7 @@ impl Fields {
     }
 
     /// The number in `name`, `None` where it is absent or null.
-    pub(super) fn optional(&mut self, name: &str) -> Result<Option<f64>> {
+    pub fn optional(&mut self, name: &str) -> Result<Option<f64>> {
         match self.left.remove(name) {
             None | Some(Value::Null) => Ok(None),
             Some(value) => self.as_number(name, &value).map(Some),
@@ -60,7 +60,7 @@ impl Fields {
     }
 
     /// The list of numbers in `name`, `None` where it is absent or null.
-    pub(super) fn numbers(&mut self, name: &str) -> Result<Option<Vec<f64>>> {
+    pub fn numbers(&mut self, name: &str) -> Result<Option<Vec<f64>>> {
         match self.left.remove(name) {
             None | Some(Value::Null) => Ok(None),
             Some(Value::Array(values)) => {
@@ -80,7 +80,7 @@ impl Fields {
     }
 
     /// The whole number in `name`, or `default` where it is absent.
-    pub(super) fn integer(&mut self, name: &str, default: i64) -> Result<i64> {
+    pub fn integer(&mut self, name: &str, default: i64) -> Result<i64> {
         match self.left.remove(name) {
             None => Ok(default),
             Some(value) => match value.as_i64() {
@@ -91,7 +91,7 @@ impl Fields {
     }
 
     /// `num_train_timesteps`.
-    pub(super) fn train_timesteps(&mut self) -> Result<usize> {
+    pub fn train_timesteps(&mut self) -> Result<usize> {
         match self.integer("num_train_timesteps", 1000)? {
             count @ 1.. => Ok(count as usize),
             count => Err(self.refuse("num_train_timesteps", &count.into(), "at least one is needed")),
@@ -99,7 +99,7 @@ impl Fields {
     }
 
     /// The truth of `name`, or `default` where it is absent; null is false, as in Python.
-    pub(super) fn flag(&mut self, name: &str, default: bool) -> Result<bool> {
+    pub fn flag(&mut self, name: &str, default: bool) -> Result<bool> {
         match self.left.remove(name) {
             None => Ok(default),
             Some(Value::Null) => Ok(false),
@@ -109,7 +109,7 @@ impl Fields {
     }
 
     /// Which of `choices` is in `name`, or `default` where it is absent; null goes by the name "null".
-    pub(super) fn choice<T: Copy>(&mut self, name: &str, default: &str, choices: &[(&str, T)]) -> Result<T> {
+    pub fn choice<T: Copy>(&mut self, name: &str, default: &str, choices: &[(&str, T)]) -> Result<T> {
         let value = self.left.remove(name).unwrap_or_else(|| default.into());
         let chosen = if value.is_null() { Some("null") } else { value.as_str() };
         choices.iter().find(|(known, _)| Some(*known) == chosen).map(|(_, choice)| *choice).ok_or_else(|| {
@@ -119,12 +119,12 @@ impl Fields {
     }
 
     /// The string in `name`, left where it is.
-    pub(super) fn text(&self, name: &str) -> Option<String> {
+    pub fn text(&self, name: &str) -> Option<String> {
         self.left.get(name).and_then(Value::as_str).map(Into::into)
     }
 
     /// Refuses dynamic thresholding: a quantile of the whole sample is not a linear step.
-    pub(super) fn no_thresholding(&mut self) -> Result<()> {
+    pub fn no_thresholding(&mut self) -> Result<()> {
         if self.flag("thresholding", false)? {
             return Err(self.refuse("thresholding", &true.into(), "dynamic thresholding is not implemented"));
         }
@@ -132,7 +132,7 @@ impl Fields {
     }
 
     /// The error for a field that cannot be honoured.
-    pub(super) fn refuse(&self, name: &str, value: &Value, why: &str) -> Error {
+    pub fn refuse(&self, name: &str, value: &Value, why: &str) -> Error {
         let value = match value {
             Value::Array(values) => format!("[… {} values]", values.len()),
             value => value.to_string(),
@@ -141,7 +141,7 @@ impl Fields {
     }
 
     /// Refuses what was not read and is not known to be harmless.
-    pub(super) fn finish(self) -> Result<()> {
+    pub fn finish(self) -> Result<()> {
         let unknown = self.left.iter().find(|(name, value)| {
             !name.starts_with('_') && !value.is_null() && ELSEWHERE.split(' ').all(|known| known != name.as_str())
         });

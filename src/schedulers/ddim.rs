@@ -9,7 +9,7 @@ use super::{
     beyond_training, check_steps,
     config::Fields,
     prediction::{PREDICTIONS, Prediction},
-    timesteps::{self, Timesteps},
+    timesteps::Timesteps,
 };
 use crate::Result;
 
@@ -43,7 +43,7 @@ impl Ddim {
         let noising = Noising::read(&mut fields, &betas::CURVES)?;
         let ends_clean = fields.flag("set_alpha_to_one", true)?;
         let this = Self {
-            timesteps: timesteps::read(&mut fields, "leading")?,
+            timesteps: Timesteps::read(&mut fields, "leading")?,
             prediction: fields.choice("prediction_type", "epsilon", &PREDICTIONS)?,
             clip: read_clip(&mut fields)?,
             final_alpha: if ends_clean { 1.0 } else { noising.alphas_cumprod[0] },

@@ -11,7 +11,7 @@ use super::{
     ddim::read_clip,
     numpy,
     prediction::{PREDICTIONS, Prediction},
-    timesteps::{self, Timesteps},
+    timesteps::Timesteps,
 };
 use crate::Result;
 
@@ -51,7 +51,7 @@ impl Ddpm {
         fields.no_thresholding()?;
         let this = Self {
             noising: Noising::read(&mut fields, &betas::DDPM_CURVES)?,
-            timesteps: timesteps::read(&mut fields, "leading")?,
+            timesteps: Timesteps::read(&mut fields, "leading")?,
             prediction: fields.choice("prediction_type", "epsilon", &PREDICTIONS)?,
             clip: read_clip(&mut fields)?,
             variance: fields.choice("variance_type", "fixed_small", &VARIANCES)?,

@@ -11,12 +11,12 @@ use super::{
     config::Fields,
     dpm_update::{Algorithm, Corrector, Level, Update},
     euler::read_ends_at_min,
-    numpy,
+    no_schedule, numpy,
     prediction::Prediction,
     sigmas::{self, Curves},
-    timesteps::{self, Spacing, Timesteps},
+    timesteps::{Spacing, Timesteps},
 };
-use crate::{Error, Result};
+use crate::Result;
 
 /// Its class in diffusers.
 pub const CLASS: &str = "DPMSolverMultistepScheduler";
@@ -95,7 +95,7 @@ impl DpmSolver {
             rounds: fields.text("beta_schedule").as_deref() != Some("squaredcos_cap_v2"),
             algorithm: read_algorithm(&mut fields, ends_at_min)?,
             noising: Noising::read(&mut fields, &betas::CURVES)?.with_finite_sigmas(),
-            timesteps: timesteps::read(&mut fields, "linspace")?,
+            timesteps: Timesteps::read(&mut fields, "linspace")?,
             prediction: fields.choice("prediction_type", "epsilon", &PREDICTIONS)?,
             corrector: fields.choice("solver_type", "midpoint", &CORRECTORS)?,
             order: read_order(&mut fields)?,
@@ -244,7 +244,8 @@ impl Scheduler for DpmSolver {
         check_steps(CLASS, steps, MOST_STEPS)?;
         let (timesteps, sigmas) = self.visits(steps);
         if timesteps.is_empty() {
-            return Err(Error::Usage(format!("{CLASS}: lambda_min_clipped = {} leaves no timestep", self.lambda_min)));
+            let reason = format!("has no timestep left with lambda_min_clipped = {}", self.lambda_min);
+            return Err(no_schedule(CLASS, reason));
         }
         let is_flow = matches!(self.levels, Levels::Flow { .. });
         let levels: Vec<Level> = sigmas.into_iter().map(|sigma| Level::new(sigma, is_flow)).collect();

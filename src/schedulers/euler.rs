@@ -11,7 +11,7 @@ use super::{
     numpy,
     prediction::Prediction,
     sigmas::{self, Curves},
-    timesteps::{self, Spacing, Timesteps},
+    timesteps::{Spacing, Timesteps},
 };
 use crate::Result;
 
@@ -50,7 +50,7 @@ impl Euler {
         let prediction = fields.choice("prediction_type", "epsilon", &PREDICTIONS)?;
         let this = Self {
             noising: Noising::read(&mut fields, &betas::CURVES)?.with_finite_sigmas(),
-            timesteps: timesteps::read(&mut fields, "linspace")?,
+            timesteps: Timesteps::read(&mut fields, "linspace")?,
             prediction,
             curves: Curves::read(&mut fields)?,
             log_linear: fields.choice("interpolation_type", "linear", &[("linear", false), ("log_linear", true)])?,

@@ -4,6 +4,9 @@
 //! Which numbers these are is diffusers' to say, down to where it rounds to f32; each file names its original. Fields
 //! of a config are honoured or refused by name, never ignored. What is not linear in sample and output (dynamic
 //! thresholding, a predicted variance) is refused.
+//!
+//! A scheduler of another crate implements [`Scheduler`], and reads its config by the same parts: [`Fields`] one by one,
+//! the [`Noising`] that the model was trained with, its [`Prediction`], and [`Timesteps`].
 
 mod betas;
 mod config;
@@ -23,8 +26,12 @@ use std::fmt::Debug;
 
 use serde_json::Value;
 
+pub use self::betas::{CURVES, Curve, Noising};
+pub use self::config::Fields;
 pub use self::dpm_solver::CLASS as DPM_SOLVER;
 pub use self::json::parse;
+pub use self::prediction::{Combination, PREDICTIONS, Prediction};
+pub use self::timesteps::{Spacing, Timesteps};
 use self::{ddim::Ddim, ddpm::Ddpm, dpm_solver::DpmSolver, euler::Euler, flow_match::FlowMatch};
 use crate::{Error, Refusal, Result};
 
@@ -113,23 +120,23 @@ impl Schedule {
 
     /// The schedule, if it has steps and all its numbers are finite. Where they are not, diffusers' samples are not
     /// either.
-    fn new(class: &str, steps: Vec<Step>, init_noise_sigma: f32) -> Result<Self> {
+    pub fn new(class: &str, steps: Vec<Step>, init_noise_sigma: f32) -> Result<Self> {
         Self { steps, init_noise_sigma }.checked(class)
     }
 
     /// Refuses a schedule without steps, or with numbers that are not finite.
     pub(crate) fn checked(self, class: &str) -> Result<Self> {
         if self.steps.is_empty() {
-            return Err(Error::Usage(format!("{class} has no step")));
+            return Err(no_schedule(class, "has no step"));
         }
         match self.steps.iter().position(|step| !step.is_finite()) {
-            Some(index) => Err(Error::Usage(format!(
-                "{class} has no finite step {index} of {} (timestep {}) with this config",
-                self.steps.len(),
-                self.steps[index].timestep
-            ))),
+            Some(index) => {
+                let (of, timestep) = (self.steps.len(), self.steps[index].timestep);
+                let reason = format!("has no finite step {index} of {of} (timestep {timestep}) with this config");
+                Err(no_schedule(class, reason))
+            }
             None if !self.init_noise_sigma.is_finite() => {
-                Err(Error::Usage(format!("{class} has no finite initial sigma with this config")))
+                Err(no_schedule(class, "has no finite initial sigma with this config"))
             }
             None => Ok(self),
         }
@@ -259,18 +266,23 @@ impl Schedulers {
 /// The most steps of a scheduler that can make more than the model was trained with; more is a slip of the keyboard.
 const MOST_STEPS: usize = 100_000;
 
-/// Refuses a number of steps that `class` cannot make.
-fn check_steps(class: &str, steps: usize, most: usize) -> Result<()> {
+/// Refuses a number of steps that `class` cannot make: none, or more than `most`.
+pub fn check_steps(class: &str, steps: usize, most: usize) -> Result<()> {
     match steps {
-        0 => Err(Error::Usage(format!("{class} needs at least one step"))),
-        _ if steps > most => Err(Error::Usage(format!("{class} can make at most {most} steps, not {steps}"))),
-        _ => Ok(()),
+        steps if (1..=most).contains(&steps) => Ok(()),
+        steps => Err(Refusal::BadSteps { scheduler: class.into(), steps, most }.into()),
     }
 }
 
 /// The error for a timestep that the model was not trained with.
 fn beyond_training(class: &str, timestep: i64, train: usize) -> Error {
-    Error::Usage(format!("{class} would step to timestep {timestep}; the model was trained with 0 … {}", train - 1))
+    let trained = train - 1;
+    no_schedule(class, format!("would step to timestep {timestep}; the model was trained with 0 … {trained}"))
+}
+
+/// The error for steps that `class` cannot make with its config.
+fn no_schedule(class: &str, reason: impl Into<String>) -> Error {
+    Refusal::NoSchedule { scheduler: class.into(), reason: reason.into() }.into()
 }
 
 #[cfg(test)]

@@ -3,7 +3,7 @@
 
 /// A `prediction_type`.
 #[derive(Clone, Copy, Debug, PartialEq)]
-pub(super) enum Prediction {
+pub enum Prediction {
     /// `epsilon`: the noise.
     Noise,
     /// `sample`: the image.
@@ -15,19 +15,21 @@ pub(super) enum Prediction {
 }
 
 /// What most classes implement.
-pub(super) const PREDICTIONS: [(&str, Prediction); 3] =
+pub const PREDICTIONS: [(&str, Prediction); 3] =
     [("epsilon", Prediction::Noise), ("sample", Prediction::Image), ("v_prediction", Prediction::Velocity)];
 
 /// `sample`·x + `output`·g.
 #[derive(Clone, Copy, Debug, PartialEq)]
-pub(super) struct Combination {
-    pub(super) sample: f32,
-    pub(super) output: f32,
+pub struct Combination {
+    /// x's coefficient.
+    pub sample: f32,
+    /// g's coefficient.
+    pub output: f32,
 }
 
 impl Prediction {
     /// The image. At α = 0 the noise contains nothing of it, and the coefficients are infinite.
-    pub(super) fn image(self, alpha: f32, sigma: f32) -> Combination {
+    pub fn image(self, alpha: f32, sigma: f32) -> Combination {
         let (sample, output) = match self {
             Self::Noise => (1.0 / alpha, -sigma / alpha),
             Self::Image => (0.0, 1.0),
@@ -38,7 +40,7 @@ impl Prediction {
     }
 
     /// The noise.
-    pub(super) fn noise(self, alpha: f32, sigma: f32) -> Combination {
+    pub fn noise(self, alpha: f32, sigma: f32) -> Combination {
         let (sample, output) = match self {
             Self::Noise => (0.0, 1.0),
             Self::Image => (1.0 / sigma, -alpha / sigma),
@@ -52,7 +54,7 @@ impl Prediction {
 impl Combination {
     /// The same for clamping: an infinite coefficient is made merely huge, so that ∞·x − ∞·g has the sign of x − g
     /// instead of being no number. The clamp sees no difference.
-    pub(super) fn for_clamping(self) -> Self {
+    pub fn for_clamping(self) -> Self {
         let finite = |value: f32| if value.is_infinite() { 1e18_f32.copysign(value) } else { value };
         Self { sample: finite(self.sample), output: finite(self.output) }
     }

@@ -5,7 +5,7 @@ use crate::Result;
 
 /// A `timestep_spacing`.
 #[derive(Clone, Copy, Debug, PartialEq)]
-pub(super) enum Spacing {
+pub enum Spacing {
     /// Evenly from the last to the first.
     Linspace,
     /// The start of every interval, so that the noisiest is missed.
@@ -14,27 +14,28 @@ pub(super) enum Spacing {
     Trailing,
 }
 
-/// Reads `timestep_spacing` and `steps_offset`.
-pub(super) fn read(fields: &mut Fields, default: &str) -> Result<Timesteps> {
-    let names = [("linspace", Spacing::Linspace), ("leading", Spacing::Leading), ("trailing", Spacing::Trailing)];
-    let spacing = fields.choice("timestep_spacing", default, &names)?;
-    Ok(Timesteps { spacing, offset: fields.integer("steps_offset", 0)? })
-}
-
 /// The rule by which timesteps are chosen.
 #[derive(Clone, Copy, Debug)]
-pub(super) struct Timesteps {
-    pub(super) spacing: Spacing,
+pub struct Timesteps {
+    /// Where in its interval each lies.
+    pub spacing: Spacing,
     /// Added where the spacing is leading.
     offset: i64,
 }
 
 impl Timesteps {
+    /// Reads `timestep_spacing` and `steps_offset`.
+    pub fn read(fields: &mut Fields, default: &str) -> Result<Self> {
+        let names = [("linspace", Spacing::Linspace), ("leading", Spacing::Leading), ("trailing", Spacing::Trailing)];
+        let spacing = fields.choice("timestep_spacing", default, &names)?;
+        Ok(Self { spacing, offset: fields.integer("steps_offset", 0)? })
+    }
+
     /// `points` timesteps below `end`, the noisiest first. All are whole numbers but those of linspace.
     ///
     /// Trailing timesteps are `stride` apart, and for some strides there is one more than `points`, which is −1: see
     /// [`numpy::arange_down`]. diffusers makes that step too.
-    pub(super) fn descending(&self, end: usize, points: usize, stride: f64) -> Vec<f64> {
+    pub fn descending(&self, end: usize, points: usize, stride: f64) -> Vec<f64> {
         match self.spacing {
             Spacing::Linspace => numpy::linspace(0.0, end as f64 - 1.0, points).into_iter().rev().collect(),
             Spacing::Leading => {
@@ -48,7 +49,7 @@ impl Timesteps {
     }
 
     /// `steps` whole timesteps of `train`, as DDIM and DDPM visit them.
-    pub(super) fn whole(&self, train: usize, steps: usize) -> Vec<i64> {
+    pub fn whole(&self, train: usize, steps: usize) -> Vec<i64> {
         let stride = train as f64 / steps as f64;
         self.descending(train, steps, stride).into_iter().map(|t| t.round_ties_even() as i64).collect()
     }

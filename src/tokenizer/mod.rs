@@ -12,7 +12,7 @@ use tokenizers::pre_tokenizers::sequence::Sequence;
 use tokenizers::pre_tokenizers::whitespace::WhitespaceSplit;
 
 use crate::weights::Source;
-use crate::{Error, Result};
+use crate::{Error, Refusal, Result};
 
 mod charsmap;
 mod config;
@@ -84,12 +84,9 @@ impl Tokenizer {
     /// is always there, in the last place if need be.
     pub fn encode(&self, text: &str, max_length: usize) -> Result<Encoded> {
         let Some(room) = max_length.checked_sub(1) else {
-            return Err(Error::Usage("a prompt of 0 tokens has no room for the end token".into()));
+            return Err(untokenisable("0 tokens have no room for the end token"));
         };
-        let encoding = self
-            .pipeline
-            .encode(text, false)
-            .map_err(|e| Error::Usage(format!("the prompt cannot be tokenised: {e}")))?;
+        let encoding = self.pipeline.encode(text, false).map_err(|error| untokenisable(error.to_string()))?;
         let cut = encoding.get_offsets().get(room).map(|&(start, _)| start);
         let truncated = cut.map(|start| text.get(start..).unwrap_or(text).trim().to_string());
         let mut ids = encoding.get_ids().to_vec();
@@ -122,4 +119,8 @@ fn check_added(added: &[(Option<u32>, AddedToken)], mapped: impl Fn(&AddedToken)
         }
     }
     Ok(())
+}
+
+fn untokenisable(reason: impl Into<String>) -> Error {
+    Refusal::Untokenisable { reason: reason.into() }.into()
 }

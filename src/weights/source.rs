@@ -14,7 +14,7 @@ mod folder;
 #[cfg(all(feature = "http", not(target_arch = "wasm32")))]
 mod http;
 
-use address::{Address, is_address, public};
+use address::{Address, is_address, is_http, public};
 pub use files::Files;
 
 /// The most that [`Source::read`] takes into memory at once, in bytes. Weights are read in ranges.
@@ -44,7 +44,8 @@ impl fmt::Debug for Source {
 }
 
 impl Source {
-    /// An address where `s` starts with `http://` or `https://`, else a folder.
+    /// An address where `s` starts with a scheme (`http://`), else a folder. Of the schemes only `http` and `https` are
+    /// read.
     pub fn parse(s: &str) -> Self {
         if is_address(s) { Self::Url(s.trim_end_matches('/').into()) } else { Self::Folder(s.into()) }
     }
@@ -64,7 +65,7 @@ impl Source {
         self.check(file)?;
         match self {
             Self::Folder(root) => folder::read(&root.join(file), most),
-            Self::Url(base) => http::read(&Address::new(base, file), most),
+            Self::Url(base) => http::read(&address(base, file)?, most),
             Self::Memory(files) => {
                 let bytes = in_memory(files, file)?;
                 check_whole(file, bytes.len() as u64, most)?;
@@ -86,7 +87,7 @@ impl Source {
         }
         match self {
             Self::Folder(root) => folder::read_range(&root.join(file), range),
-            Self::Url(base) => http::read_range(&Address::new(base, file), range),
+            Self::Url(base) => http::read_range(&address(base, file)?, range),
             Self::Memory(files) => {
                 let bytes = in_memory(files, file)?;
                 check_range(file, &range, bytes.len() as u64)?;
@@ -106,7 +107,7 @@ impl Source {
         self.check(file)?;
         match self {
             Self::Folder(root) => folder::size(&root.join(file)),
-            Self::Url(base) => http::size(&Address::new(base, file)),
+            Self::Url(base) => http::size(&address(base, file)?),
             Self::Memory(files) => Ok(in_memory(files, file)?.len() as u64),
             Self::Host(files) => files.size(file).await,
         }
@@ -117,7 +118,7 @@ impl Source {
         self.check(file)?;
         match self {
             Self::Folder(root) => folder::exists(&root.join(file)),
-            Self::Url(base) => http::exists(&Address::new(base, file)),
+            Self::Url(base) => http::exists(&address(base, file)?),
             Self::Memory(files) => Ok(files.contains_key(file)),
             Self::Host(files) => files.exists(file).await,
         }
@@ -145,6 +146,15 @@ impl Source {
 /// Whether `file` is a plain relative path: no root, no drive, no `..`, no backslash, no empty part.
 pub(super) fn stays_inside(file: &str) -> bool {
     !file.contains(['\\', ':', '\0']) && file.split('/').all(|part| !matches!(part, "" | "." | ".."))
+}
+
+/// The address of `file` below `base`. A scheme that nothing here reads is refused.
+fn address(base: &str, file: &str) -> Result<Address> {
+    let address = Address::new(base, file);
+    match is_http(base) {
+        true => Ok(address),
+        false => Err(Error::file(address.to_string(), "begins with neither http:// nor https://")),
+    }
 }
 
 /// Refuses a range that reaches beyond the `size` bytes of `file`, before anything is allocated for it.
@@ -306,6 +316,12 @@ mod tests {
     fn addresses_are_told_from_folders() {
         assert!(matches!(Source::parse("https://host/model/"), Source::Url(url) if url == "https://host/model"));
         assert!(matches!(Source::parse("http/model"), Source::Folder(_)));
+        let misspelt = Source::parse("htp://user:secret@host/m/");
+        for told in [misspelt.display("x"), format!("{:?}", misspelt)] {
+            assert!(told.contains("htp://host/m/") && !told.contains("secret"), "{told}");
+        }
+        let error = pollster::block_on(misspelt.read("x")).unwrap_err().to_string();
+        assert_eq!(error, "htp://host/m/x: begins with neither http:// nor https://");
         assert_eq!(Source::parse("http://host/m").display("vae/x"), "http://host/m/vae/x");
         let secret = Source::parse("http://user:secret@host/m/?key=secret");
         assert_eq!(secret.display("vae/x"), "http://host/m/vae/x");

@@ -2,7 +2,7 @@
 
 /**
  * How a run goes on in another worker.
- * @typedef {{ taken: number, words: Uint32Array }} State
+ * @typedef {{ taken: number, words: Uint32Array, fingerprint: bigint }} State
  */
 
 /**

@@ -70,7 +70,7 @@ const calls = {
 
     async prepare({ request, state }) {
         const run = await model.prepare(request);
-        if (state) run.resume(state.taken, state.words);
+        if (state) run.resume(state.taken, state.words, state.fingerprint);
         const id = ++last;
         runs.set(id, run);
         const { steps, policy, scheduler, denseFlops, warnings, width, height } = run;
@@ -91,7 +91,7 @@ const calls = {
             index, timestep, flops, seconds,
             preview: preview ? await picture(run) : null,
             tokens: tokens ? await tokenMap(run) : null,
-            state: state && kept && !ended ? { taken: index + 1, words: await run.state() } : null,
+            state: state && kept && !ended ? { taken: index + 1, words: await run.state(), fingerprint: run.fingerprint } : null,
             pixels: ended ? await run.rgba() : null,
         };
     },

@@ -10,6 +10,8 @@ mod random_weights;
 mod shape;
 mod subject;
 
+use std::sync::Arc;
+
 use foveate::compress::Policies;
 use foveate::low_level::device::Plan;
 use foveate::{Context, Result};
@@ -17,6 +19,7 @@ use serde_json::json;
 
 use super::adapter;
 use super::cancel::Cancel;
+use super::loading::{self, Told};
 use super::progress::Progress;
 use super::report;
 use candidate::{Candidate, mean};
@@ -31,7 +34,7 @@ const PROFILED: usize = 3;
 /// Measures and reports. Whatever can be found wrong early is.
 pub async fn run(options: &Bench) -> Result<()> {
     options.check(&Policies::default())?;
-    let subject = Subject::open(options).await?;
+    let subject = Arc::new(Subject::open(options).await?);
     let (mut candidates, mut graphs) = (Vec::new(), Vec::new());
     let given = subject.transformer.given(subject.size).await?;
     for policy in options.policies(&subject.policies, &subject.transformer.trained)? {
@@ -43,11 +46,9 @@ pub async fn run(options: &Bench) -> Result<()> {
     let cancel = Cancel::on_interrupt()?;
     let mut progress = Progress::new();
     let device = adapter::open_for_times(options.adapter.as_deref()).await?;
-    let told = |at: foveate::Progress<'_>| {
-        progress.loading(at);
-        cancel.check()
-    };
-    let mut store = subject.transformer.load(&device, told).await?;
+    let (loaded, onto) = (subject.clone(), device.clone());
+    let load = move |told: Told<'_>| pollster::block_on(loaded.transformer.load(&onto, told));
+    let mut store = loading::apart(&mut progress, &cancel, load)?;
     progress.busy("compile");
     subject.transformer.insert_inputs(&device, &mut store, subject.size).await?;
     for graph in &graphs {

@@ -4,7 +4,7 @@ use foveate::Model;
 use foveate::compress::Policies;
 use foveate::low_level::pipeline::{StepSize, TransformerSteps};
 use foveate::models::{Draws, Sizes};
-use foveate::{Error, Grid, LoadOptions, Result, Size};
+use foveate::{Grid, LoadOptions, Result, Size};
 use serde_json::{Value, json};
 
 use super::options::{Bench, RATIO};
@@ -40,12 +40,12 @@ impl Subject {
         let name = options.shape.is_none().then(|| model::name(&source));
         let model = Model::open(source, LoadOptions { dtype: options.dtype, ..LoadOptions::default() }).await?;
         let habits = model.habits();
-        let timesteps = model.scheduler(None).await?.schedule(habits.steps)?.timesteps();
+        let timesteps = model.schedule(model.scheduler(None).await?.as_ref(), None)?.timesteps();
         let transformer = TransformerSteps::open(&model).await?;
         let latents = match (options.shape, options.size) {
             (Some(shape), _) => Size::new(shape.grid.columns, shape.grid.rows).times(PATCH),
             (None, None) => Size::square(transformer.sizes().sample_size),
-            (None, Some(pixels)) => latents(&model, pixels).await?,
+            (None, Some(pixels)) => model.latents(pixels).await?,
         };
         let text = options.shape.map_or(habits.prompt_tokens, |shape| shape.text);
         let dtype = match (options.dtype, options.shape) {
@@ -97,11 +97,4 @@ impl Subject {
             "dtype": self.dtype,
         })
     }
-}
-
-/// The size of the latents of such a picture.
-async fn latents(model: &Model, pixels: Size) -> Result<Size> {
-    let factor = model.parts().await?.decoder.factor();
-    let refused = || Error::Usage(format!("a size of {pixels} is not divisible by the VAE's factor {factor}"));
-    pixels.divided(factor).ok_or_else(refused)
 }

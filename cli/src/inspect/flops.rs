@@ -21,7 +21,7 @@ pub struct StepFacts {
 /// Counts for every policy that the checkpoint can run.
 pub async fn count(model: &Model) -> Result<StepFacts> {
     let habits = model.habits();
-    let timesteps = model.scheduler(None).await?.schedule(habits.steps)?.timesteps();
+    let timesteps = model.schedule(model.scheduler(None).await?.as_ref(), None)?.timesteps();
     let transformer = TransformerSteps::open(model).await?;
     let sample_size = transformer.sizes().sample_size;
     let size = StepSize { batch: 2, latents: Size::square(sample_size), text: habits.prompt_tokens };

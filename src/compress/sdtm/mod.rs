@@ -14,7 +14,7 @@ use super::trace::destination_name;
 use super::{BlockInput, BlockRows, CARRIED, Compaction, Policy, Remembered, StepAt, attentiveness_name};
 use crate::graph::{Element, Graph, ValueId};
 use crate::kernels::{self, Affine, Ages, Destinations, Pick, WriteRows};
-use crate::{Error, Grid, Result, Warning};
+use crate::{Error, Grid, Refusal, Result, Warning};
 pub use parameters::SdtmKind;
 pub use stage::{Rank, Stage};
 
@@ -156,8 +156,8 @@ impl Policy for Sdtm {
     fn block(&self, stage: &Stage, graph: &mut Graph, at: BlockInput) -> Result<BlockRows> {
         let Grid { rows, columns } = at.grid;
         if rows % 2 != 0 || columns % 2 != 0 {
-            let reason = format!("sdtm merges 2×2 windows: a grid of {} tokens has an odd side", at.grid);
-            return Err(Error::Usage(reason));
+            let reason = "has an odd side, and 2×2 windows are merged".into();
+            return Err(Refusal::BadGrid { policy: "sdtm", grid: at.grid, reason }.into());
         }
         let (tokens, mut decided) = (at.grid.tokens(), BlockRows::default());
         let destinations = match *stage {

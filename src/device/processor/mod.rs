@@ -22,12 +22,13 @@ use std::sync::{Arc, Mutex};
 
 use program::HostProgram;
 
-use super::{Buffer, Copy, Device, Executor, Places, Program};
+use super::buffer::zeroed_words;
+use super::{Buffer, Copy, Device, DeviceId, Executor, Places, Program};
+use crate::Result;
 use crate::graph::host::{Budget, Memory, Pool};
 use crate::graph::{Caps, Graph};
 use crate::kernels::vector_name;
 use crate::shared::{Work, lock};
-use crate::{Error, Result};
 
 /// The processor, as a device. Cloning shares it.
 #[derive(Clone, Debug)]
@@ -35,6 +36,7 @@ pub struct Processor(Arc<Inner>);
 
 #[derive(Debug)]
 struct Inner {
+    id: DeviceId,
     caps: Caps,
     pool: Pool,
     budget: Budget,
@@ -67,7 +69,7 @@ impl Processor {
         };
         let caps = Caps::host("processor", format!("{threads}, {}", vector_name()));
         let budget = Budget::new(options.packed);
-        Ok(Self(Arc::new(Inner { caps, pool, budget, turn: Mutex::default() })))
+        Ok(Self(Arc::new(Inner { id: DeviceId::unique(), caps, pool, budget, turn: Mutex::default() })))
     }
 
     /// How many threads compute.
@@ -98,39 +100,41 @@ impl Executor for Processor {
             self.0.caps.check_tensor(what, bytes)?;
             // As large as a GPU would make it.
             let size = bytes.next_multiple_of(16).max(16);
-            Ok(Buffer::new(size, Arc::new(Memory::new(size as usize / 4))))
+            let memory = Memory::new(zeroed_words(size, what)?);
+            Ok(Buffer::new(self.0.id, size, Arc::new(memory)))
         })
     }
 
     fn write(&self, buffer: &Buffer, offset: u64, bytes: &[u8]) -> Result<()> {
+        let memory = buffer.backing(self.0.id)?;
+        buffer.check_range(offset, bytes.len() as u64)?;
         let _turn = lock(&self.0.turn);
-        program::write(buffer.backing()?, offset, bytes)
+        program::write(memory, offset, bytes)
     }
 
     fn read<'a>(&'a self, buffer: &'a Buffer, bytes: u64) -> Work<'a, Vec<u8>> {
         Box::pin(async move {
+            let memory = buffer.backing(self.0.id)?;
             let _turn = lock(&self.0.turn);
-            program::read(buffer.backing()?, 0, bytes.min(buffer.size()))
+            program::read(memory, 0, bytes.min(buffer.size()))
         })
     }
 
     fn compile<'a>(&'a self, graph: Arc<Graph>, places: Places) -> Work<'a, Box<dyn Program>> {
         Box::pin(async move {
-            let program: Box<dyn Program> = Box::new(HostProgram::graph(graph, &places)?);
+            let program: Box<dyn Program> = Box::new(HostProgram::graph(self.0.id, graph, &places)?);
             Ok(program)
         })
     }
 
     fn copies(&self, copies: Vec<Copy>) -> Result<Box<dyn Program>> {
-        Ok(Box::new(HostProgram::copies(&copies)?))
+        Ok(Box::new(HostProgram::copies(self.0.id, &copies)?))
     }
 
     fn run(&self, programs: &[&dyn Program]) -> Result<()> {
         let _turn = lock(&self.0.turn);
         for program in programs {
-            let program: &dyn std::any::Any = *program;
-            let program: &HostProgram =
-                program.downcast_ref().ok_or_else(|| Error::NotThisDevice { what: "a program".into() })?;
+            let program: &HostProgram = program.of(self.0.id)?;
             self.0.pool.enter(|| program.run(&self.0.pool, &self.0.budget))?;
         }
         Ok(())

@@ -2,14 +2,17 @@
 
 use std::sync::Arc;
 
-use crate::device::{Copy, Places, Program};
+use crate::device::{Copy, DeviceId, Places, Program};
 use crate::graph::host::{Budget, Host, Memory, Pool};
 use crate::graph::{Graph, ValueId};
 use crate::{Context, Error, Result};
 
 /// A program of the processor.
 #[derive(Debug)]
-pub struct HostProgram(Kind);
+pub struct HostProgram {
+    device: DeviceId,
+    kind: Kind,
+}
 
 #[derive(Debug)]
 enum Kind {
@@ -26,36 +29,41 @@ struct HostCopy {
     bytes: u64,
 }
 
-impl Program for HostProgram {}
+impl Program for HostProgram {
+    fn device(&self) -> DeviceId {
+        self.device
+    }
+}
 
 impl HostProgram {
     /// A graph with its values in the given places.
-    pub fn graph(graph: Arc<Graph>, places: &Places) -> Result<Self> {
-        places.all().try_for_each(|buffer| buffer.backing::<Memory>().map(|_| ()))?;
+    pub fn graph(device: DeviceId, graph: Arc<Graph>, places: &Places) -> Result<Self> {
+        places.all().try_for_each(|buffer| buffer.backing::<Memory>(device).map(|_| ()))?;
         let place = |index: usize| match places.parts(ValueId(index as u32)) {
             [] => Ok(None),
-            [buffer] => buffer.backing::<Memory>().map(|memory| Some(memory.clone())),
+            [buffer] => buffer.backing::<Memory>(device).map(|memory| Some(memory.clone())),
             parts => {
                 let reason = format!("lies in {} parts; the processor takes a tensor whole", parts.len());
                 Err(Error::tensor(&graph.values()[index].name, reason))
             }
         };
         let memory = (0..graph.values().len()).map(place).collect::<Result<_>>()?;
-        Ok(Self(Kind::Graph(graph, memory)))
+        Ok(Self { device, kind: Kind::Graph(graph, memory) })
     }
 
     /// Copies between buffers.
-    pub fn copies(copies: &[Copy]) -> Result<Self> {
+    pub fn copies(device: DeviceId, copies: &[Copy]) -> Result<Self> {
         let copy = |copy: &Copy| {
-            let [from, to] = [&copy.from, &copy.to].map(|buffer| buffer.backing::<Memory>());
+            let [from, to] = [&copy.from, &copy.to].map(|buffer| buffer.backing::<Memory>(device));
+            copy.check()?;
             Ok(HostCopy { from: from?.clone(), offset: copy.offset, to: to?.clone(), bytes: copy.bytes })
         };
-        Ok(Self(Kind::Copies(copies.iter().map(copy).collect::<Result<_>>()?)))
+        Ok(Self { device, kind: Kind::Copies(copies.iter().map(copy).collect::<Result<_>>()?) })
     }
 
     /// Runs it to its end.
     pub fn run(&self, pool: &Pool, budget: &Budget) -> Result<()> {
-        match &self.0 {
+        match &self.kind {
             Kind::Graph(graph, memory) => {
                 let host = Host::new(graph, memory, pool, budget);
                 graph.nodes().iter().try_for_each(|node| node.op.compute(graph, &host).context(|| node.group.clone()))
@@ -72,9 +80,14 @@ impl HostProgram {
 pub fn read(memory: &Memory, offset: u64, bytes: u64) -> Result<Vec<u8>> {
     let words = memory.try_read().ok_or_else(busy)?;
     let part = bytemuck::cast_slice::<u32, u8>(&words).get(offset as usize..(offset + bytes) as usize);
-    part.map(<[u8]>::to_vec).ok_or_else(|| {
+    let part = part.ok_or_else(|| {
         Error::tensor("of the processor", format!("{bytes} bytes at {offset} lie outside its {}", 4 * words.len()))
-    })
+    })?;
+    let mut copied = Vec::new();
+    let room = copied.try_reserve_exact(part.len());
+    room.map_err(|_| Error::OutOfMemory(format!("reading back {bytes} bytes")))?;
+    copied.extend_from_slice(part);
+    Ok(copied)
 }
 
 /// Overwrites part of memory.
@@ -89,7 +102,7 @@ pub fn write(memory: &Memory, offset: u64, bytes: &[u8]) -> Result<()> {
     Ok(())
 }
 
-/// A device does one thing at a time: only another processor, given this one's buffers, comes in between.
+/// A device does one thing at a time, and another device does not take its buffers.
 fn busy() -> Error {
     Error::tensor("of the processor", "is in use by two at once")
 }

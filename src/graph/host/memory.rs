@@ -18,9 +18,9 @@ struct Inner {
 }
 
 impl Memory {
-    /// Zeroed words.
-    pub fn new(words: usize) -> Self {
-        Self(Arc::new(Inner { words: RwLock::new(vec![0; words]), derived: Mutex::default() }))
+    /// Memory of these words.
+    pub fn new(words: Vec<u32>) -> Self {
+        Self(Arc::new(Inner { words: RwLock::new(words), derived: Mutex::default() }))
     }
 
     /// The words to read; none where somebody writes them.

@@ -10,7 +10,7 @@ use crate::graph::{Graph, ValueId};
 use crate::kernels::{self, Activation, Gate, Modulation, ReadRows};
 use crate::loading::{Fields, Scope, Table};
 use crate::shared::Work;
-use crate::{Error, Grid, Refusal, Result, Size, Tensor};
+use crate::{Grid, Refusal, Request, Result, Size, Tensor};
 pub use family::DitFamily;
 use family::{LABELS, NULL_LABEL};
 
@@ -91,16 +91,20 @@ impl DiT {
         Ok(Self { patch_embed, blocks, proj_out_1, proj_out_2, config })
     }
 
+    /// Refuses a label that the class tables do not have.
+    fn check_label(&self, label: u32) -> Result<()> {
+        let classes = self.config.classes;
+        match label {
+            label if label as usize <= classes => Ok(()),
+            NULL_LABEL => Err(Refusal::NoNullClass { label, classes }.into()),
+            label => Err(Refusal::NoSuchClass { label, classes }.into()),
+        }
+    }
+
     /// Stores the rows of each block's class table that the batch's labels name.
     async fn prepare_classes(&self, preparation: &mut Preparation) -> Result<()> {
         let labels = preparation.tensor(LABELS).map(|labels| labels.u32().to_vec()).unwrap_or_default();
-        let classes = self.config.classes;
-        if let Some(&label) = labels.iter().find(|&&label| label as usize > classes) {
-            return Err(match label {
-                NULL_LABEL => Refusal::NoNullClass { label, classes }.into(),
-                label => Error::Usage(format!("there is no class {label}: this model has 0 … {}", classes - 1)),
-            });
-        }
+        labels.iter().try_for_each(|&label| self.check_label(label))?;
         for (layer, block) in self.blocks.iter().enumerate() {
             let rows = block.classes.rows(&labels).await?;
             preparation.input(class_name(layer), Tensor::new(&[labels.len(), block.classes.width()], rows)?);
@@ -118,6 +122,11 @@ impl Denoiser for DiT {
 
     fn grid(&self, latents: Size) -> Result<Grid> {
         self.patch_embed.grid(latents)
+    }
+
+    fn check(&self, request: &Request, guided: bool) -> Result<()> {
+        let mut labels = request.class.into_iter().chain(guided.then_some(NULL_LABEL));
+        labels.try_for_each(|label| self.check_label(label))
     }
 
     fn prepare<'a>(&'a self, preparation: &'a mut Preparation, canvas: Canvas) -> Work<'a, ()> {

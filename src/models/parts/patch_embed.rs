@@ -5,7 +5,7 @@ use crate::graph::{Element, Graph, ValueId, Weight};
 use crate::kernels::{self, Activation, ReadRows};
 use crate::loading::Scope;
 use crate::models::{Noisy, Preparation};
-use crate::{Error, Grid, Result, Size, Tensor};
+use crate::{Error, Grid, Refusal, Result, Size, Tensor};
 
 /// The name under which a run stores the positions of its token grid.
 pub const POSITIONS: &str = "positions";
@@ -47,9 +47,7 @@ impl PatchEmbed {
     /// The token grid of latents.
     pub fn grid(&self, latents: Size) -> Result<Grid> {
         let Some(Size { width, height }) = latents.divided(self.patch) else {
-            let Size { width, height } = latents;
-            let reason = format!("a latent of {height}×{width} is not divisible by the patch size {}", self.patch);
-            return Err(Error::Usage(reason));
+            return Err(Refusal::IndivisibleLatents { latents, patch: self.patch }.into());
         };
         Ok(Grid::new(height, width))
     }

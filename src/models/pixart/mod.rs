@@ -15,7 +15,7 @@ use crate::kernels::{self, Activation, Gate, Modulation, NOTHING, ReadRows, Writ
 use crate::loading::{Fields, Scope};
 use crate::rng::Generator;
 use crate::shared::Work;
-use crate::{Error, Grid, Result, Size, Tensor};
+use crate::{Grid, Refusal, Request, Result, Size, Tensor};
 pub use family::PixArtFamily;
 
 const RESOLUTION: &str = "size.resolution";
@@ -172,14 +172,21 @@ impl PixArt {
         })
     }
 
+    /// Refuses text embeddings `[…, D]` of another width than the model's.
+    fn check_width(&self, embeds: &[usize]) -> Result<()> {
+        let width = self.config.text_width();
+        if embeds.last() == Some(&width) {
+            return Ok(());
+        }
+        let expected = format!("{width} numbers for each token");
+        Err(Refusal::WrongShape { tensor: "prompt_embeds", found: embeds.to_vec(), expected }.into())
+    }
+
     /// Every block's text keys and values, from the prompt's embeddings `[B, S, D]`.
     fn prepare_text(&self, preparation: &mut Preparation) -> Result<()> {
         let mut text = preparation.value(PROMPT_EMBEDS)?;
         let graph = &mut preparation.graph;
-        let (found, width) = (graph.shape(text).to_vec(), self.config.text_width());
-        if found.last() != Some(&width) {
-            return Err(Error::Usage(format!("prompt_embeds {found:?}: this model takes {width} numbers a token")));
-        }
+        self.check_width(graph.shape(text))?;
         graph.group("text");
         if let Some([first, second]) = &self.caption_projection {
             let hidden = first.forward(graph, text, Activation::GeluTanh)?;
@@ -224,6 +231,10 @@ impl Denoiser for PixArt {
 
     fn grid(&self, latents: Size) -> Result<Grid> {
         self.patch_embed.grid(latents)
+    }
+
+    fn check(&self, request: &Request, _guided: bool) -> Result<()> {
+        request.prompt_embeds.as_ref().map_or(Ok(()), |given| self.check_width(&given.embeds.shape))
     }
 
     fn prepare<'a>(&'a self, preparation: &'a mut Preparation, canvas: Canvas) -> Work<'a, ()> {

@@ -7,7 +7,7 @@ use super::parts::{Linear, RmsNorm, attend_packed};
 use crate::graph::{Element, Graph, ValueId};
 use crate::kernels::{self, Activation, Attention, WriteRows};
 use crate::loading::{Fields, Scope, Table};
-use crate::{Error, Result, Tensor};
+use crate::{Refusal, Result, Tensor};
 pub use prompts::{PROMPT_EMBEDS, Prompts, TEXT_BIAS};
 
 /// Stored: the embedded tokens `[B, S, D]`.
@@ -144,13 +144,19 @@ impl T5 {
         ]
     }
 
+    /// Refuses ids `[B][S]` of which one is no token.
+    pub fn check(&self, ids: &[Vec<u32>]) -> Result<()> {
+        let known = self.words.len();
+        match ids.iter().flatten().find(|id| **id as usize >= known) {
+            Some(&id) => Err(Refusal::NoSuchToken { id, known }.into()),
+            None => Ok(()),
+        }
+    }
+
     /// What [`T5::forward`] finds stored: embedded tokens, mask and position bias of token ids and mask, each `[B][S]`.
     pub async fn inputs(&self, ids: &[Vec<u32>], mask: &[Vec<u32>]) -> Result<Vec<(&'static str, Tensor)>> {
         let (batch, length) = (ids.len(), ids.first().map_or(0, Vec::len));
-        let known = self.words.len();
-        if let Some(id) = ids.iter().flatten().find(|id| **id as usize >= known) {
-            return Err(Error::Usage(format!("there is no token {id}: the text encoder knows 0 … {}", known - 1)));
-        }
+        self.check(ids)?;
         let embedded = self.words.rows(&ids.concat()).await?;
         let bias = mask.concat().into_iter().map(|m| if m == 0 { MASKED } else { 0.0 }).collect();
         Ok(vec![

@@ -54,8 +54,8 @@ impl Prompts {
         if let Some(Ids { ids, mask, negative }) = &request.prompt_ids {
             let mut all = vec![(ids.clone(), mask.clone())];
             if guided {
-                let missing = || Error::Usage("guidance needs negative_input_ids beside input_ids".into());
-                all.insert(0, negative.clone().ok_or_else(missing)?);
+                let missing = Refusal::NeedsNegative { tensor: "input_ids" };
+                all.insert(0, negative.clone().ok_or(missing)?);
             }
             return Ok(all);
         }
@@ -90,7 +90,28 @@ impl Prompts {
     }
 }
 
+impl Prompts {
+    /// Token ids and masks of the batch's texts, each once and all of one length: up to the last token that counts.
+    fn texts(&self, request: &Request, guided: bool, warnings: &mut Vec<Warning>) -> Result<[Vec<Vec<u32>>; 2]> {
+        let (mut ids, mut masks): (Vec<_>, Vec<_>) = self.ids(request, guided, warnings)?.into_iter().unzip();
+        if ids.iter().zip(&masks).any(|(i, m)| i.len() != ids[0].len() || m.len() != i.len()) {
+            return Err(Refusal::UnequalLengths.into());
+        }
+        let length = counted(&masks);
+        ids.iter_mut().chain(&mut masks).for_each(|row| row.truncate(length));
+        Ok([ids, masks])
+    }
+}
+
 impl Conditioner for Prompts {
+    fn check(&self, request: &Request, guided: bool) -> Result<()> {
+        if let Some(given) = &request.prompt_embeds {
+            return texts_of(given, guided).map(|_| ());
+        }
+        let [ids, _] = self.texts(request, guided, &mut Vec::new())?;
+        self.encoder.as_ref().ok_or(Refusal::NoTextEncoder)?.check(&ids)
+    }
+
     fn condition<'a>(
         &'a self,
         request: &'a Request,
@@ -107,17 +128,10 @@ impl Conditioner for Prompts {
                 preparation.input(TEXT_BIAS, bias(&masks)?);
                 return Ok(warnings);
             }
-            let texts = self.ids(request, guided, &mut warnings)?;
-            let (mut ids, mut masks): (Vec<_>, Vec<_>) = texts.into_iter().unzip();
-            if ids.iter().zip(&masks).any(|(i, m)| i.len() != ids[0].len() || m.len() != i.len()) {
-                return Err(Error::Usage("token ids and masks must all have one length".into()));
-            }
-            let length = counted(&masks);
-            ids.iter_mut().chain(&mut masks).for_each(|row| row.truncate(length));
-            let repeat = |rows: &[Vec<u32>]| -> Vec<Vec<u32>> {
-                rows.iter().flat_map(|row| std::iter::repeat_n(row.clone(), pictures)).collect()
+            let repeat = |rows: Vec<Vec<u32>>| -> Vec<Vec<u32>> {
+                rows.into_iter().flat_map(|row| std::iter::repeat_n(row, pictures)).collect()
             };
-            let (ids, masks) = (repeat(&ids), repeat(&masks));
+            let [ids, masks] = self.texts(request, guided, &mut warnings)?.map(repeat);
             preparation.input(TEXT_BIAS, bias(&masks)?);
             self.encode(preparation, &ids, &masks).await?;
             Ok(warnings)
@@ -125,22 +139,29 @@ impl Conditioner for Prompts {
     }
 }
 
-/// The embeddings that a request brings, repeated for the batch, and their masks.
-fn given_embeds(given: &Embeds, guided: bool, pictures: usize) -> Result<(Tensor, Vec<Vec<u32>>)> {
+/// The embeddings that a request brings and their masks, each once and all of one shape.
+fn texts_of(given: &Embeds, guided: bool) -> Result<Vec<(&Tensor, &Vec<u32>)>> {
     let mut parts = vec![(&given.embeds, &given.mask)];
     if guided {
-        let missing = || Error::Usage("guidance needs negative_prompt_embeds beside prompt_embeds".into());
-        let (embeds, mask) = given.negative.as_ref().ok_or_else(missing)?;
+        let missing = Refusal::NeedsNegative { tensor: "prompt_embeds" };
+        let (embeds, mask) = given.negative.as_ref().ok_or(missing)?;
         parts.insert(0, (embeds, mask));
     }
     let width = parts[0].0.shape.last().copied().unwrap_or(0);
     let expected = [1, parts[0].1.len(), width];
     for (embeds, mask) in &parts {
         if embeds.shape != expected || mask.len() != expected[1] {
-            let (shape, mask) = (&embeds.shape, mask.len());
-            return Err(Error::Usage(format!("prompt_embeds {shape:?} with a mask of {mask}: expected {expected:?}")));
+            let (found, expected) = (embeds.shape.clone(), format!("{expected:?}, with a mask of {}", expected[1]));
+            return Err(Refusal::WrongShape { tensor: "prompt_embeds", found, expected }.into());
         }
     }
+    Ok(parts)
+}
+
+/// The same, repeated for the batch.
+fn given_embeds(given: &Embeds, guided: bool, pictures: usize) -> Result<(Tensor, Vec<Vec<u32>>)> {
+    let parts = texts_of(given, guided)?;
+    let width = parts[0].0.shape.last().copied().unwrap_or(0);
     let mut masks: Vec<Vec<u32>> =
         parts.iter().flat_map(|(_, mask)| std::iter::repeat_n((*mask).clone(), pictures)).collect();
     let length = counted(&masks);

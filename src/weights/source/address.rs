@@ -43,8 +43,15 @@ impl fmt::Display for Address {
     }
 }
 
-/// Whether a model is meant by an address rather than by a folder.
+/// Whether a model is meant by an address rather than by a folder. A scheme that is misspelt makes no folder of it:
+/// folders are shown whole.
 pub fn is_address(text: &str) -> bool {
+    let of_scheme = |c: char| c.is_ascii_alphanumeric() || "+-.".contains(c);
+    text.split_once("://").is_some_and(|(scheme, _)| !scheme.is_empty() && scheme.chars().all(of_scheme))
+}
+
+/// Whether an address is one of those that are read.
+pub fn is_http(text: &str) -> bool {
     text.split_once("://").is_some_and(|(scheme, _)| ["http", "https"].iter().any(|s| scheme.eq_ignore_ascii_case(s)))
 }
 
@@ -126,6 +133,9 @@ mod tests {
     #[test]
     fn addresses_are_told_from_folders() {
         assert!(is_address("http://h/m") && is_address("HTTPS://h"));
-        assert!(!is_address("http/model") && !is_address("C:\\model") && !is_address("file://x"));
+        assert!(is_address("htp://user:secret@h") && is_address("file://x") && is_address("s3://bucket/m"));
+        assert!(!is_address("http/model") && !is_address("C:\\model") && !is_address("a b://x") && !is_address("://x"));
+        assert!(is_http("HTTPS://h") && !is_http("htp://h"));
+        assert_eq!(public("htp://user:secret@host/m?key=secret"), "htp://host/m");
     }
 }

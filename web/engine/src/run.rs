@@ -149,10 +149,11 @@ impl Run {
 
     /// The picture of the latents as they are, as RGBA bytes.
     pub async fn rgba(&self) -> Thrown<Vec<u8>> {
-        if self.run.taken() == self.run.steps() {
-            self.run.check().await.map_err(failure)?;
-        }
         if let Some(viewer) = &self.viewer {
+            // Of the picture alone: a preview may be of anything. Decoding asks it itself.
+            if self.run.taken() == self.run.steps() {
+                self.run.check().await.map_err(failure)?;
+            }
             return viewer.rgba().await.map_err(failure);
         }
         let picture = self.run.decode().await.and_then(|pictures| pictures.rgb(0)).map_err(failure)?;
@@ -170,8 +171,14 @@ impl Run {
         Ok(self.run.state().await.map_err(failure)?.words)
     }
 
-    /// Goes on after `taken` steps with what [`Run::state`] told then.
-    pub fn resume(&mut self, taken: usize, words: Vec<u32>) -> Thrown<()> {
-        self.run.resume(&RunState { taken, words }).map_err(failure)
+    /// What runs of the same request have in common.
+    #[wasm_bindgen(getter)]
+    pub fn fingerprint(&self) -> u64 {
+        self.run.fingerprint()
+    }
+
+    /// Goes on after `taken` steps with what [`Run::state`] and [`Run::fingerprint`] told then.
+    pub fn resume(&mut self, taken: usize, words: Vec<u32>, fingerprint: u64) -> Thrown<()> {
+        self.run.resume(&RunState { taken, words, fingerprint }).map_err(failure)
     }
 }
