@@ -7,6 +7,10 @@ use std::time::{Duration, Instant};
 
 use common::pipeline::{load, read_folder};
 use common::{device, golden};
+use foveate::compress::{AnyPolicy, BlockInput, BlockRows, Choice, Compaction, Policy, PolicyKind, RunAt, StepAt};
+use foveate::low_level::device::{Processor, ProcessorOptions};
+use foveate::low_level::graph::{Element, Graph};
+use foveate::low_level::kernels::ReadRows;
 use foveate::low_level::tensor::Data;
 use foveate::{Error, Gpu, LoadOptions, Pipeline, Refusal, Request, Size, Source, Tensor};
 use pollster::block_on;
@@ -184,6 +188,97 @@ fn steps_that_were_left_out_or_taken_twice_are_no_picture() {
             3 => assert_eq!(done.unwrap(), block_on(pipe.generate(&request)).unwrap()),
             _ => told(done.unwrap_err(), &format!("the device came to step {submitted} of 3")),
         }
+    }
+}
+
+/// A policy of a host whose table names the token behind the last one.
+#[derive(Debug)]
+struct Beyond;
+
+impl Policy for Beyond {
+    type Step = ();
+
+    fn name(&self) -> &str {
+        "beyond"
+    }
+
+    fn step(&self, _at: StepAt) {}
+
+    fn tables(&self, RunAt { grid, samples, .. }: RunAt) -> foveate::Result<Vec<(String, Tensor)>> {
+        let tokens = grid.tokens();
+        let index = vec![tokens as u32; samples * tokens];
+        Ok(vec![("beyond".into(), Tensor::indices(&[samples, tokens, 1], index)?)])
+    }
+
+    fn block(&self, _step: &(), graph: &mut Graph, at: BlockInput) -> foveate::Result<BlockRows> {
+        let samples = graph.shape(at.stream)[0];
+        let index = graph.stored("beyond", &[samples, at.grid.tokens(), 1], Element::U32);
+        let read = ReadRows::Map { index, weight: None };
+        Ok(BlockRows { mlp: Compaction { read, ..Compaction::default() }, ..BlockRows::default() })
+    }
+}
+
+impl PolicyKind for Beyond {
+    fn name(&self) -> &str {
+        "beyond"
+    }
+
+    fn summary(&self) -> &str {
+        "a mistake"
+    }
+
+    fn policy(&self, _choice: Choice<'_>) -> foveate::Result<AnyPolicy> {
+        Ok(AnyPolicy::new(Beyond))
+    }
+}
+
+/// On the processor it would end the process; on a GPU it would give a picture of something.
+#[test]
+fn a_table_of_a_hosts_policy_is_held_against_the_tokens() {
+    let mut options = LoadOptions::default();
+    options.registry.policies.add(Beyond);
+    let processor = Processor::new(ProcessorOptions::default()).unwrap();
+    for device in [foveate::Device::from(processor), device().clone()] {
+        let source = Source::Folder(golden("dit_ddim").join("model"));
+        let pipe = block_on(Pipeline::load(device, source, options.clone(), |_| {})).unwrap();
+        let compression = foveate::Compression::policy("beyond");
+        let error = pipe.start(&Request { steps: Some(1), compression, ..Request::class(1) }).unwrap_err();
+        let tokens = pipe.start(&Request { steps: Some(1), ..Request::class(1) }).unwrap().grid().tokens();
+        let told = format!("tensor beyond: has the index {tokens}; norm reads indices below {tokens}");
+        assert_eq!(error.to_string(), told);
+    }
+}
+
+/// Everything that a request may get wrong is a refusal that a program can match.
+#[test]
+fn refusals_are_values() {
+    let pipe = load(Source::Folder(golden("pixart_alpha").join("model")));
+    let compressed = |compression| Request { steps: Some(1), compression, ..Request::prompt("a fox") };
+    let policy = foveate::Compression::policy;
+    let cached = |cache: &str| foveate::Compression { cache: Some(cache.parse().unwrap()), ..policy("dense") };
+    let refused = |request: &Request| match pipe.start(request).unwrap_err() {
+        Error::Refused(refusal) => refusal,
+        other => panic!("{other:?}"),
+    };
+    let asked = || Request::prompt("a fox");
+    for (request, expected) in [
+        (Request { steps: Some(0), ..asked() }, "BadSteps"),
+        (Request { steps: Some(200_000), ..asked() }, "BadSteps"),
+        (Request { size: Some(Size::new(17, 16)), ..asked() }, "IndivisibleSize"),
+        (Request { count: Some(0), ..asked() }, "NoPicture"),
+        (Request { guidance: Some(f32::NAN), ..asked() }, "BadGuidance"),
+        (Request { scheduler: Some("heun".into()), ..asked() }, "UnknownScheduler"),
+        (Request { max_length: Some(0), ..asked() }, "Untokenisable"),
+        (compressed(policy("tome").with("stride", 1)), "BadParameter"),
+        (compressed(policy("tome").with("stride", "9x9")), "BadGrid"),
+        (compressed(policy("kv").with("layers", "14-27")), "BadParameter"),
+        (compressed(policy("kv").with("stride", 99)), "BadParameter"),
+        (compressed(policy("gzip")), "UnknownPolicy"),
+        (compressed(cached("every=2,first=9,last=9")), "BadStepCache"),
+        (Request { init_latents: Some(Tensor::new(&[1, 2], vec![0.0; 2]).unwrap()), ..asked() }, "WrongShape"),
+    ] {
+        let refusal = refused(&request);
+        assert!(format!("{refusal:?}").starts_with(expected), "{refusal:?}");
     }
 }
 

@@ -36,6 +36,14 @@ from .export import add_source_options, load_pipeline
 from .measure_diffcr import Judge
 
 BATCH, SIZE = 16, 64
+CLASSIFIER = Path("runs/classifier/64/classifier.safetensors")
+
+
+def chosen_classifier(named: Path | None) -> Path | None:
+    """The classifier that was named, which must be there; else the usual one, where there is one."""
+    if named and not named.is_file():
+        raise SystemExit(f"--classifier {named}: there is no such file")
+    return named or (CLASSIFIER if CLASSIFIER.is_file() else None)
 
 
 @torch.inference_mode()
@@ -60,13 +68,14 @@ def main():
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     add_source_options(parser)
     parser.add_argument("--data", type=Path, default=Path("runs/unseen"))
-    parser.add_argument("--classifier", type=Path, default=Path("runs/classifier/64/classifier.safetensors"))
+    parser.add_argument("--classifier", type=Path, help=f"default: {CLASSIFIER}, where that is there")
     parser.add_argument("--batches", type=int, default=10, help="of 48 scenes, for the loss")
     parser.add_argument("--prompts", type=int, default=128)
     parser.add_argument("--steps", type=int, default=20)
     parser.add_argument("--guidance", type=float, default=4.0)
     parser.add_argument("--threads", type=int)
     arguments = parser.parse_args()
+    judge = chosen_classifier(arguments.classifier)
 
     state = load_checkpoint(arguments.run / "checkpoint.pt")
     line = {"step": state["step"], "minutes": round(state["spent"] / 60, 1), "weights": arguments.weights}
@@ -74,9 +83,9 @@ def main():
     pipeline.set_progress_bar_config(disable=True)
     loss, *regions = Judge(pipeline, arguments.data).losses(pipeline.transformer, arguments.batches)
     line |= {"unseen": round(loss, 4), "noisiest to cleanest": [round(value, 4) for value in regions]}
-    if arguments.classifier.exists() and arguments.prompts:
+    if judge and arguments.prompts:
         started = time.monotonic()
-        line |= accuracy(pipeline, classifier.load(arguments.classifier), *held_out(arguments.prompts), arguments.steps, arguments.guidance)
+        line |= accuracy(pipeline, classifier.load(judge), *held_out(arguments.prompts), arguments.steps, arguments.guidance)
         line |= {"prompts": arguments.prompts, "guidance": arguments.guidance, "seconds each": round((time.monotonic() - started) / arguments.prompts, 2)}
     with open(arguments.run / "watch.jsonl", "a") as log:
         log.write(json.dumps(line) + "\n")

@@ -154,6 +154,11 @@ fn files_do_not_steer_the_terminal() {
     assert!(told.len() < 4000, "{}", told.len());
 }
 
+/// Where the weights begin in a safetensors file.
+fn weights_of(bytes: &[u8]) -> usize {
+    8 + u64::from_le_bytes(bytes[..8].try_into().unwrap()) as usize
+}
+
 /// A copy of a golden's model folder.
 fn copy(name: &str, to: &std::path::Path) {
     let from = golden(name).join("model");
@@ -183,7 +188,7 @@ fn tokens_that_do_not_fit_the_text_encoder_are_named() {
     copy("pixart_alpha", &shell.path("hollow"));
     let weights = shell.path("hollow/transformer/diffusion_pytorch_model.safetensors");
     let bytes = fs::read(&weights).unwrap();
-    let header = 8 + u64::from_le_bytes(bytes[..8].try_into().unwrap()) as usize;
+    let header = weights_of(&bytes);
     fs::write(&weights, [&bytes[..header], &vec![0xff; bytes.len() - header][..]].concat()).unwrap();
     shell.fails(&[&given[..], &["--model", "hollow"]].concat(), 2, told);
     shell.fails(&["generate", "x", "--model", "hollow"], 1, "NaN");
@@ -231,7 +236,11 @@ fn a_failure_leaves_files_as_they_were() {
     let shell = Shell::new();
     fs::write(shell.path("old.png"), "old").unwrap();
     let other_size = ["--size", "32x32", "--init-latents", &inputs("pixart_alpha")];
-    shell.fails(&[&["generate", "x", "-o", "old.png"], &other_size[..]].concat(), 2, "latents given");
+    shell.fails(
+        &[&["generate", "x", "-o", "old.png"], &other_size[..]].concat(),
+        2,
+        "init_latents [1, 4, 8, 8]: expected",
+    );
     shell.fails(&["generate", "x", "-o", "absent/x.png"], 1, "there is no such folder");
     shell.fails(&["generate", "x", "-o", "old.png", "--profile", "absent/x.json"], 1, "there is no such folder");
     assert_eq!(
@@ -427,7 +436,7 @@ fn adapters_are_listed() {
     assert_eq!(told["adapters"].as_array().unwrap().last().unwrap()["name"], "processor");
 }
 
-/// Serves the files of a folder, but for what follows the first kibibyte of `slow`, of which a byte comes in a second.
+/// Serves the files of a folder. Of the weights of `slow`, a safetensors file, a byte comes in a second.
 #[cfg(target_os = "linux")]
 fn trickle(folder: std::path::PathBuf, slow: &'static str) -> (String, std::sync::mpsc::Receiver<()>) {
     use std::io::{BufRead, BufReader, Write};
@@ -452,7 +461,7 @@ fn trickle(folder: std::path::PathBuf, slow: &'static str) -> (String, std::sync
             let part = &bytes[start..=last.min(bytes.len() - 1)];
             let status = format!("206 Partial Content\r\nContent-Range: bytes {start}-{last}/{}", bytes.len());
             write!(stream, "HTTP/1.1 {status}\r\nContent-Length: {}\r\n\r\n", part.len()).unwrap();
-            let quick = if name.ends_with(slow) && start > 0 && part.len() > 1024 { 1024 } else { part.len() };
+            let quick = if name == slow && start >= weights_of(&bytes) { 0 } else { part.len() };
             stream.write_all(&part[..quick]).unwrap();
             for byte in &part[quick..] {
                 let _ = begun.send(());

@@ -60,6 +60,36 @@ fn one_of_a_batch_brings_the_batch() {
     }
 }
 
+/// All that shapes a picture and is no default, in batches: each picture's text brings the whole batch again.
+#[test]
+fn what_a_picture_says_is_enough_to_draw_it_again() {
+    let (shell, dit) = (Shell::new(), model("routed/dit_mlp"));
+    let base = request("pixart_alpha");
+    let words_of = |more: &[&'static str]| [&words(&base)[..], more].concat();
+    let routed = ["generate", "--class", "3", "--model", &dit, "--steps", "3", "--dtype", "int8"];
+    let asked = [
+        words_of(&["--dtype", "int4", "--scheduler", "euler", "--count", "3", "--guidance", "2.7", "--seed", "-5"]),
+        words_of(&["--dtype", "bf16", "--scheduler", "ddpm", "--count", "2", "--step-cache", "every=2,first=0,last=0"]),
+        words_of(&["--compress", "sdtm", "--set", "multiple=1", "--ratio", "0.4", "--count", "2", "--guidance", "1"]),
+        [&routed[..], &["--compress", "mod", "--ratio", "0.37", "--count", "2", "--scheduler", "dpm"]].concat(),
+    ];
+    for (case, asked) in asked.iter().enumerate() {
+        let [first, again] = ["first", "again"].map(|name| format!("{name}{case}"));
+        let first_file = format!("{first}.png");
+        let told = shell.json(&[&asked[..], &["-o", &first_file]].concat());
+        let count = told["outputs"].as_array().unwrap().len();
+        let named = asked.iter().position(|word| *word == "--model").map(|at| asked[at + 1]).unwrap();
+        for picture in 1..=count {
+            let like = format!("{first}-{picture}.png");
+            shell.json(&["generate", "--like", &like, "--model", named, "-o", &format!("{again}.png")]);
+            for each in 1..=count {
+                let [a, b] = [&first, &again].map(|stem| fs::read(shell.path(&format!("{stem}-{each}.png"))).unwrap());
+                assert_eq!(a, b, "{asked:?}: picture {each} by what picture {picture} says");
+            }
+        }
+    }
+}
+
 #[test]
 fn tensors_must_be_given_again() {
     let (shell, asked, file) = (Shell::new(), request("pixart_alpha"), inputs("pixart_alpha"));

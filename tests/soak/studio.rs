@@ -3,7 +3,7 @@
 use std::collections::HashMap;
 
 use foveate::low_level::device::{Processor, ProcessorOptions};
-use foveate::{Error, Gpu, LoadOptions, Pictures, Pipeline, Request, Result, RunState, Source};
+use foveate::{Device, Error, Gpu, LoadOptions, Pictures, Pipeline, Request, Result, RunState, Source};
 use pollster::block_on;
 
 use crate::chance::Chance;
@@ -92,14 +92,20 @@ impl Studio {
         Ok(self.gpu.clone().unwrap())
     }
 
+    fn device(&mut self, gpu: bool) -> Result<Device> {
+        if gpu {
+            return Ok(self.gpu()?.into());
+        }
+        if self.processor.is_none() {
+            self.processor = Some(Processor::new(ProcessorOptions::default())?);
+        }
+        Ok(self.processor.clone().unwrap().into())
+    }
+
     fn pipeline(&mut self, specimen: Specimen) -> Result<&Pipeline> {
         let key = (specimen.on_gpu(), specimen.model());
         if !self.pipelines.contains_key(&key) {
-            let device = match &mut self.processor {
-                _ if specimen.on_gpu() => self.gpu()?.into(),
-                Some(processor) => (&*processor).into(),
-                none => (&*none.insert(Processor::new(ProcessorOptions::default())?)).into(),
-            };
+            let device = self.device(specimen.on_gpu())?;
             let source = Source::Folder(golden(specimen.model()).join("model"));
             let load = Pipeline::load(device, source, LoadOptions::default(), |_| {});
             self.pipelines.insert(key, block_on(load)?);
