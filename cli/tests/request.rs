@@ -64,8 +64,10 @@ fn one_of_a_batch_brings_the_batch() {
 #[test]
 fn what_a_picture_says_is_enough_to_draw_it_again() {
     let (shell, dit) = (Shell::new(), model("routed/dit_mlp"));
-    let base = request("pixart_alpha");
-    let words_of = |more: &[&'static str]| [&words(&base)[..], more].concat();
+    let alpha = model("pixart_alpha");
+    let words_of = |more: &[&'static str]| {
+        [&["generate", "a red fox", "--negative", "blurry", "--steps", "3", "--model", &alpha][..], more].concat()
+    };
     let routed = ["generate", "--class", "3", "--model", &dit, "--steps", "3", "--dtype", "int8"];
     let asked = [
         words_of(&["--dtype", "int4", "--scheduler", "euler", "--count", "3", "--guidance", "2.7", "--seed", "-5"]),

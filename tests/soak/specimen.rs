@@ -9,7 +9,7 @@ use crate::chance::Chance;
 const MODELS: [(&str, bool); 5] = [
     ("dit_ddim", true),
     ("pixart_alpha", false),
-    ("pixart_sigma_flow", false),
+    ("pixart_sigma", false),
     ("routed/dit_mlp", true),
     ("routed/pixart_sigma_mlp", false),
 ];
