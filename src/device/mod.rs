@@ -14,6 +14,8 @@ mod plan;
 mod processor;
 mod reference;
 mod store;
+#[cfg(test)]
+mod tests;
 
 pub use buffer::{Backing, Buffer, Places};
 pub use executor::{Copy, Executor, Program};

@@ -119,3 +119,8 @@ pub fn about(file: &Path) -> Vec<(String, String)> {
     let wide = info.utf8_text.iter().map(|chunk| (chunk.keyword.clone(), chunk.get_text().unwrap()));
     plain.chain(wide).collect()
 }
+
+/// Where the weights begin in a safetensors file.
+pub fn weights_of(bytes: &[u8]) -> usize {
+    8 + u64::from_le_bytes(bytes[..8].try_into().unwrap()) as usize
+}
