@@ -69,6 +69,7 @@ mod gpu;
 mod graph;
 mod kernels;
 mod loading;
+mod memory;
 mod pipeline;
 mod refusal;
 mod request;
@@ -83,9 +84,11 @@ mod weights;
 pub use compress::Compression;
 pub use device::Device;
 pub use error::{Context, Error, Result};
-pub use gpu::{Gpu, GpuOptions};
+pub use gpu::{Gpu, GpuOptions, optional_features, required_features, required_limits};
+pub use memory::MemoryUse;
 pub use pipeline::{
-    LayerTrace, LoadOptions, Model, Pictures, Pipeline, Progress, Registry, Run, RunState, Step, Traced, Viewer,
+    Compiling, LayerTrace, LoadOptions, Model, Pictures, Pipeline, Progress, Registry, Run, RunState, Step, Traced,
+    Viewer,
 };
 pub use refusal::{Refusal, Warning};
 pub use request::{Embeds, Ids, Request};
@@ -119,6 +122,10 @@ pub mod low_level {
     /// A model's folder, its configs field by field, its tensors name by name.
     pub mod loading {
         pub use crate::loading::*;
+    }
+    /// The account of a device's memory.
+    pub mod memory {
+        pub use crate::memory::*;
     }
     /// The parts of a pipeline that programs measure and inspect.
     pub mod pipeline {

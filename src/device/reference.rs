@@ -6,6 +6,7 @@ use std::sync::{Arc, Mutex};
 use super::{Buffer, Copy, Device, Executor, Places, Program};
 use crate::graph::reference::HostValues;
 use crate::graph::{Access, Caps, Element, Graph, ValueId};
+use crate::memory::{Account, MemoryUse, Taken};
 use crate::shared::{Work, lock};
 use crate::tensor::Data;
 use crate::{Error, Result, Tensor};
@@ -14,11 +15,12 @@ use crate::{Error, Result, Tensor};
 #[derive(Clone, Debug)]
 pub struct Reference {
     caps: Caps,
+    memory: Account,
 }
 
 impl Default for Reference {
     fn default() -> Self {
-        Self { caps: Caps::host("reference", String::new()) }
+        Self { caps: Caps::host("reference", String::new()), memory: Account::default() }
     }
 }
 
@@ -43,7 +45,7 @@ impl From<Reference> for Device {
 
 /// What lies behind its buffers.
 #[derive(Debug)]
-struct HostMemory(Mutex<Contents>);
+struct HostMemory(Mutex<Contents>, #[expect(dead_code, reason = "given back when dropped")] Taken);
 
 #[derive(Debug)]
 struct Contents {
@@ -85,8 +87,9 @@ impl Executor for Reference {
             self.caps.check_tensor(what, bytes)?;
             // As large as a GPU would make it.
             let size = bytes.next_multiple_of(16).max(16);
+            let taken = self.memory.take(what, size)?;
             let contents = Contents { words: vec![0; size as usize / 4], version: 0 };
-            Ok(Buffer::new(size, Arc::new(HostMemory(Mutex::new(contents)))))
+            Ok(Buffer::new(size, Arc::new(HostMemory(Mutex::new(contents), taken))))
         })
     }
 
@@ -96,7 +99,7 @@ impl Executor for Reference {
 
     fn read<'a>(&'a self, buffer: &'a Buffer, bytes: u64) -> Work<'a, Vec<u8>> {
         Box::pin(async move {
-            let HostMemory(contents) = buffer.backing()?;
+            let HostMemory(contents, _) = buffer.backing()?;
             let contents = lock(contents);
             let all: &[u8] = bytemuck::cast_slice(&contents.words);
             Ok(all[..(bytes as usize).min(all.len())].to_vec())
@@ -130,6 +133,10 @@ impl Executor for Reference {
             }
         }
         Ok(())
+    }
+
+    fn memory(&self) -> MemoryUse {
+        self.memory.used()
     }
 
     fn flush<'a>(&'a self) -> Work<'a, ()> {
@@ -170,14 +177,14 @@ impl HostGraph {
     fn load(&self, known: &mut Known, id: ValueId) -> Result<()> {
         let value = self.graph.get(id);
         let parts = self.places.parts(id).iter().map(Buffer::backing).collect::<Result<Vec<&HostMemory>>>()?;
-        let versions: Vec<u64> = parts.iter().map(|HostMemory(contents)| lock(contents).version).collect();
+        let versions: Vec<u64> = parts.iter().map(|HostMemory(contents, _)| lock(contents).version).collect();
         if parts.is_empty() || known.versions.get(&id) == Some(&versions) {
             return Ok(());
         }
         let row_words = (value.bytes() / 4) as usize / value.matrix().0.max(1);
         let mut left = (value.bytes() / 4) as usize;
         let mut words = Vec::with_capacity(left);
-        for HostMemory(contents) in parts {
+        for HostMemory(contents, _) in parts {
             // Behind the last row a buffer is filled up.
             let contents = lock(contents);
             let whole = contents.words.len() / row_words.max(1) * row_words;
@@ -210,7 +217,7 @@ impl HostGraph {
 
 /// Overwrites part of a buffer, and gives its new version.
 fn write(buffer: &Buffer, offset: u64, bytes: &[u8]) -> Result<u64> {
-    let HostMemory(contents) = buffer.backing()?;
+    let HostMemory(contents, _) = buffer.backing()?;
     let mut contents = lock(contents);
     let all: &mut [u8] = bytemuck::cast_slice_mut(&mut contents.words);
     let size = all.len();
@@ -225,7 +232,7 @@ fn write(buffer: &Buffer, offset: u64, bytes: &[u8]) -> Result<u64> {
 }
 
 fn copy(Copy { from, offset, to, bytes }: &Copy) -> Result<()> {
-    let HostMemory(contents) = from.backing()?;
+    let HostMemory(contents, _) = from.backing()?;
     let range = *offset as usize..(offset + bytes) as usize;
     let copied = bytemuck::cast_slice::<u32, u8>(&lock(contents).words).get(range).map(<[u8]>::to_vec);
     let copied =

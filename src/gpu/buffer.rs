@@ -6,22 +6,26 @@ use std::sync::Arc;
 use super::Gpu;
 use super::oneshot::oneshot;
 use crate::device::Buffer;
+use crate::memory::Taken;
 use crate::{Error, Result};
 
 /// A storage buffer: what lies behind a GPU's [`Buffer`]. Cloning shares it.
 #[derive(Clone, Debug)]
 pub(super) struct Storage(pub Arc<Owned>);
 
-/// Memory of the device that ends with its last owner.
+/// Memory of the device that ends with its last owner, and its entry in the account.
 #[derive(Debug)]
-pub(super) struct Owned(wgpu::Buffer);
+pub(super) struct Owned {
+    buffer: wgpu::Buffer,
+    _taken: Option<Taken>,
+}
 
 /// A browser frees memory when it collects its garbage, which does not count memory on the device. So it is freed here.
 /// What was submitted before still runs.
 #[cfg(target_arch = "wasm32")]
 impl Drop for Owned {
     fn drop(&mut self) {
-        self.0.destroy();
+        self.buffer.destroy();
     }
 }
 
@@ -29,14 +33,18 @@ impl Deref for Owned {
     type Target = wgpu::Buffer;
 
     fn deref(&self) -> &wgpu::Buffer {
-        &self.0
+        &self.buffer
     }
 }
 
 impl From<wgpu::Buffer> for Buffer {
     fn from(buffer: wgpu::Buffer) -> Self {
-        Self::new(buffer.size(), Arc::new(Storage(Arc::new(Owned(buffer)))))
+        owned(buffer, None)
     }
+}
+
+fn owned(buffer: wgpu::Buffer, taken: Option<Taken>) -> Buffer {
+    Buffer::new(buffer.size(), Arc::new(Storage(Arc::new(Owned { buffer, _taken: taken }))))
 }
 
 impl Buffer {
@@ -56,6 +64,7 @@ impl Gpu {
     pub async fn allocate(&self, bytes: u64, what: &str) -> Result<Buffer> {
         let size = bytes.checked_next_multiple_of(16).unwrap_or(u64::MAX).max(16);
         self.caps().check_tensor(what, size)?;
+        let taken = self.account().take(what, size)?;
         let scope = self.device().push_error_scope(wgpu::ErrorFilter::OutOfMemory);
         let buffer = self.device().create_buffer(&wgpu::BufferDescriptor {
             label: Some(what),
@@ -69,7 +78,7 @@ impl Gpu {
         let error = self.unless_lost(scope.pop()).await?;
         self.alive()?;
         match error {
-            None => Ok(buffer.into()),
+            None => Ok(owned(buffer, Some(taken))),
             Some(_) => Err(Error::OutOfMemory(format!("allocating {size} bytes for {what}"))),
         }
     }
@@ -94,6 +103,7 @@ impl Gpu {
         let raw = buffer.raw()?;
         self.alive()?;
         let size = bytes.next_multiple_of(4).min(raw.size());
+        let _taken = self.account().take("reading back", size)?;
         let scope = self.device().push_error_scope(wgpu::ErrorFilter::OutOfMemory);
         let staging = self.device().create_buffer(&wgpu::BufferDescriptor {
             label: Some("readback"),
@@ -107,7 +117,7 @@ impl Gpu {
         self.submit_copy(raw, &staging, size);
         let (sender, receiver) = oneshot();
         staging.map_async(wgpu::MapMode::Read, .., move |result| sender.send(result));
-        self.wait().await?;
+        self.wait().await?; // finds the loss of a borrowed device
         let mapped: Result<(), wgpu::BufferAsyncError> = self.unless_lost(receiver).await?;
         mapped.map_err(|e| Error::Gpu(format!("mapping a readback: {e}")))?;
         let read = {

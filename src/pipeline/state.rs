@@ -3,6 +3,8 @@
 use serde::{Deserialize, Serialize};
 
 use super::Run;
+use super::step::Handed;
+use crate::shared::lock;
 use crate::tensor::Data;
 use crate::{Error, Result};
 
@@ -22,8 +24,9 @@ impl Run {
         4 * self.carried.iter().map(|(_, count)| *count as u64).sum::<u64>()
     }
 
-    /// What a later run of the same request needs to go on from here.
+    /// What a later run of the same request needs to go on from here. Fails in the middle of a step.
     pub async fn state(&self) -> Result<RunState> {
+        lock(&self.handed).check_between_steps()?;
         let mut words: Vec<u32> = Vec::new();
         for (name, _) in &self.carried {
             match self.read(name).await?.data {
@@ -47,7 +50,7 @@ impl Run {
             words = rest;
         }
         (self.at, self.since) = (state.taken, state.taken);
-        *self.encoded.get_mut() = state.taken;
+        *lock(&self.handed) = Handed::after(state.taken);
         Ok(())
     }
 }

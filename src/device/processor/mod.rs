@@ -26,6 +26,7 @@ use super::{Buffer, Copy, Device, Executor, Places, Program};
 use crate::graph::host::{Budget, Memory, Pool};
 use crate::graph::{Caps, Graph};
 use crate::kernels::vector_name;
+use crate::memory::{Account, MemoryUse};
 use crate::shared::{Work, lock};
 use crate::{Error, Result};
 
@@ -38,6 +39,7 @@ struct Inner {
     caps: Caps,
     pool: Pool,
     budget: Budget,
+    memory: Account,
     /// Held by whoever runs, reads or writes.
     turn: Mutex<()>,
 }
@@ -49,11 +51,14 @@ pub struct ProcessorOptions {
     pub threads: Option<usize>,
     /// Bytes of weights that may be kept packed in f32, beside the weights themselves. By default 1 GiB.
     pub packed: u64,
+    /// The most memory that may be allocated for tensors, in bytes: more is [`Error::MemoryLimit`]. None: as much as
+    /// there is.
+    pub max_memory: Option<u64>,
 }
 
 impl Default for ProcessorOptions {
     fn default() -> Self {
-        Self { threads: None, packed: 1 << 30 }
+        Self { threads: None, packed: 1 << 30, max_memory: None }
     }
 }
 
@@ -67,7 +72,9 @@ impl Processor {
         };
         let caps = Caps::host("processor", format!("{threads}, {}", vector_name()));
         let budget = Budget::new(options.packed);
-        Ok(Self(Arc::new(Inner { caps, pool, budget, turn: Mutex::default() })))
+        let memory = Account::default();
+        memory.limit(options.max_memory);
+        Ok(Self(Arc::new(Inner { caps, pool, budget, memory, turn: Mutex::default() })))
     }
 
     /// How many threads compute.
@@ -98,7 +105,8 @@ impl Executor for Processor {
             self.0.caps.check_tensor(what, bytes)?;
             // As large as a GPU would make it.
             let size = bytes.next_multiple_of(16).max(16);
-            Ok(Buffer::new(size, Arc::new(Memory::new(size as usize / 4))))
+            let taken = self.0.memory.take(what, size)?;
+            Ok(Buffer::new(size, Arc::new(Memory::new(size as usize / 4, taken))))
         })
     }
 
@@ -134,6 +142,10 @@ impl Executor for Processor {
             self.0.pool.enter(|| program.run(&self.0.pool, &self.0.budget))?;
         }
         Ok(())
+    }
+
+    fn memory(&self) -> MemoryUse {
+        self.0.memory.used()
     }
 
     fn flush<'a>(&'a self) -> Work<'a, ()> {
