@@ -29,10 +29,7 @@ impl Borrowed {
         if cfg!(target_arch = "wasm32") {
             return Ok(());
         }
-        if !maps(device) {
-            fault.lose("its host has destroyed it, or its driver has restarted".into());
-            return fault.lost();
-        }
+        check_maps(device, fault)?;
         if !self.told.load(Ordering::Acquire) {
             let polled = device.poll(wgpu::PollType::Poll);
             // The device has nothing left to do, and its queue has not said so: what is submitted there would be
@@ -45,7 +42,14 @@ impl Borrowed {
     }
 }
 
-/// Whether the device maps a buffer: of all that it is asked for, this alone fails with a word where it is gone.
+/// Fails where the device is gone. Of all that it is asked for, mapping a buffer alone fails with a word then.
+pub(super) fn check_maps(device: &wgpu::Device, fault: &Fault) -> Result<()> {
+    if cfg!(not(target_arch = "wasm32")) && !maps(device) {
+        fault.lose("it was destroyed, or its driver has restarted".into());
+    }
+    fault.lost()
+}
+
 fn maps(device: &wgpu::Device) -> bool {
     let refused = Arc::new(AtomicBool::new(false));
     let told = refused.clone();

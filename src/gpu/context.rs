@@ -7,7 +7,7 @@ use std::sync::atomic::{AtomicU64, Ordering};
 use std::task::Poll;
 use std::time::Duration;
 
-use super::borrowed::Borrowed;
+use super::borrowed::{Borrowed, check_maps};
 use super::caps::caps_of;
 use super::cost::Rates;
 use super::fault::Fault;
@@ -256,6 +256,8 @@ impl Gpu {
         self.poll();
         self.check()?;
         done.await?;
+        // The loss of a device ends what was submitted, and is told only after that.
+        check_maps(self.device(), &self.0.fault)?;
         self.check()
     }
 

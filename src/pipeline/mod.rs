@@ -167,7 +167,8 @@ impl Pipeline {
         let graphs = start.graphs()?;
         preparation.graph.check(self.device.caps())?;
         // Nothing was allocated or computed on the device up to here.
-        warm(&self.device, [&preparation.graph].into_iter().chain(&graphs), progress).await?;
+        let all: Vec<&Graph> = [&preparation.graph].into_iter().chain(&graphs).collect();
+        warm(&self.device, &all, progress).await?;
         let latents = first_noise(request, shape, start.schedule.init_noise_sigma, &mut start.generator)?;
         run_once(&self.device, &mut start.store, &preparation).await?;
         start.compile(graphs, latents).await
@@ -248,18 +249,16 @@ fn first_noise(request: &Request, shape: [usize; 4], sigma: f32, generator: &mut
 }
 
 /// Compiles what the ops of some graphs run.
-async fn warm<A: Answer>(
-    device: &Device,
-    graphs: impl Iterator<Item = &Graph> + Clone,
-    mut progress: impl FnMut(Compiling) -> A,
-) -> Result<()> {
-    let total = graphs.clone().map(|graph| graph.nodes().len()).sum();
-    let ops = graphs.flat_map(|graph| graph.nodes().iter().map(move |node| (graph, node)));
-    for (done, (graph, node)) in ops.enumerate() {
-        progress(Compiling { done, total }).answer()?;
-        device.warm(graph, node.op.as_ref()).await?;
+async fn warm<A: Answer>(device: &Device, graphs: &[&Graph], mut progress: impl FnMut(Compiling) -> A) -> Result<()> {
+    let (mut done, total) = (0, graphs.iter().map(|graph| graph.nodes().len()).sum());
+    for graph in graphs {
+        for node in graph.nodes() {
+            progress(Compiling { done, total }).answer()?;
+            device.warm(graph, node.op.as_ref()).await?;
+            done += 1;
+        }
     }
-    progress(Compiling { done: total, total }).answer()
+    progress(Compiling { done, total }).answer()
 }
 
 /// Stores the inputs of a preparation and runs its graph, whose results stay stored.
