@@ -38,7 +38,9 @@
 //! | load a model and draw | [`Pipeline`], [`Source`], [`LoadOptions`] |
 //! | say what to draw | [`Request`], [`Compression`] |
 //! | own the loop: progress, previews, cancelling, resuming | [`Run`], [`Step`], [`Viewer`], [`RunState`] |
-//! | share a device with a renderer | [`Gpu::from_wgpu`], [`Step::encode`], [`Run::texture`] |
+//! | share a device with a renderer | [`Gpu::from_wgpu`], [`Step::encode_slice`], [`Viewer::encode_slice`] |
+//! | open a device for it | [`required_limits`], [`optional_features`] |
+//! | compile off the frame, bound memory | [`Pipeline::prepare_with`], [`Gpu::set_max_memory`], [`Gpu::memory`] |
 //! | see which tokens were computed | [`Run::trace`] |
 //! | write a compression policy | [`compress`] |
 //! | add a family of models | [`models`] |

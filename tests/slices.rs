@@ -144,9 +144,14 @@ fn a_step_under_way_is_neither_left_nor_taken_twice() {
     finest.submit(encoder);
     told(block_on(run.finish()).unwrap_err(), "only 2 of 3 steps were encoded");
 
-    // Whoever stops waiting for a step has no run any more.
+    // Whoever stops waiting for a step has no run any more. The device is busy with another run before it.
+    let mut busy = pipe.start(&Request { steps: Some(100), ..request.clone() }).unwrap();
+    let mut encoder = finest.encoder();
+    while let Some(step) = busy.next_step() {
+        step.encode(&mut encoder).unwrap();
+    }
     let mut run = pipe.start(&request).unwrap();
-    finest.set_slice(Duration::from_micros(10));
+    finest.submit(encoder);
     let step = run.next_step().unwrap();
     block_on(async {
         let mut running = std::pin::pin!(step.run_to_end());
