@@ -39,8 +39,8 @@ fn main() -> Result<ExitCode> {
     let pipeline = preparing.join().map_err(|_| Error::Usage("preparing has panicked".into()))??;
     println!("prepared within {} frames", renderer.take_frames().len());
 
-    // On a machine with other work a frame may wait for that, so there is a second try, and a third.
-    for attempt in 1..=3 {
+    // On a machine with other work a frame may wait for that, so there are several tries.
+    for attempt in 1..=5 {
         if judge(&mut renderer, &gpu, &pipeline)? {
             return Ok(ExitCode::SUCCESS);
         }

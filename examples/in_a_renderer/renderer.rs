@@ -116,7 +116,7 @@ impl Renderer {
         self.frames.push(now - self.shown);
         self.shown = now;
         self.count += 1;
-        if self.count % 10 == 0 { self.save() } else { Ok(()) }
+        if self.count.is_multiple_of(10) { self.save() } else { Ok(()) }
     }
 
     /// How long each frame took since the last call.

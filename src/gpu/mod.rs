@@ -24,6 +24,7 @@ mod recording;
 mod slice;
 mod stopwatch;
 mod texture;
+mod wait;
 
 pub use context::{Gpu, GpuOptions, INSTALL_HINT, adapters};
 pub use engine::{encode, encode_profiled};
