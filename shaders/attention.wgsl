@@ -6,6 +6,7 @@
 // shapes that matter there, gives each thread a tile of 16 queries by 16 keys in registers and reads storage.
 
 struct Params {
+    base: u32,       // the first workgroup of this portion
     queries: u32,    // Nq
     keys: u32,       // Nk
     heads: u32,      // H
@@ -224,7 +225,7 @@ fn staged(
     @builtin(num_workgroups) grid: vec3u,
     @builtin(local_invocation_index) thread: u32,
 ) {
-    let index = workgroup.x + workgroup.y * grid.x;
+    let index = params.base + workgroup.x + workgroup.y * grid.x;
     let tile = place(index / params.slices, 32u);
     if tile.sample >= params.samples {
         return;
@@ -354,7 +355,7 @@ fn finish(tile: Place, query: u32, total: vec4f) {
 
 @compute @workgroup_size(8)
 fn direct(@builtin(global_invocation_id) id: vec3u, @builtin(num_workgroups) grid: vec3u) {
-    let tile = place(id.x + id.y * grid.x * 8u, 16u);
+    let tile = place(params.base * 8u + id.x + id.y * grid.x * 8u, 16u);
     if tile.sample >= params.samples {
         return;
     }

@@ -7,6 +7,7 @@
 // held. `tiled…`, for hardware, shares tiles of both sides in workgroup memory; `direct…` is for software adapters.
 
 struct Params {
+    base: u32,       // the first workgroup of this portion
     queries: u32,    // Nq
     keys: u32,       // Nk
     heads: u32,      // H
@@ -229,7 +230,7 @@ fn tiled_totals(
     @builtin(num_workgroups) grid: vec3u,
     @builtin(local_invocation_index) thread: u32,
 ) {
-    let tile = place(workgroup.x + workgroup.y * grid.x, 64u, params.queries);
+    let tile = place(params.base + workgroup.x + workgroup.y * grid.x, 64u, params.queries);
     if tile.sample >= params.samples {
         return;
     }
@@ -266,7 +267,7 @@ fn tiled_columns(
     @builtin(num_workgroups) grid: vec3u,
     @builtin(local_invocation_index) thread: u32,
 ) {
-    let tile = place(workgroup.x + workgroup.y * grid.x, 64u, params.keys);
+    let tile = place(params.base + workgroup.x + workgroup.y * grid.x, 64u, params.keys);
     if tile.sample >= params.samples {
         return;
     }
@@ -334,7 +335,7 @@ fn store_totals(tile: Place, query: u32, total: Total) {
 
 @compute @workgroup_size(8)
 fn direct_totals(@builtin(global_invocation_id) id: vec3u, @builtin(num_workgroups) grid: vec3u) {
-    let tile = place(id.x + id.y * grid.x * 8u, 16u, params.queries);
+    let tile = place(params.base * 8u + id.x + id.y * grid.x * 8u, 16u, params.queries);
     if tile.sample >= params.samples {
         return;
     }
@@ -365,7 +366,7 @@ fn add_weights(sums: mat4x4f, tile: Place, query: u32, products: Four, terms: ma
 
 @compute @workgroup_size(8)
 fn direct_columns(@builtin(global_invocation_id) id: vec3u, @builtin(num_workgroups) grid: vec3u) {
-    let tile = place(id.x + id.y * grid.x * 8u, 16u, params.keys);
+    let tile = place(params.base * 8u + id.x + id.y * grid.x * 8u, 16u, params.keys);
     if tile.sample >= params.samples {
         return;
     }
@@ -394,7 +395,7 @@ fn average(
     @builtin(num_workgroups) grid: vec3u,
     @builtin(local_invocation_index) thread: u32,
 ) {
-    let i = (workgroup.x + workgroup.y * grid.x) * 64u + thread;
+    let i = (params.base + workgroup.x + workgroup.y * grid.x) * 64u + thread;
     if i >= params.samples * params.keys {
         return;
     }

@@ -8,6 +8,7 @@
 // storage, for software adapters.
 
 struct Params {
+    base: u32,          // the first workgroup of this portion
     sources: u32,       // Ns
     destinations: u32,  // Nd
     channels: u32,      // C
@@ -129,7 +130,7 @@ fn tiled(
     @builtin(num_workgroups) grid: vec3u,
     @builtin(local_invocation_index) thread: u32,
 ) {
-    let tile = place(workgroup.x + workgroup.y * grid.x, 64u);
+    let tile = place(params.base + workgroup.x + workgroup.y * grid.x, 64u);
     if tile.sample >= params.samples {
         return;
     }
@@ -233,7 +234,7 @@ fn direct(
     @builtin(num_workgroups) grid: vec3u,
     @builtin(local_invocation_index) thread: u32,
 ) {
-    let tile = place(workgroup.x + workgroup.y * grid.x, 128u);
+    let tile = place(params.base + workgroup.x + workgroup.y * grid.x, 128u);
     let sample = tile.sample;
     if sample >= params.samples {
         return;
@@ -282,7 +283,7 @@ fn combine(
     @builtin(num_workgroups) grid: vec3u,
     @builtin(local_invocation_index) thread: u32,
 ) {
-    let source = (workgroup.x + workgroup.y * grid.x) * 64u + thread;
+    let source = (params.base + workgroup.x + workgroup.y * grid.x) * 64u + thread;
     if source >= params.samples * params.sources {
         return;
     }

@@ -6,6 +6,7 @@
 // from storage just as fast and prefer the wider strip (WIDE), which is more arithmetic per load.
 
 struct Params {
+    base: u32,           // the first workgroup of this portion
     channels: u32,       // of x
     height: u32,         // of x, before the upsampling
     width: u32,
@@ -86,12 +87,17 @@ fn main(
     @builtin(local_invocation_index) thread: u32,
 ) {
     let shape = params;
-    let channel = workgroup.z * 8u;
+    let index = shape.base + workgroup.x + workgroup.y * grid.x;
+    let blocks = (shape.strips + THREADS - 1u) / THREADS;
+    let channel = index / blocks * 8u;
+    if channel >= shape.out_channels {
+        return;
+    }
     let last = vec4u(shape.out_channels - 1u);      // beyond it, weights are read again and sums dropped
     let low = min(channel + vec4u(0u, 1u, 2u, 3u), last) * shape.row_words;
     let high = min(channel + vec4u(4u, 5u, 6u, 7u), last) * shape.row_words;
 
-    let strip = (workgroup.x + workgroup.y * grid.x) * THREADS + thread;
+    let strip = index % blocks * THREADS + thread;
     let out_x = strip % shape.strips_per_row * select(8u, 16u, WIDE);
     let out_y = strip / shape.strips_per_row % shape.out_height;
     let sample = strip / shape.strips_per_row / shape.out_height;

@@ -1,6 +1,7 @@
 // out[i] = a[i] ∘ b[i mod period], ∘ one of + and ×.
 
 struct Params {
+    base: u32,    // the first workgroup of this portion
     count: u32,   // elements of a and out
     period: u32,  // elements of b, which repeats
 }
@@ -18,7 +19,7 @@ fn main(
     @builtin(num_workgroups) grid: vec3u,
     @builtin(local_invocation_index) thread: u32,
 ) {
-    let i = (workgroup.x + workgroup.y * grid.x) * 256u + thread;
+    let i = (params.base + workgroup.x + workgroup.y * grid.x) * 256u + thread;
     if i >= params.count {
         return;
     }

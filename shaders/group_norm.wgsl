@@ -5,6 +5,7 @@
 // channel. Moments merge by Chan's rule, so a group of millions loses no more precision than one of hundreds.
 
 struct Params {
+    base: u32,             // the first workgroup of this portion
     group: u32,            // elements of a group
     groups: u32,           // of all samples
     pieces: u32,           // that a group is measured in
@@ -68,7 +69,7 @@ fn measure(
     @builtin(num_workgroups) grid: vec3u,
     @builtin(local_invocation_index) thread: u32,
 ) {
-    let index = workgroup.x + workgroup.y * grid.x;
+    let index = params.base + workgroup.x + workgroup.y * grid.x;
     if index >= params.groups * params.pieces {
         return;
     }
@@ -105,7 +106,7 @@ fn merge(
     @builtin(num_workgroups) grid: vec3u,
     @builtin(local_invocation_index) thread: u32,
 ) {
-    let index = workgroup.x + workgroup.y * grid.x;
+    let index = params.base + workgroup.x + workgroup.y * grid.x;
     if index >= params.groups {
         return;
     }
@@ -125,7 +126,7 @@ fn apply(
     @builtin(num_workgroups) grid: vec3u,
     @builtin(local_invocation_index) thread: u32,
 ) {
-    let index = workgroup.x + workgroup.y * grid.x;
+    let index = params.base + workgroup.x + workgroup.y * grid.x;
     let row = index / params.channel_pieces;
     if row >= params.rows {
         return;

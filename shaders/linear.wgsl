@@ -8,6 +8,7 @@
 // tiles in registers and reads storage, for software adapters; `few` splits k over threads, for four rows or fewer.
 
 struct Params {
+    base: u32,       // the first workgroup of this portion
     rows: u32,       // M: rows of y
     columns: u32,    // rows of this part of W
     k: u32,          // K: columns of x
@@ -173,7 +174,7 @@ fn tiled(
     @builtin(num_workgroups) grid: vec3u,
     @builtin(local_invocation_index) thread: u32,
 ) {
-    let tile = workgroup.x + workgroup.y * grid.x;
+    let tile = params.base + workgroup.x + workgroup.y * grid.x;
     let tiles_across = (params.columns + 63u) / 64u;
     let row = tile / tiles_across * 64u;
     let column = tile % tiles_across * 64u;
@@ -238,7 +239,7 @@ fn direct(
     @builtin(num_workgroups) grid: vec3u,
     @builtin(local_invocation_index) thread: u32,
 ) {
-    let tile = workgroup.x + workgroup.y * grid.x;
+    let tile = params.base + workgroup.x + workgroup.y * grid.x;
     let tiles_across = (params.columns + 63u) / 64u;
     let row = tile / tiles_across * 16u;
     let column = tile % tiles_across * 64u + thread * 8u;
@@ -276,7 +277,7 @@ fn few(
     @builtin(num_workgroups) grid: vec3u,
     @builtin(local_invocation_index) thread: u32,
 ) {
-    let column = (workgroup.x + workgroup.y * grid.x) * 16u;
+    let column = (params.base + workgroup.x + workgroup.y * grid.x) * 16u;
     if column >= params.columns {
         return;
     }

@@ -2,6 +2,7 @@
 // weighted sum of W of them. LANES threads share a row of out.
 
 struct Params {
+    base: u32,         // the first workgroup of this portion
     rows: u32,         // B·k, rows of out
     compact: u32,      // k, rows of out per sample
     stream: u32,       // N, rows of x per sample
@@ -44,7 +45,7 @@ fn main(
     @builtin(num_workgroups) grid: vec3u,
     @builtin(local_invocation_index) thread: u32,
 ) {
-    let first = (workgroup.x + workgroup.y * grid.x) * (THREADS / LANES);
+    let first = (params.base + workgroup.x + workgroup.y * grid.x) * (THREADS / LANES);
     // Threads beyond the last row go along to the barriers with the last row, and write nothing.
     let live = first + thread / LANES < params.rows;
     let row = min(first + thread / LANES, params.rows - 1u);

@@ -1,6 +1,7 @@
 // x[b, n] += weight[b, n]·gate[b]·branch[b, index[b, n]], element by element.
 
 struct Params {
+    base: u32,        // the first workgroup of this portion
     count: u32,       // elements of x
     stream: u32,      // N, rows of x per sample
     compact: u32,     // k, rows of branch per sample
@@ -31,7 +32,7 @@ fn main(
     @builtin(num_workgroups) grid: vec3u,
     @builtin(local_invocation_index) thread: u32,
 ) {
-    let i = (workgroup.x + workgroup.y * grid.x) * 256u + thread;
+    let i = (params.base + workgroup.x + workgroup.y * grid.x) * 256u + thread;
     if i >= params.count {
         return;
     }

@@ -96,6 +96,19 @@ pub enum Error {
         available: u64,
     },
 
+    /// More memory was needed than the caller allows: see [`GpuOptions::max_memory`](crate::GpuOptions::max_memory).
+    #[error("out of memory: {} needs {needed} bytes, and {used} of the {limit} allowed are in use", printable(what))]
+    MemoryLimit {
+        /// Which tensor.
+        what: String,
+        /// Its bytes.
+        needed: u64,
+        /// Bytes in use.
+        used: u64,
+        /// Bytes that may be.
+        limit: u64,
+    },
+
     /// The device ran out of memory.
     #[error("out of memory while {0}")]
     OutOfMemory(String),

@@ -38,7 +38,9 @@
 //! | load a model and draw | [`Pipeline`], [`Source`], [`LoadOptions`] |
 //! | say what to draw | [`Request`], [`Compression`] |
 //! | own the loop: progress, previews, cancelling, resuming | [`Run`], [`Step`], [`Viewer`], [`RunState`] |
-//! | share a device with a renderer | [`Gpu::from_wgpu`], [`Step::encode`], [`Run::texture`] |
+//! | share a device with a renderer | [`Gpu::from_wgpu`], [`Step::encode_slice`], [`Viewer::encode_slice`] |
+//! | open a device for it | [`required_limits`], [`optional_features`] |
+//! | compile off the frame, bound memory | [`Pipeline::prepare_with`], [`Gpu::set_max_memory`], [`Gpu::memory`] |
 //! | see which tokens were computed | [`Run::trace`] |
 //! | write a compression policy | [`compress`] |
 //! | add a family of models | [`models`] |
@@ -69,6 +71,7 @@ mod gpu;
 mod graph;
 mod kernels;
 mod loading;
+mod memory;
 mod pipeline;
 mod refusal;
 mod request;
@@ -83,9 +86,11 @@ mod weights;
 pub use compress::Compression;
 pub use device::Device;
 pub use error::{Context, Error, Result};
-pub use gpu::{Gpu, GpuOptions};
+pub use gpu::{Gpu, GpuOptions, optional_features, required_features, required_limits};
+pub use memory::MemoryUse;
 pub use pipeline::{
-    LayerTrace, LoadOptions, Model, Pictures, Pipeline, Progress, Registry, Run, RunState, Step, Traced, Viewer,
+    Compiling, LayerTrace, LoadOptions, Model, Pictures, Pipeline, Progress, Registry, Run, RunState, Step, Traced,
+    Viewer,
 };
 pub use refusal::{Refusal, Warning};
 pub use request::{Embeds, Ids, Request};
@@ -119,6 +124,10 @@ pub mod low_level {
     /// A model's folder, its configs field by field, its tensors name by name.
     pub mod loading {
         pub use crate::loading::*;
+    }
+    /// The account of a device's memory.
+    pub mod memory {
+        pub use crate::memory::*;
     }
     /// The parts of a pipeline that programs measure and inspect.
     pub mod pipeline {

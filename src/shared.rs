@@ -3,6 +3,11 @@
 
 use std::pin::Pin;
 use std::sync::{Mutex, MutexGuard};
+#[cfg(not(target_arch = "wasm32"))]
+pub(crate) use std::time::Instant;
+
+#[cfg(target_arch = "wasm32")]
+pub(crate) use web_time::Instant;
 
 use crate::Result;
 

@@ -3,10 +3,10 @@
 
 mod common;
 
-use std::sync::Arc;
+use std::sync::{Arc, Mutex};
 
 use common::{Tensors, golden, max_error};
-use foveate::{Gpu, LoadOptions, Pipeline, Request, Source};
+use foveate::{Compiling, Gpu, LoadOptions, Pipeline, Request, Source};
 use pollster::block_on;
 
 /// A device that this program opened for itself, with the limits every WebGPU device has.
@@ -45,7 +45,7 @@ fn a_host_encodes_every_step_into_one_encoder_and_shows_the_texture() {
     let off = max_error(pictures.planes(0).unwrap().f32(), expected.get("image").f32());
     assert!(off <= 2e-3, "off by {off:.1e}");
 
-    let shown = read_texture(&device, &queue, &texture);
+    let shown = common::texture::read(&gpu, &texture);
     let rgb = pictures.rgb(0).unwrap();
     assert_eq!((texture.width(), texture.height()), rgb.dimensions());
     let right = rgb.pixels().zip(shown.chunks_exact(4)).all(|(a, b)| a.0 == b[..3] && b[3] == 255);
@@ -71,27 +71,19 @@ fn futures_can_be_spawned() {
     });
     let request = Request { steps: Some(2), guidance: Some(1.0), ..Request::class(1) };
     let (elsewhere, asked) = (pipe.clone(), request.clone());
-    let run = spawn(async move { elsewhere.prepare(&asked).await.unwrap() });
+    let told = Arc::new(Mutex::new(Vec::new()));
+    let tell = told.clone();
+    let run =
+        spawn(
+            async move { elsewhere.prepare_with(&asked, |at: Compiling| tell.lock().unwrap().push(at)).await.unwrap() },
+        );
+    let told = told.lock().unwrap();
+    assert!(
+        told.iter().enumerate().all(|(index, at)| at.done == index && at.total == told.len() - 1 && index <= at.total)
+    );
+    assert!(told.len() > 20);
+    let stopped = block_on(pipe.prepare_with(&request, |_| Err(foveate::Error::Cancelled)));
+    assert!(matches!(stopped.unwrap_err(), foveate::Error::Cancelled));
     let pictures = spawn(run.complete()).unwrap();
     assert_eq!(pictures, block_on(pipe.generate(&request)).unwrap());
-}
-
-fn read_texture(device: &wgpu::Device, queue: &wgpu::Queue, texture: &wgpu::Texture) -> Vec<u8> {
-    let (width, height) = (texture.width(), texture.height());
-    let stride = (4 * width).next_multiple_of(256);
-    let buffer = device.create_buffer(&wgpu::BufferDescriptor {
-        label: None,
-        size: u64::from(stride * height),
-        usage: wgpu::BufferUsages::MAP_READ | wgpu::BufferUsages::COPY_DST,
-        mapped_at_creation: false,
-    });
-    let mut encoder = device.create_command_encoder(&Default::default());
-    let layout = wgpu::TexelCopyBufferLayout { offset: 0, bytes_per_row: Some(stride), rows_per_image: None };
-    let to = wgpu::TexelCopyBufferInfo { buffer: &buffer, layout };
-    encoder.copy_texture_to_buffer(texture.as_image_copy(), to, texture.size());
-    queue.submit([encoder.finish()]);
-    buffer.map_async(wgpu::MapMode::Read, .., |result| result.unwrap());
-    device.poll(wgpu::PollType::wait_indefinitely()).unwrap();
-    let bytes = buffer.get_mapped_range(..).unwrap();
-    bytes.chunks_exact(stride as usize).flat_map(|row| row[..4 * width as usize].to_vec()).collect()
 }

@@ -16,7 +16,7 @@ use foveate::low_level::device::{Processor, ProcessorOptions};
 use foveate::low_level::weights::Source;
 
 fn processor(threads: usize, packed: u64) -> Device {
-    Processor::new(ProcessorOptions { threads: Some(threads), packed }).unwrap().into()
+    Processor::new(ProcessorOptions { threads: Some(threads), packed, ..Default::default() }).unwrap().into()
 }
 
 fn run(device: &Device, folder: &Path, given: Given) -> Outcome {

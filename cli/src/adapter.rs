@@ -33,7 +33,7 @@ async fn named(name: &str, profile: bool) -> Result<Device> {
         GPU => None,
         name => Some(name.to_owned()),
     };
-    Ok(Gpu::request(GpuOptions { adapter, profile }).await?.into())
+    Ok(Gpu::request(GpuOptions { adapter, profile, ..Default::default() }).await?.into())
 }
 
 /// The processor, with all its threads.

@@ -88,7 +88,6 @@ impl Studio {
         self.progress.busy("compile");
         let clock = Instant::now();
         let run = pipeline.prepare(request).await?;
-        self.device.wait().await?; // for the text encoder, which was only submitted
         self.seconds.compile = clock.elapsed().as_secs_f64();
         run.warnings.iter().map(hints::warning).for_each(|warning| self.warn(warning));
         self.cancel.check()?;
@@ -100,8 +99,7 @@ impl Studio {
         let clock = Instant::now();
         while let Some(step) = run.next_step() {
             let (index, timestep) = (step.index, step.timestep);
-            record.run(&self.device, &step)?;
-            self.device.wait().await?;
+            record.run(&self.device, &step).await?;
             self.cancel.check()?;
             record.after_step(&self.device, run, index, timestep).await?;
             self.progress.step();

@@ -41,14 +41,14 @@ impl Record {
         Ok(())
     }
 
-    /// Hands a step to the device, timed where times are wanted.
-    pub fn run(&mut self, device: &Device, step: &Step<'_>) -> Result<()> {
-        let Some(trace) = &mut self.trace else { return step.run() };
+    /// Runs a step to its end: timed where times are wanted, and then in one submission.
+    pub async fn run(&mut self, device: &Device, step: &Step<'_>) -> Result<()> {
+        let Some(trace) = &mut self.trace else { return step.run_to_end().await };
         let gpu = device.gpu("a profile")?;
         let mut encoder = gpu.encoder();
         step.encode_profiled(&mut encoder, &mut trace.profiler)?;
         gpu.submit(encoder);
-        Ok(())
+        gpu.wait().await
     }
 
     /// After step `index` has run, at `timestep`.

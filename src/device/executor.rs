@@ -5,7 +5,8 @@ use std::fmt::Debug;
 use std::sync::Arc;
 
 use super::{Buffer, DeviceId, Places};
-use crate::graph::{Caps, Graph};
+use crate::graph::{Caps, Graph, Op};
+use crate::memory::MemoryUse;
 use crate::shared::{Shared, Work};
 use crate::{Error, Result};
 
@@ -28,11 +29,28 @@ pub trait Executor: Any + Debug + Shared {
     /// Makes `graph` ready to run, with its values in the given places.
     fn compile<'a>(&'a self, graph: Arc<Graph>, places: Places) -> Work<'a, Box<dyn Program>>;
 
+    /// Compiles what an op of `graph` runs, where that takes long: [`Executor::compile`] of the graph then does not.
+    fn warm<'a>(&'a self, _graph: &'a Graph, _op: &'a dyn Op) -> Work<'a, ()> {
+        Box::pin(async { Ok(()) })
+    }
+
     /// Makes copies between buffers ready to run.
     fn copies(&self, copies: Vec<Copy>) -> Result<Box<dyn Program>>;
 
-    /// Runs programs in order, as one submission, and returns without waiting for them.
+    /// Runs programs in order, and returns without waiting for them. What takes a GPU long is handed over in slices.
     fn run(&self, programs: &[&dyn Program]) -> Result<()>;
+
+    /// Runs programs in order to their end. A GPU receives slice after slice, the next when one is done, so that others
+    /// who use it wait for a slice and not for all.
+    fn run_to_end<'a>(&'a self, programs: &'a [&'a dyn Program]) -> Work<'a, ()> {
+        Box::pin(async move {
+            self.run(programs)?;
+            self.wait().await
+        })
+    }
+
+    /// How much memory is in use, was at most, and may be.
+    fn memory(&self) -> MemoryUse;
 
     /// Hands queued writes to the device and waits until their staging memory is free again. Streaming a model calls
     /// this every few dozen MiB, so that its size is never held twice.

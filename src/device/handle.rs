@@ -5,7 +5,8 @@ use std::sync::Arc;
 
 use super::{Buffer, Copy, Executor, Places, Program};
 use crate::Result;
-use crate::graph::{Caps, Graph};
+use crate::graph::{Caps, Graph, Op};
+use crate::memory::MemoryUse;
 
 /// Where graphs run. Cloning shares it.
 #[derive(Clone, Debug)]
@@ -48,6 +49,11 @@ impl Device {
         self.0.compile(graph, places).await
     }
 
+    /// See [`Executor::warm`].
+    pub async fn warm(&self, graph: &Graph, op: &dyn Op) -> Result<()> {
+        self.0.warm(graph, op).await
+    }
+
     /// See [`Executor::copies`].
     pub fn copies(&self, copies: Vec<Copy>) -> Result<Box<dyn Program>> {
         self.0.copies(copies)
@@ -56,6 +62,16 @@ impl Device {
     /// See [`Executor::run`].
     pub fn run(&self, programs: &[&dyn Program]) -> Result<()> {
         self.0.run(programs)
+    }
+
+    /// See [`Executor::run_to_end`].
+    pub async fn run_to_end(&self, programs: &[&dyn Program]) -> Result<()> {
+        self.0.run_to_end(programs).await
+    }
+
+    /// How much memory is in use, was at most, and may be.
+    pub fn memory(&self) -> MemoryUse {
+        self.0.memory()
     }
 
     /// See [`Executor::flush`].

@@ -80,6 +80,11 @@ impl Plan {
         device.run(&[self.program()])
     }
 
+    /// Runs it to its end: see [`Executor::run_to_end`](super::Executor::run_to_end).
+    pub async fn run_to_end(&self, device: &Device) -> Result<()> {
+        device.run_to_end(&[self.program()]).await
+    }
+
     /// What the device runs: for running it together with others, in one submission.
     pub fn program(&self) -> &dyn Program {
         &*self.program

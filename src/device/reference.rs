@@ -7,6 +7,7 @@ use super::buffer::zeroed_words;
 use super::{Buffer, Copy, Device, DeviceId, Executor, Places, Program};
 use crate::graph::reference::HostValues;
 use crate::graph::{Access, Caps, Element, Graph, ValueId};
+use crate::memory::{Account, MemoryUse, Taken};
 use crate::shared::{Work, lock};
 use crate::tensor::Data;
 use crate::{Error, Result, Tensor};
@@ -16,11 +17,13 @@ use crate::{Error, Result, Tensor};
 pub struct Reference {
     id: DeviceId,
     caps: Caps,
+    memory: Account,
 }
 
 impl Default for Reference {
     fn default() -> Self {
-        Self { id: DeviceId::unique(), caps: Caps::host("reference", String::new()) }
+        let (id, caps) = (DeviceId::unique(), Caps::host("reference", String::new()));
+        Self { id, caps, memory: Account::default() }
     }
 }
 
@@ -45,7 +48,7 @@ impl From<Reference> for Device {
 
 /// What lies behind its buffers. Cloning shares it.
 #[derive(Clone, Debug)]
-struct HostMemory(Arc<Mutex<Contents>>);
+struct HostMemory(Arc<Mutex<Contents>>, #[expect(dead_code, reason = "given back when dropped")] Arc<Taken>);
 
 #[derive(Debug)]
 struct Contents {
@@ -98,8 +101,9 @@ impl Executor for Reference {
             self.caps.check_tensor(what, bytes)?;
             // As large as a GPU would make it.
             let size = bytes.next_multiple_of(16).max(16);
-            let words = zeroed_words(size, what)?;
-            Ok(Buffer::new(self.id, size, Arc::new(HostMemory(Arc::new(Mutex::new(Contents { words, version: 0 }))))))
+            let taken = Arc::new(self.memory.take(what, size)?);
+            let contents = Contents { words: zeroed_words(size, what)?, version: 0 };
+            Ok(Buffer::new(self.id, size, Arc::new(HostMemory(Arc::new(Mutex::new(contents)), taken))))
         })
     }
 
@@ -111,7 +115,7 @@ impl Executor for Reference {
 
     fn read<'a>(&'a self, buffer: &'a Buffer, bytes: u64) -> Work<'a, Vec<u8>> {
         Box::pin(async move {
-            let HostMemory(contents) = buffer.backing(self.id)?;
+            let HostMemory(contents, _) = buffer.backing(self.id)?;
             let contents = lock(contents);
             let all: &[u8] = bytemuck::cast_slice(&contents.words);
             Ok(all[..(bytes as usize).min(all.len())].to_vec())
@@ -147,6 +151,10 @@ impl Executor for Reference {
             }
         }
         Ok(())
+    }
+
+    fn memory(&self) -> MemoryUse {
+        self.memory.used()
     }
 
     fn flush<'a>(&'a self) -> Work<'a, ()> {
@@ -191,14 +199,14 @@ impl HostGraph {
     fn load(&self, known: &mut Known, id: ValueId) -> Result<()> {
         let value = self.graph.get(id);
         let parts = self.parts(id);
-        let versions: Vec<u64> = parts.iter().map(|HostMemory(contents)| lock(contents).version).collect();
+        let versions: Vec<u64> = parts.iter().map(|HostMemory(contents, _)| lock(contents).version).collect();
         if parts.is_empty() || known.versions.get(&id) == Some(&versions) {
             return Ok(());
         }
         let row_words = (value.bytes() / 4) as usize / value.matrix().0.max(1);
         let mut left = (value.bytes() / 4) as usize;
         let mut words = Vec::with_capacity(left);
-        for HostMemory(contents) in parts {
+        for HostMemory(contents, _) in parts {
             // Behind the last row a buffer is filled up.
             let contents = lock(contents);
             let whole = contents.words.len() / row_words.max(1) * row_words;
@@ -230,7 +238,7 @@ impl HostGraph {
 }
 
 /// Overwrites part of memory, and gives its new version.
-fn write(HostMemory(contents): &HostMemory, offset: u64, bytes: &[u8]) -> Result<u64> {
+fn write(HostMemory(contents, _): &HostMemory, offset: u64, bytes: &[u8]) -> Result<u64> {
     let mut contents = lock(contents);
     let all: &mut [u8] = bytemuck::cast_slice_mut(&mut contents.words);
     let size = all.len();
@@ -245,7 +253,7 @@ fn write(HostMemory(contents): &HostMemory, offset: u64, bytes: &[u8]) -> Result
 }
 
 fn copy(device: DeviceId, Copy { from, offset, to, bytes }: &Copy) -> Result<()> {
-    let HostMemory(contents) = from.backing(device)?;
+    let HostMemory(contents, _) = from.backing(device)?;
     let range = *offset as usize..(offset + bytes) as usize;
     let copied = bytemuck::cast_slice::<u32, u8>(&lock(contents).words).get(range).map(<[u8]>::to_vec);
     let copied =

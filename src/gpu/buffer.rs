@@ -6,22 +6,26 @@ use std::sync::Arc;
 use super::Gpu;
 use super::oneshot::oneshot;
 use crate::device::{Buffer, DeviceId};
+use crate::memory::Taken;
 use crate::{Error, Result};
 
 /// A storage buffer: what lies behind a GPU's [`Buffer`]. Cloning shares it.
 #[derive(Clone, Debug)]
 pub(super) struct Storage(pub Arc<Owned>);
 
-/// Memory of the device that ends with its last owner.
+/// Memory of the device that ends with its last owner, and its entry in the account.
 #[derive(Debug)]
-pub(super) struct Owned(wgpu::Buffer);
+pub(super) struct Owned {
+    buffer: wgpu::Buffer,
+    _taken: Option<Taken>,
+}
 
 /// A browser frees memory when it collects its garbage, which does not count memory on the device. So it is freed here.
 /// What was submitted before still runs.
 #[cfg(target_arch = "wasm32")]
 impl Drop for Owned {
     fn drop(&mut self) {
-        self.0.destroy();
+        self.buffer.destroy();
     }
 }
 
@@ -29,7 +33,7 @@ impl Deref for Owned {
     type Target = wgpu::Buffer;
 
     fn deref(&self) -> &wgpu::Buffer {
-        &self.0
+        &self.buffer
     }
 }
 
@@ -47,9 +51,13 @@ impl Buffer {
 }
 
 impl Gpu {
-    /// A buffer of this device.
+    /// A buffer of this device, outside its account.
     pub(super) fn own(&self, buffer: wgpu::Buffer) -> Buffer {
-        Buffer::new(self.id(), buffer.size(), Arc::new(Storage(Arc::new(Owned(buffer)))))
+        self.owned(buffer, None)
+    }
+
+    fn owned(&self, buffer: wgpu::Buffer, taken: Option<Taken>) -> Buffer {
+        Buffer::new(self.id(), buffer.size(), Arc::new(Storage(Arc::new(Owned { buffer, _taken: taken }))))
     }
 
     /// Creates a storage buffer of `bytes` (rounded up to 16, so that kernels can see all of it as
@@ -57,6 +65,7 @@ impl Gpu {
     pub async fn allocate(&self, bytes: u64, what: &str) -> Result<Buffer> {
         let size = bytes.checked_next_multiple_of(16).unwrap_or(u64::MAX).max(16);
         self.caps().check_tensor(what, size)?;
+        let taken = self.account().take(what, size)?;
         let scope = self.device().push_error_scope(wgpu::ErrorFilter::OutOfMemory);
         let buffer = self.device().create_buffer(&wgpu::BufferDescriptor {
             label: Some(what),
@@ -70,7 +79,7 @@ impl Gpu {
         let error = self.unless_lost(scope.pop()).await?;
         self.alive()?;
         match error {
-            None => Ok(self.own(buffer)),
+            None => Ok(self.owned(buffer, Some(taken))),
             Some(_) => Err(Error::OutOfMemory(format!("allocating {size} bytes for {what}"))),
         }
     }
@@ -97,6 +106,7 @@ impl Gpu {
         let raw = &buffer.storage(self.id())?.0;
         self.alive()?;
         let size = bytes.next_multiple_of(4).min(raw.size());
+        let _taken = self.account().take("reading back", size)?;
         let scope = self.device().push_error_scope(wgpu::ErrorFilter::OutOfMemory);
         let staging = self.device().create_buffer(&wgpu::BufferDescriptor {
             label: Some("readback"),
@@ -110,7 +120,7 @@ impl Gpu {
         self.submit_copy(raw, &staging, size);
         let (sender, receiver) = oneshot();
         staging.map_async(wgpu::MapMode::Read, .., move |result| sender.send(result));
-        self.wait().await?;
+        self.wait().await?; // finds the loss of a borrowed device
         let mapped: Result<(), wgpu::BufferAsyncError> = self.unless_lost(receiver).await?;
         mapped.map_err(|e| Error::Gpu(format!("mapping a readback: {e}")))?;
         let read = {

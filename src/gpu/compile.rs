@@ -1,13 +1,16 @@
 //! From a graph to a recording: pipelines compiled, uniforms written, bind groups made, once.
+//!
+//! The uniform is bound at an offset that is chosen when a dispatch is encoded: the portions of a dispatch differ in
+//! nothing but their first workgroup (see `slice.rs`).
 
 use std::sync::Arc;
 
 use super::Gpu;
 use super::buffer::Storage;
 use super::pipeline::{Pipeline, PipelineKey};
-use super::recording::{Bindings, Command, Recording};
+use super::recording::{Bindings, Command, Portion, Recording, Run};
 use crate::device::{Buffer, Places};
-use crate::graph::{Bind, Dispatch, Element, Graph, Op, Pass, ValueId};
+use crate::graph::{Access, Bind, Dispatch, Element, Graph, Op, Pass, ValueId};
 use crate::text::one_line;
 use crate::{Context, Error, Result};
 
@@ -16,6 +19,8 @@ struct Bound<'a> {
     group: &'a str,
     dispatch: Dispatch,
     binds: Vec<Bind>,
+    /// What it is likely to cost.
+    cost: f64,
 }
 
 impl Gpu {
@@ -26,16 +31,20 @@ impl Gpu {
             let passes = node.op.passes();
             let dispatches = node.op.record(graph, self.caps())?;
             check_parts(graph, places, node.op.as_ref(), &dispatches)?;
+            let workgroups: f64 = dispatches.iter().map(|dispatch| count(dispatch.workgroups) as f64).sum();
+            let flops = node.op.flops(graph) as f64 / workgroups.max(1.0);
             for dispatch in dispatches {
                 self.caps().check_workgroups(node.op.name(), dispatch.workgroups)?;
                 let binds = pass_of(node.op.as_ref(), &passes, &dispatch)?.binds().to_vec();
-                all.push(Bound { group: &node.group, dispatch, binds });
+                let flops = flops * count(dispatch.workgroups) as f64;
+                let cost = self.rates().cost(flops, bound_bytes(graph, places, &binds));
+                all.push(Bound { group: &node.group, dispatch, binds, cost });
             }
         }
-        let (params, offsets) = self.write_params(all.iter().map(|bound| &bound.dispatch)).await?;
+        let (params, portions) = self.write_params(&all).await?;
         let dummy = self.allocate(16, "absent").await?;
         let mut recording = Recording::new(self.id());
-        for (Bound { group, dispatch, binds }, offset) in all.iter().zip(offsets) {
+        for (Bound { group, dispatch, binds, cost }, portions) in all.iter().zip(portions) {
             let mut buffers = Vec::new();
             for bind in binds {
                 let buffer = match bind.value {
@@ -44,18 +53,28 @@ impl Gpu {
                 };
                 buffers.push(buffer.storage(self.id())?);
             }
-            let pipeline = self.pipeline(dispatch).await?;
-            let uniform = (params.storage(self.id())?, offset, dispatch.params.len() as u64);
+            let pipeline = self.pipeline(dispatch, binds).await?;
+            let uniform = (params.storage(self.id())?, dispatch.params.len() as u64);
             let bindings = self.bind(dispatch.shader.name, &pipeline, uniform, &buffers).await;
             let bindings = bindings.context(|| format!("in {group:?}"))?;
-            recording.push(group, Command::Dispatch { pipeline, bindings, workgroups: dispatch.workgroups });
+            let (workgroups, cost) = (dispatch.workgroups, *cost);
+            recording.push(group, Command::Run(Run { pipeline, bindings, workgroups, portions, cost }));
         }
         self.check()?;
         Ok(recording)
     }
 
-    /// The pipeline of a dispatch, compiled at first use.
-    async fn pipeline(&self, dispatch: &Dispatch) -> Result<Arc<Pipeline>> {
+    /// Compiles the pipelines of one op.
+    pub(super) async fn warm(&self, graph: &Graph, op: &dyn Op) -> Result<()> {
+        let passes = op.passes();
+        for dispatch in op.record(graph, self.caps())? {
+            self.pipeline(&dispatch, pass_of(op, &passes, &dispatch)?.binds()).await?;
+        }
+        Ok(())
+    }
+
+    /// The pipeline of a dispatch with such bindings, compiled at first use.
+    async fn pipeline(&self, dispatch: &Dispatch, binds: &[Bind]) -> Result<Arc<Pipeline>> {
         let key = PipelineKey::from(dispatch);
         if let Some(known) = self.pipelines().get(&key) {
             return Ok(known);
@@ -66,9 +85,18 @@ impl Gpu {
             label: Some(shader.name),
             source: wgpu::ShaderSource::Wgsl(shader.source.into()),
         });
+        let entries = layout_entries(binds);
+        let layout = self
+            .device()
+            .create_bind_group_layout(&wgpu::BindGroupLayoutDescriptor { label: Some(shader.name), entries: &entries });
+        let layouts = self.device().create_pipeline_layout(&wgpu::PipelineLayoutDescriptor {
+            label: Some(shader.name),
+            bind_group_layouts: &[Some(&layout)],
+            immediate_size: 0,
+        });
         let raw = self.device().create_compute_pipeline(&wgpu::ComputePipelineDescriptor {
             label: Some(shader.name),
-            layout: None,
+            layout: Some(&layouts),
             module: &module,
             entry_point: Some(entry),
             compilation_options: wgpu::PipelineCompilationOptions {
@@ -78,7 +106,6 @@ impl Gpu {
             },
             cache: None,
         });
-        let layout = raw.get_bind_group_layout(0);
         if let Some(error) = self.unless_lost(scope.pop()).await? {
             self.alive()?;
             return Err(Error::Gpu(format!(
@@ -92,20 +119,21 @@ impl Gpu {
         Ok(pipeline)
     }
 
-    /// Binds `params` (a uniform, binding 0, at `offset` of its buffer) and `buffers` (bindings 1…) for `pipeline`.
+    /// Binds `params` (binding 0: the buffer of uniforms, and the size of one) and `buffers` (bindings 1…) for
+    /// `pipeline`.
     async fn bind(
         &self,
         what: &str,
         pipeline: &Pipeline,
-        params: (&Storage, u64, u64),
+        params: (&Storage, u64),
         buffers: &[&Storage],
     ) -> Result<Bindings> {
-        let (uniform, offset, size) = params;
+        let (uniform, size) = params;
         let mut entries = vec![wgpu::BindGroupEntry {
             binding: 0,
             resource: wgpu::BindingResource::Buffer(wgpu::BufferBinding {
                 buffer: &uniform.0,
-                offset,
+                offset: 0,
                 size: wgpu::BufferSize::new(size),
             }),
         }];
@@ -133,20 +161,67 @@ impl Gpu {
         }
     }
 
-    /// All uniforms in one buffer, each at an aligned offset.
-    async fn write_params(&self, dispatches: impl Iterator<Item = &Dispatch>) -> Result<(Buffer, Vec<u64>)> {
+    /// The uniforms of all portions of all dispatches in one buffer, each at an aligned offset.
+    async fn write_params(&self, all: &[Bound<'_>]) -> Result<(Buffer, Vec<Vec<Portion>>)> {
         let alignment = self.caps().uniform_alignment as usize;
-        let (mut bytes, mut offsets) = (Vec::new(), Vec::new());
-        for dispatch in dispatches {
-            bytes.resize(bytes.len().next_multiple_of(alignment), 0);
-            offsets.push(bytes.len() as u64);
-            bytes.extend_from_slice(&dispatch.params);
+        let (mut bytes, mut portions) = (Vec::new(), Vec::new());
+        for Bound { dispatch, cost, .. } in all {
+            let firsts = self.firsts(dispatch, *cost);
+            portions.push(Vec::with_capacity(firsts.len()));
+            for first in firsts {
+                bytes.resize(bytes.len().next_multiple_of(alignment), 0);
+                let at = bytes.len();
+                bytes.extend_from_slice(&dispatch.params);
+                if first > 0 {
+                    // `base` is the first field: see `Dispatch::divisible`.
+                    bytes[at..at + 4].copy_from_slice(&first.to_le_bytes());
+                }
+                portions.last_mut().into_iter().for_each(|all| all.push(Portion { first, params: at as u32 }));
+            }
         }
         bytes.resize(bytes.len().next_multiple_of(4), 0);
         let buffer = self.allocate(bytes.len() as u64, "params").await?;
         self.write(&buffer, 0, &bytes)?;
-        Ok((buffer, offsets))
+        Ok((buffer, portions))
     }
+
+    /// The first workgroup of each portion of a dispatch.
+    fn firsts(&self, dispatch: &Dispatch, cost: f64) -> Vec<u32> {
+        let workgroups = count(dispatch.workgroups);
+        let (Ok(workgroups), true) = (u32::try_from(workgroups), dispatch.divisible && dispatch.params.len() >= 4)
+        else {
+            return vec![0];
+        };
+        let portions = self.rates().portions(cost, workgroups, self.caps().max_workgroups);
+        (0..portions).map(|n| (u64::from(workgroups) * u64::from(n) / u64::from(portions)) as u32).collect()
+    }
+}
+
+/// Workgroups in all.
+fn count(workgroups: [u32; 3]) -> u64 {
+    workgroups.into_iter().fold(1, |count: u64, along| count.saturating_mul(along.into()))
+}
+
+/// Bytes that a dispatch reads and writes, if it touches all of what it binds.
+fn bound_bytes(graph: &Graph, places: &Places, binds: &[Bind]) -> u64 {
+    let values = binds.iter().filter_map(|bind| bind.value);
+    let bytes = values.map(|id| graph.get(id).bytes() / places.parts(id).len().max(1) as u64);
+    bytes.fold(0, u64::saturating_add)
+}
+
+/// The uniform, whose place is chosen when it is encoded, and the storage buffers as they are declared.
+fn layout_entries(binds: &[Bind]) -> Vec<wgpu::BindGroupLayoutEntry> {
+    let entry = |(binding, ty, has_dynamic_offset)| wgpu::BindGroupLayoutEntry {
+        binding,
+        visibility: wgpu::ShaderStages::COMPUTE,
+        ty: wgpu::BindingType::Buffer { ty, has_dynamic_offset, min_binding_size: None },
+        count: None,
+    };
+    let uniform = (0, wgpu::BufferBindingType::Uniform, true);
+    let storage = (1..).zip(binds).map(|(binding, bind)| {
+        (binding, wgpu::BufferBindingType::Storage { read_only: bind.access == Access::Read }, false)
+    });
+    [uniform].into_iter().chain(storage).map(entry).collect()
 }
 
 /// The pass that a dispatch binds.

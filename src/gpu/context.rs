@@ -1,15 +1,23 @@
 //! The device: requested here, or borrowed from a host program.
 
-use std::future::Future;
 use std::sync::Arc;
-use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::atomic::{AtomicU64, Ordering};
+use std::time::Duration;
 
+use super::borrowed::Borrowed;
 use super::caps::caps_of;
+use super::cost::Rates;
 use super::fault::Fault;
-use super::oneshot::oneshot;
+use super::needs;
 use super::pipeline::Pipelines;
+#[cfg(not(target_arch = "wasm32"))]
+use super::poller::Poller;
+use super::stopwatch::Stopwatch;
+#[cfg(not(target_arch = "wasm32"))]
+use super::wait::poller;
 use crate::device::DeviceId;
 use crate::graph::Caps;
+use crate::memory::{Account, MemoryUse};
 use crate::text::one_line;
 use crate::{Error, Refusal, Result};
 
@@ -20,6 +28,8 @@ pub struct GpuOptions {
     pub adapter: Option<String>,
     /// Ask for timestamp queries where the adapter has them.
     pub profile: bool,
+    /// The most memory that may be allocated, in bytes: more is [`Error::MemoryLimit`]. None: as much as there is.
+    pub max_memory: Option<u64>,
 }
 
 /// A device with its capabilities and compiled pipelines. Cloning shares it.
@@ -31,16 +41,22 @@ struct Inner {
     device: wgpu::Device,
     queue: wgpu::Queue,
     caps: Caps,
-    pipelines: Pipelines,
-    /// Where the host owns the device, it knows only what [`Gpu::alive`] found.
+    pipelines: Arc<Pipelines>,
+    rates: Rates,
     fault: Fault,
-    /// Whether the host owns the device.
-    borrowed: bool,
+    /// Where the host owns the device.
+    borrowed: Option<Borrowed>,
+    stopwatch: Stopwatch,
+    memory: Account,
+    /// Microseconds that what is submitted here takes at most.
+    slice: AtomicU64,
+    #[cfg(not(target_arch = "wasm32"))]
+    poller: Poller,
 }
 
-/// How long a borrowed queue is waited for, where the host has filled it, before it is believed to be the device's.
-#[cfg(not(target_arch = "wasm32"))]
-const PATIENCE: std::time::Duration = std::time::Duration::from_secs(10);
+/// What is submitted here takes about so long at most, unless the host says otherwise. Windows ends what takes two
+/// seconds as a hang; a window whose frames wait for such a slice still follows the mouse.
+const SLICE: Duration = Duration::from_millis(100);
 
 /// Every adapter of this machine with its capabilities.
 pub async fn adapters() -> Vec<Caps> {
@@ -77,7 +93,9 @@ impl Gpu {
                 })?
             }
         };
-        Self::open(&adapter, options.profile).await
+        let gpu = Self::open(&adapter, options.profile).await?;
+        gpu.set_max_memory(options.max_memory);
+        Ok(gpu)
     }
 
     /// Opens a device of its own on an adapter that the host has chosen; with timestamp queries where `profile` asks
@@ -102,85 +120,51 @@ impl Gpu {
         device.on_uncaptured_error(Arc::new(move |error: wgpu::Error| keep.note(from_wgpu(&error))));
         let keep = fault.clone();
         device.set_device_lost_callback(move |_, message| keep.lose(message));
-        Self::new(adapter, (device, queue), fault, false)
+        Self::new(adapter, (device, queue), fault, None)
     }
 
-    /// Borrows a host program's device. Its error handler and its limits stay as they are. Natively this waits until
-    /// what the host has submitted is done, to find out whether the queue is the device's.
+    /// Borrows a host program's device. Its error handler and its limits stay as they are. It needs
+    /// [`required_features`](super::required_features) and [`required_limits`](super::required_limits).
     pub fn from_wgpu(adapter: &wgpu::Adapter, device: wgpu::Device, queue: wgpu::Queue) -> Result<Self> {
-        let gpu = Self::new(adapter, (device, queue), Fault::default(), true)?;
+        let borrowed = Some(Borrowed::new(&queue));
+        let gpu = Self::new(adapter, (device, queue), Fault::default(), borrowed)?;
         gpu.alive()?;
-        #[cfg(not(target_arch = "wasm32"))]
-        gpu.check_queue()?;
         Ok(gpu)
     }
 
-    /// Fails where the queue is another device's: what is submitted there would be waited for without end.
-    #[cfg(not(target_arch = "wasm32"))]
-    fn check_queue(&self) -> Result<()> {
-        let done = Arc::new(AtomicBool::new(false));
-        let told = done.clone();
-        self.queue().on_submitted_work_done(move || told.store(true, Ordering::Release));
-        let polled = self.device().poll(wgpu::PollType::Wait { submission_index: None, timeout: Some(PATIENCE) });
-        match polled {
-            // The device has nothing left to do, and its queue has not said so.
-            Ok(_) if !done.load(Ordering::Acquire) => Err(Error::NotThisDevice { what: "the queue".into() }),
-            _ => Ok(()),
-        }
-    }
-
-    /// Fails where a borrowed device is gone. Its loss is told to the host alone, and what it is asked for then fails
-    /// without a word, but for the mapping of a buffer. A device of Foveate's own tells its loss itself.
+    /// Fails where a borrowed device is gone, or has another queue. Nobody is told of it; a device of Foveate's own
+    /// tells its loss itself.
     pub(super) fn alive(&self) -> Result<()> {
-        // A browser refuses later, so that nothing is learnt there.
-        if self.0.borrowed && cfg!(not(target_arch = "wasm32")) && !self.maps() {
-            self.0.fault.lose("its host has destroyed it, or its driver has restarted".into());
+        if let Some(borrowed) = &self.0.borrowed {
+            borrowed.check(self.device(), &self.0.fault)?;
         }
         self.0.fault.lost()
-    }
-
-    /// Whether the device maps a buffer.
-    fn maps(&self) -> bool {
-        let refused = Arc::new(AtomicBool::new(false));
-        let told = refused.clone();
-        let scope = self.device().push_error_scope(wgpu::ErrorFilter::Validation);
-        let probe = self.device().create_buffer(&wgpu::BufferDescriptor {
-            label: Some("probe"),
-            size: 4,
-            usage: wgpu::BufferUsages::MAP_READ | wgpu::BufferUsages::COPY_DST,
-            mapped_at_creation: false,
-        });
-        // A device that is gone refuses at once. Another would map it later, when nobody asks any more.
-        probe.map_async(wgpu::MapMode::Read, .., move |mapped| {
-            if mapped.is_err() {
-                told.store(true, Ordering::Release);
-            }
-        });
-        let refused = refused.load(Ordering::Acquire);
-        drop(scope.pop());
-        !refused
     }
 
     fn new(
         adapter: &wgpu::Adapter,
         (device, queue): (wgpu::Device, wgpu::Queue),
         fault: Fault,
-        borrowed: bool,
+        borrowed: Option<Borrowed>,
     ) -> Result<Self> {
+        needs::check(&device.limits())?;
         let caps = caps_of(&adapter.get_info(), device.features(), &device.limits());
-        let least = Caps::minimum();
-        for (limit, available, needed) in [
-            ("max_storage_buffers_per_shader_stage", caps.max_storage_buffers, least.max_storage_buffers),
-            ("max_compute_workgroup_storage_size", caps.workgroup_memory, least.workgroup_memory),
-            ("max_compute_invocations_per_workgroup", caps.workgroup_threads, least.workgroup_threads),
-        ] {
-            if available < needed {
-                let what = "every kernel".into();
-                return Err(Error::Limit { what, limit, needed: needed.into(), available: available.into() });
-            }
-        }
-        let (id, pipelines) = (DeviceId::unique(), Pipelines::default());
-        Ok(Self(Arc::new(Inner { id, device, queue, caps, pipelines, fault, borrowed })))
+        let rates = Rates::of(caps.class);
+        Ok(Self(Arc::new(Inner {
+            id: DeviceId::unique(),
+            stopwatch: Stopwatch::new(rates.first_speed),
+            memory: Account::default(),
+            slice: AtomicU64::new(SLICE.as_micros() as u64),
+            #[cfg(not(target_arch = "wasm32"))]
+            poller: poller(&device, &fault, borrowed.as_ref()),
+            pipelines: Arc::default(),
+            device,
+            queue,
+            rates,
+            caps,
+            fault,
+            borrowed,
+        })))
     }
 
     /// What the device can do.
@@ -191,9 +175,34 @@ impl Gpu {
     /// The same device, believed to have `caps`: how tests meet small limits and other adapter classes.
     #[cfg(any(test, feature = "testing"))]
     pub fn with_caps(&self, caps: Caps) -> Self {
-        let Inner { id, device, queue, fault, borrowed, .. } = &*self.0;
-        let (device, queue, fault, borrowed) = (device.clone(), queue.clone(), fault.clone(), *borrowed);
-        Self(Arc::new(Inner { id: *id, device, queue, caps, pipelines: Pipelines::default(), fault, borrowed }))
+        self.with(Rates::of(caps.class), caps, Arc::default())
+    }
+
+    /// The same device, on which every dispatch is divided as finely as it can be: how tests find out whether portions
+    /// come to the same as the whole.
+    #[cfg(any(test, feature = "testing"))]
+    pub fn with_finest_portions(&self) -> Self {
+        self.with(self.0.rates.finest(), self.caps().clone(), self.0.pipelines.clone())
+    }
+
+    #[cfg(any(test, feature = "testing"))]
+    fn with(&self, rates: Rates, caps: Caps, pipelines: Arc<Pipelines>) -> Self {
+        let Inner { id, device, queue, fault, borrowed, memory, slice, .. } = &*self.0;
+        Self(Arc::new(Inner {
+            id: *id,
+            device: device.clone(),
+            queue: queue.clone(),
+            stopwatch: Stopwatch::new(rates.first_speed),
+            rates,
+            caps,
+            pipelines,
+            fault: fault.clone(),
+            borrowed: borrowed.clone(),
+            memory: memory.clone(),
+            slice: AtomicU64::new(slice.load(Ordering::Relaxed)),
+            #[cfg(not(target_arch = "wasm32"))]
+            poller: self.0.poller.clone(),
+        }))
     }
 
     /// The wgpu device.
@@ -215,34 +224,52 @@ impl Gpu {
         &self.0.pipelines
     }
 
-    /// Waits until everything submitted so far has run.
-    pub async fn wait(&self) -> Result<()> {
-        let (sender, receiver) = oneshot();
-        self.queue().on_submitted_work_done(move || sender.send(Ok(())));
-        // Blocks natively; has no effect in a browser, where the event loop completes the future below.
-        let polled = self.device().poll(wgpu::PollType::wait_indefinitely());
-        self.check()?; // says more than a failed wait: that the device was lost
-        polled.map_err(|e| Error::Gpu(format!("waiting for the device: {e}")))?;
-        let done: Result<(), wgpu::BufferAsyncError> = self.unless_lost(receiver).await?;
-        done.map_err(|e| Error::Gpu(e.to_string()))?;
-        self.0.fault.check() // whether a borrowed device lives was asked above
+    pub(super) fn fault(&self) -> &Fault {
+        &self.0.fault
+    }
+
+    #[cfg(not(target_arch = "wasm32"))]
+    pub(super) fn poller(&self) -> &Poller {
+        &self.0.poller
+    }
+
+    pub(super) fn rates(&self) -> &Rates {
+        &self.0.rates
+    }
+
+    pub(super) fn stopwatch(&self) -> &Stopwatch {
+        &self.0.stopwatch
+    }
+
+    pub(super) fn account(&self) -> &Account {
+        &self.0.memory
+    }
+
+    /// How much memory is in use, was at most, and may be.
+    pub fn memory(&self) -> MemoryUse {
+        self.0.memory.used()
+    }
+
+    /// Bounds the memory that is allocated from here on: more is [`Error::MemoryLimit`].
+    pub fn set_max_memory(&self, bytes: Option<u64>) {
+        self.0.memory.limit(bytes);
+    }
+
+    /// How long what is submitted here takes at most, about: 100 ms, unless a host has said otherwise.
+    pub fn slice(&self) -> Duration {
+        Duration::from_micros(self.0.slice.load(Ordering::Relaxed))
+    }
+
+    /// Bounds how long each submission takes that is made here and not by the host: text encoders, decoding,
+    /// [`Step::run`](crate::Step::run). A host whose frames wait for them gives what it can spare in a frame.
+    pub fn set_slice(&self, budget: Duration) {
+        self.0.slice.store(budget.as_micros().try_into().unwrap_or(u64::MAX), Ordering::Relaxed);
     }
 
     /// The first error that no scope caught, if there was one; the loss of the device every time it is asked.
     pub fn check(&self) -> Result<()> {
         self.alive()?;
         self.0.fault.check()
-    }
-
-    /// Waits until the device is lost, and says why. The loss of a borrowed device is reported to the host: here it is
-    /// noticed when something is asked of the device.
-    pub fn lost(&self) -> impl Future<Output = Error> + Send + use<> {
-        self.0.fault.clone().loss()
-    }
-
-    /// Waits for something of the device: every wait goes through here, and ends when the device is lost.
-    pub(super) async fn unless_lost<T>(&self, future: impl Future<Output = T>) -> Result<T> {
-        self.0.fault.unless_lost(future).await
     }
 }
 

@@ -1,13 +1,19 @@
-//! The one file that puts commands into a command encoder: replays recordings, and copies what is read back or shown.
+//! The one file that puts commands into a command encoder: encodes recordings, whole or in slices, and copies what is
+//! read back or shown.
+
+use std::time::Duration;
 
 use super::recording::{Command, Group, Recording};
+use super::slice::{Cursor, Piece, Slice};
 use super::{Gpu, Profiler};
 use crate::Result;
 use crate::device::{Plan, Program};
 
 /// Encodes a program of a GPU into the host's encoder; an error where another device made it.
 pub fn encode(program: &dyn Program, encoder: &mut wgpu::CommandEncoder) -> Result<()> {
-    Recording::of(program)?.encode(encoder);
+    let mut pieces = Vec::new();
+    Recording::of(program)?.commands().for_each(|command| command.whole(&mut pieces));
+    encode_pieces(&pieces, encoder, None);
     Ok(())
 }
 
@@ -33,56 +39,27 @@ impl Plan {
     }
 }
 
-impl Recording {
-    /// Encodes every command, in one compute pass as far as copies allow. Nothing is allocated, nothing read back.
-    pub(super) fn encode(&self, encoder: &mut wgpu::CommandEncoder) {
-        let mut commands = self.groups.iter().flat_map(|g| &g.commands).peekable();
-        while let Some(command) = commands.peek() {
-            if let Command::Copy { .. } = command {
-                commands.next().into_iter().for_each(|copy| encode_copy(copy, encoder));
-                continue;
-            }
-            let mut pass = encoder.begin_compute_pass(&wgpu::ComputePassDescriptor::default());
-            while let Some(dispatch) = commands.next_if(|c| matches!(c, Command::Dispatch { .. })) {
-                encode_dispatch(dispatch, &mut pass);
-            }
-        }
-    }
-
-    /// As [`Recording::encode`], with one pass per group and timestamps at its ends.
-    fn encode_profiled(&self, encoder: &mut wgpu::CommandEncoder, profiler: &mut Profiler) -> Result<()> {
-        for Group { label, commands } in &self.groups {
-            commands.iter().for_each(|c| encode_copy(c, encoder));
-            if !commands.iter().any(|c| matches!(c, Command::Dispatch { .. })) {
-                continue;
-            }
-            let mut pass = encoder.begin_compute_pass(&wgpu::ComputePassDescriptor {
-                label: Some(label),
-                timestamp_writes: profiler.span(label),
-            });
-            commands.iter().for_each(|c| encode_dispatch(c, &mut pass));
-        }
-        let (queries, used, to) = profiler.used()?;
-        encoder.resolve_query_set(queries, used, to, 0);
-        Ok(())
-    }
-}
-
-fn encode_copy(command: &Command, encoder: &mut wgpu::CommandEncoder) {
-    if let Command::Copy { from, offset, to, bytes } = command {
-        encoder.copy_buffer_to_buffer(&from.0, *offset, &to.0, 0, *bytes);
-    }
-}
-
-fn encode_dispatch(command: &Command, pass: &mut wgpu::ComputePass<'_>) {
-    if let Command::Dispatch { pipeline, bindings, workgroups: [x, y, z] } = command {
-        pass.set_pipeline(&pipeline.raw);
-        pass.set_bind_group(0, &bindings.group, &[]);
-        pass.dispatch_workgroups(*x, *y, *z);
-    }
-}
-
 impl Gpu {
+    /// Encodes the next part of `programs`, from `at` on, of about `budget` on the device; whether nothing is left.
+    /// The host submits the encoder before it asks for the next part. How much fits is learnt from the parts before:
+    /// see `pace.rs` and `stopwatch.rs`. Where even the smallest part takes longer, that is encoded.
+    pub fn encode_slice(
+        &self,
+        programs: &[&dyn Program],
+        at: &mut Cursor,
+        budget: Duration,
+        encoder: &mut wgpu::CommandEncoder,
+    ) -> Result<bool> {
+        let recordings: Vec<&Recording> =
+            programs.iter().map(|program| program.of(self.id())).collect::<Result<_>>()?;
+        let Slice { pieces, cost, last } =
+            at.take(&recordings, self.stopwatch().allowance(budget), self.caps().max_workgroups);
+        let lap = self.stopwatch().start(self, cost);
+        encode_pieces(&pieces, encoder, lap.queries());
+        lap.stop(encoder);
+        Ok(last)
+    }
+
     /// A fresh encoder.
     pub fn encoder(&self) -> wgpu::CommandEncoder {
         self.device().create_command_encoder(&wgpu::CommandEncoderDescriptor { label: Some("foveate") })
@@ -98,13 +75,79 @@ impl Gpu {
         encoder.copy_buffer_to_buffer(from, 0, to, 0, bytes);
         self.submit(encoder);
     }
+}
 
-    /// Copies rows of `row_bytes` bytes each into a texture.
-    pub(super) fn submit_picture(&self, pixels: &wgpu::Buffer, row_bytes: u32, texture: &wgpu::Texture) {
-        let layout = wgpu::TexelCopyBufferLayout { offset: 0, bytes_per_row: Some(row_bytes), rows_per_image: None };
-        let from = wgpu::TexelCopyBufferInfo { buffer: pixels, layout };
-        let mut encoder = self.encoder();
-        encoder.copy_buffer_to_texture(from, texture.as_image_copy(), texture.size());
-        self.submit(encoder);
+impl Recording {
+    /// Encodes every command, with one pass per group and timestamps at its ends.
+    fn encode_profiled(&self, encoder: &mut wgpu::CommandEncoder, profiler: &mut Profiler) -> Result<()> {
+        for Group { label, commands } in &self.groups {
+            let mut pieces = Vec::new();
+            let copies = commands.iter().filter(|command| matches!(command, Command::Copy(_)));
+            copies.for_each(|copy| copy.whole(&mut pieces));
+            encode_pieces(&pieces, encoder, None);
+            if pieces.len() == commands.len() {
+                continue;
+            }
+            pieces.clear();
+            let runs = commands.iter().filter(|command| matches!(command, Command::Run(_)));
+            runs.for_each(|run| run.whole(&mut pieces));
+            let mut pass = encoder.begin_compute_pass(&wgpu::ComputePassDescriptor {
+                label: Some(label),
+                timestamp_writes: profiler.span(label),
+            });
+            pieces.iter().for_each(|piece| encode_run(piece, &mut pass));
+        }
+        let (queries, used, to) = profiler.used()?;
+        encoder.resolve_query_set(queries, used, to, 0);
+        Ok(())
     }
+}
+
+/// Encodes pieces in one compute pass as far as copies allow, with timestamps before the first pass and after the last.
+/// Nothing is allocated on the device, nothing read back.
+fn encode_pieces(pieces: &[Piece<'_>], encoder: &mut wgpu::CommandEncoder, queries: Option<&wgpu::QuerySet>) {
+    let passes = || pieces.chunk_by(|a, b| a.is_run() == b.is_run());
+    let (count, mut pass_number) = (passes().filter(|pass| pass[0].is_run()).count(), 0);
+    for pieces in passes() {
+        if !pieces[0].is_run() {
+            pieces.iter().for_each(|copy| encode_copy(copy, encoder));
+            continue;
+        }
+        pass_number += 1;
+        let (first, last) = (pass_number == 1, pass_number == count);
+        let timestamps = |query_set| wgpu::ComputePassTimestampWrites {
+            query_set,
+            beginning_of_pass_write_index: first.then_some(0),
+            end_of_pass_write_index: last.then_some(1),
+        };
+        let timestamp_writes = queries.filter(|_| first || last).map(timestamps);
+        let mut pass = encoder.begin_compute_pass(&wgpu::ComputePassDescriptor { label: None, timestamp_writes });
+        pieces.iter().for_each(|run| encode_run(run, &mut pass));
+    }
+}
+
+fn encode_copy(piece: &Piece<'_>, encoder: &mut wgpu::CommandEncoder) {
+    if let Piece::Copy { from, offset, to, bytes } = piece {
+        encoder.copy_buffer_to_buffer(from, *offset, to, 0, *bytes);
+    }
+}
+
+fn encode_run(piece: &Piece<'_>, pass: &mut wgpu::ComputePass<'_>) {
+    if let Piece::Run { run, params, workgroups: [x, y, z] } = piece {
+        pass.set_pipeline(&run.pipeline.raw);
+        pass.set_bind_group(0, &run.bindings.group, &[*params]);
+        pass.dispatch_workgroups(*x, *y, *z);
+    }
+}
+
+/// Encodes the copy of rows of `row_bytes` bytes each into a texture.
+pub(super) fn encode_picture(
+    pixels: &wgpu::Buffer,
+    row_bytes: u32,
+    texture: &wgpu::Texture,
+    encoder: &mut wgpu::CommandEncoder,
+) {
+    let layout = wgpu::TexelCopyBufferLayout { offset: 0, bytes_per_row: Some(row_bytes), rows_per_image: None };
+    let from = wgpu::TexelCopyBufferInfo { buffer: pixels, layout };
+    encoder.copy_buffer_to_texture(from, texture.as_image_copy(), texture.size());
 }

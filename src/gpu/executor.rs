@@ -2,10 +2,11 @@
 
 use std::sync::Arc;
 
-use super::Gpu;
 use super::recording::Recording;
+use super::{Cursor, Gpu};
 use crate::device::{Buffer, Copy, Device, Executor, Places, Program};
-use crate::graph::{Caps, Graph};
+use crate::graph::{Caps, Graph, Op};
+use crate::memory::MemoryUse;
 use crate::shared::Work;
 use crate::{Error, Result};
 
@@ -33,18 +34,46 @@ impl Executor for Gpu {
         })
     }
 
+    fn warm<'a>(&'a self, graph: &'a Graph, op: &'a dyn Op) -> Work<'a, ()> {
+        Box::pin(self.warm(graph, op))
+    }
+
     fn copies(&self, copies: Vec<Copy>) -> Result<Box<dyn Program>> {
         Ok(Box::new(Recording::copies(self.id(), copies)?))
     }
 
     fn run(&self, programs: &[&dyn Program]) -> Result<()> {
-        let recordings: Vec<&Recording> =
-            programs.iter().map(|program| program.of(self.id())).collect::<Result<_>>()?;
         self.alive()?;
-        let mut encoder = self.encoder();
-        recordings.into_iter().for_each(|recording| recording.encode(&mut encoder));
-        self.submit(encoder);
+        let mut at = Cursor::default();
+        while !self.submit_slice(programs, &mut at)? {}
         Ok(())
+    }
+
+    fn run_to_end<'a>(&'a self, programs: &'a [&'a dyn Program]) -> Work<'a, ()> {
+        Box::pin(async move {
+            self.alive()?;
+            let (mut at, mut before) = (Cursor::default(), None);
+            loop {
+                let last = self.submit_slice(programs, &mut at)?;
+                // One slice runs and one is ready, so that the device is never without work and a host waits for no
+                // more than these.
+                let done = self.done();
+                if let Some(before) = before.replace(done) {
+                    before.await?;
+                }
+                if last {
+                    break;
+                }
+            }
+            match before {
+                Some(done) => done.await,
+                None => Ok(()),
+            }
+        })
+    }
+
+    fn memory(&self) -> MemoryUse {
+        self.memory()
     }
 
     fn flush<'a>(&'a self) -> Work<'a, ()> {
@@ -57,6 +86,16 @@ impl Executor for Gpu {
 
     fn check(&self) -> Result<()> {
         self.check()
+    }
+}
+
+impl Gpu {
+    /// Submits the next slice of `programs`; whether it was the last.
+    fn submit_slice(&self, programs: &[&dyn Program], at: &mut Cursor) -> Result<bool> {
+        let mut encoder = self.encoder();
+        let last = self.encode_slice(programs, at, self.slice(), &mut encoder)?;
+        self.submit(encoder);
+        Ok(last)
     }
 }
 

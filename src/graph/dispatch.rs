@@ -21,12 +21,14 @@ pub struct Dispatch {
     /// Which part it binds of a packed weight that was split by rows (see
     /// [`Caps::split_rows`](super::Caps::split_rows)).
     pub part: usize,
+    /// Whether any of its workgroups may run without the others: see [`Dispatch::divisible`].
+    pub divisible: bool,
 }
 
 impl Dispatch {
     /// Runs `main` of `shader` on the op's first pass.
     pub fn new(shader: &'static Shader, params: Vec<u8>, workgroups: [u32; 3]) -> Self {
-        Self { shader, entry: "main", constants: Vec::new(), params, workgroups, pass: 0, part: 0 }
+        Self { shader, entry: "main", constants: Vec::new(), params, workgroups, pass: 0, part: 0, divisible: false }
     }
 
     /// The entry point.
@@ -53,5 +55,13 @@ impl Dispatch {
     /// Which part of a split weight it binds.
     pub fn part(self, part: usize) -> Self {
         Self { part, ..self }
+    }
+
+    /// Lets a device run its workgroups in portions, one after the other, where all at once would take too long. They
+    /// are numbered over x, then y. `Params` begins with `base: u32`, which the device sets to the number of a
+    /// portion's first workgroup: the kernel adds it to `workgroup.x + workgroup.y * num_workgroups.x`. No workgroup
+    /// may need what another of the same dispatch writes; WebGPU lets none wait for another anyway.
+    pub fn divisible(self) -> Self {
+        Self { divisible: true, ..self }
     }
 }

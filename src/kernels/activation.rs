@@ -10,7 +10,7 @@ pub(super) static SHADER: Shader = shader!("activation");
 
 params! {
     /// Uniform of `activation.wgsl`.
-    struct Params { count: u32 }
+    struct Params { base: u32, count: u32 }
 }
 
 /// A function of one number.
@@ -97,9 +97,9 @@ impl Op for ActivationOp {
 
     fn record(&self, graph: &Graph, caps: &Caps) -> Result<Vec<Dispatch>> {
         let count = graph.get(self.out).len();
-        let params = Params { count: count as u32 };
+        let params = Params { base: 0, count: count as u32 };
         let dispatch = Dispatch::new(&SHADER, params.bytes(), caps.grid(count.div_ceil(256) as u64));
-        Ok(vec![dispatch.constant("ACTIVATION", self.activation.id())])
+        Ok(vec![dispatch.divisible().constant("ACTIVATION", self.activation.id())])
     }
 
     fn compute(&self, _graph: &Graph, host: &Host<'_>) -> Result<()> {

@@ -13,6 +13,7 @@ pub(super) static SHADER: Shader = shader!("attention");
 params! {
     /// Uniform of `attention.wgsl`.
     struct Params {
+        base: u32,
         queries: u32,
         keys: u32,
         heads: u32,
@@ -146,6 +147,7 @@ impl Op for Heads {
             });
         }
         let params = Params {
+            base: 0,
             queries: queries as u32,
             keys: keys as u32,
             heads: heads as u32,
@@ -162,6 +164,7 @@ impl Op for Heads {
             scale,
         };
         let dispatch = Dispatch::new(&SHADER, params.bytes(), caps.grid(workgroups as u64))
+            .divisible()
             .entry(entry)
             .constant("VEC4", vec4)
             .constant("KEY_BIAS", key_bias.is_some())

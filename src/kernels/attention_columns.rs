@@ -15,6 +15,7 @@ pub(super) static SHADER: Shader = shader!("attention_columns");
 params! {
     /// Uniform of `attention_columns.wgsl`.
     struct Params {
+        base: u32,
         queries: u32,
         keys: u32,
         heads: u32,
@@ -112,6 +113,7 @@ impl Op for ColumnSums {
             });
         }
         let params = Params {
+            base: 0,
             queries: queries as u32,
             keys: keys as u32,
             heads: heads as u32,
@@ -124,7 +126,7 @@ impl Op for ColumnSums {
             scale,
         };
         let dispatch = |entry, pass, workgroups: usize| {
-            Dispatch::new(&SHADER, params.bytes(), caps.grid(workgroups as u64)).entry(entry).pass(pass)
+            Dispatch::new(&SHADER, params.bytes(), caps.grid(workgroups as u64)).divisible().entry(entry).pass(pass)
         };
         let scores = |entry, pass, rows: usize| {
             let tiles = samples * heads * rows.div_ceil(tile);

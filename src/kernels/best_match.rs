@@ -14,7 +14,7 @@ pub(super) static SHADER: Shader = shader!("best_match");
 
 params! {
     /// Uniform of `best_match.wgsl`.
-    struct Params { sources: u32, destinations: u32, channels: u32, samples: u32, slice: u32, slices: u32 }
+    struct Params { base: u32, sources: u32, destinations: u32, channels: u32, samples: u32, slice: u32, slices: u32 }
 }
 
 /// What [`best_match`] finds for each source.
@@ -100,6 +100,7 @@ impl Op for Matching {
             });
         }
         let params = Params {
+            base: 0,
             sources: sources as u32,
             destinations: destinations as u32,
             channels: channels as u32,
@@ -108,7 +109,7 @@ impl Op for Matching {
             slices: slices as u32,
         };
         let dispatch = |entry, workgroups: usize| {
-            Dispatch::new(&SHADER, params.bytes(), caps.grid(workgroups as u64)).entry(entry)
+            Dispatch::new(&SHADER, params.bytes(), caps.grid(workgroups as u64)).divisible().entry(entry)
         };
         let find = dispatch(entry, batch * slices * sources.div_ceil(tile)).constant("VEC4", vec4);
         let combine = self.by_slice.map(|_| dispatch("combine", (batch * sources).div_ceil(64)).pass(1));

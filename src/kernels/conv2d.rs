@@ -17,7 +17,7 @@ pub(super) static SHADER: Shader = shader!("conv2d");
 params! {
     /// Uniform of `conv2d.wgsl`.
     struct Params {
-        channels: u32, height: u32, width: u32,
+        base: u32, channels: u32, height: u32, width: u32,
         out_channels: u32, out_height: u32, out_width: u32,
         kernel_height: u32, kernel_width: u32, pad_top: i32, pad_left: i32,
         row_words: u32, strips_per_row: u32, strips: u32,
@@ -123,6 +123,7 @@ impl Op for Convolution {
         let strips_per_row = out_width.div_ceil(if wide { 16 } else { 8 });
         let strips = batch * out_height * strips_per_row;
         let params = Params {
+            base: 0,
             channels: channels as u32,
             height: height as u32,
             width: width as u32,
@@ -137,10 +138,10 @@ impl Op for Convolution {
             strips_per_row: strips_per_row as u32,
             strips: strips as u32,
         };
-        let [x, y, _] = caps.grid(strips.div_ceil(THREADS) as u64);
-        let dispatch = Dispatch::new(&SHADER, params.bytes(), [x, y, out_channels.div_ceil(CHANNELS) as u32]);
+        let workgroups = strips.div_ceil(THREADS) as u64 * out_channels.div_ceil(CHANNELS) as u64;
         Ok(vec![
-            dispatch
+            Dispatch::new(&SHADER, params.bytes(), caps.grid(workgroups))
+                .divisible()
                 .constant("STRIDE", stride as f64)
                 .constant("UPSAMPLE", upsample)
                 .constant("HAS_BIAS", bias.is_some())

@@ -10,7 +10,7 @@ pub(super) static SHADER: Shader = shader!("elementwise");
 
 params! {
     /// Uniform of `elementwise.wgsl`.
-    struct Params { count: u32, period: u32 }
+    struct Params { base: u32, count: u32, period: u32 }
 }
 
 #[derive(Debug)]
@@ -55,9 +55,9 @@ impl Op for Elementwise {
 
     fn record(&self, graph: &Graph, caps: &Caps) -> Result<Vec<Dispatch>> {
         let count = graph.get(self.out).len();
-        let params = Params { count: count as u32, period: graph.get(self.b).len() as u32 };
+        let params = Params { base: 0, count: count as u32, period: graph.get(self.b).len() as u32 };
         let dispatch = Dispatch::new(&SHADER, params.bytes(), caps.grid(count.div_ceil(256) as u64));
-        Ok(vec![dispatch.constant("MULTIPLY", self.multiply)])
+        Ok(vec![dispatch.divisible().constant("MULTIPLY", self.multiply)])
     }
 
     fn compute(&self, graph: &Graph, host: &Host<'_>) -> Result<()> {

@@ -11,7 +11,7 @@ pub(super) static SHADER: Shader = shader!("group_norm");
 params! {
     /// Uniform of `group_norm.wgsl`.
     struct Params {
-        group: u32, groups: u32, pieces: u32, channels: u32, group_channels: u32,
+        base: u32, group: u32, groups: u32, pieces: u32, channels: u32, group_channels: u32,
         channel: u32, channel_pieces: u32, rows: u32, eps: f32,
     }
 }
@@ -86,6 +86,7 @@ impl Op for GroupNormalisation {
         let [groups, pieces, _] = graph.dims("group_norm", self.measured)?;
         let (rows, channel) = (batch * channels, height * width);
         let params = Params {
+            base: 0,
             group: (graph.get(self.x).len() / groups) as u32,
             groups: groups as u32,
             pieces: pieces as u32,
@@ -97,7 +98,7 @@ impl Op for GroupNormalisation {
             eps: self.norm.eps,
         };
         let dispatch = |entry, pass, workgroups: usize| {
-            Dispatch::new(&SHADER, params.bytes(), caps.grid(workgroups as u64)).entry(entry).pass(pass)
+            Dispatch::new(&SHADER, params.bytes(), caps.grid(workgroups as u64)).divisible().entry(entry).pass(pass)
         };
         Ok(vec![
             dispatch("measure", 0, groups * pieces),

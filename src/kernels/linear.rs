@@ -14,6 +14,7 @@ pub(super) static SHADER: Shader = shader!("linear");
 params! {
     /// Uniform of `linear.wgsl`.
     struct Params {
+        base: u32,
         rows: u32,
         columns: u32,
         k: u32,
@@ -123,6 +124,7 @@ impl Op for Product {
         };
         let dispatch = |(part, range): (usize, std::ops::Range<usize>)| {
             let params = Params {
+                base: 0,
                 rows: rows as u32,
                 columns: range.len() as u32,
                 k: k as u32,
@@ -134,6 +136,7 @@ impl Op for Product {
             };
             let tiles = rows.div_ceil(tile_rows) as u64 * range.len().div_ceil(tile_columns) as u64;
             Dispatch::new(&SHADER, params.bytes(), caps.grid(tiles))
+                .divisible()
                 .entry(entry)
                 .constant("FORMAT", format_id(self.format))
                 .constant("VEC4", k % 4 == 0)

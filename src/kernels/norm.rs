@@ -14,7 +14,7 @@ pub(super) static SHADER: Shader = shader!("norm");
 params! {
     /// Uniform of `norm.wgsl`.
     struct Params {
-        rows: u32, compact: u32, stream: u32, sources: u32, channels: u32, share: f32, eps: f32,
+        base: u32, rows: u32, compact: u32, stream: u32, sources: u32, channels: u32, share: f32, eps: f32,
         emb_stride: u32, emb_shift: u32, emb_scale: u32, table_shift: u32, table_scale: u32,
     }
 }
@@ -119,6 +119,7 @@ impl Op for NormOp {
             (m.chunks().stride(graph), start(m.shift), start(m.scale))
         });
         let params = Params {
+            base: 0,
             rows: (batch * compact) as u32,
             compact: compact as u32,
             stream: stream as u32,
@@ -143,6 +144,7 @@ impl Op for NormOp {
         );
         Ok(vec![
             dispatch
+                .divisible()
                 .constants(given)
                 .constant("CENTRED", kind == NormKind::Layer)
                 .constant("THREADS", threads)

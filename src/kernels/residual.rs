@@ -13,7 +13,8 @@ pub(super) static SHADER: Shader = shader!("residual");
 params! {
     /// Uniform of `residual.wgsl`.
     struct Params {
-        count: u32, stream: u32, compact: u32, channels: u32, emb_stride: u32, emb_start: u32, table_start: u32,
+        base: u32, count: u32, stream: u32, compact: u32, channels: u32,
+        emb_stride: u32, emb_start: u32, table_start: u32,
     }
 }
 
@@ -102,6 +103,7 @@ impl Op for Residual {
         let Self { stream, compact, channels, .. } = *self;
         let count = graph.get(self.x).len();
         let params = Params {
+            base: 0,
             count: count as u32,
             stream: stream as u32,
             compact: compact as u32,
@@ -113,7 +115,7 @@ impl Op for Residual {
         let optional = self.optional();
         let names = ["MAPPED", "WEIGHTED", "GATED", "TABLED"];
         let dispatch = Dispatch::new(&SHADER, params.bytes(), caps.grid(count.div_ceil(256) as u64));
-        Ok(vec![dispatch.constants(names.into_iter().zip(optional.map(|id| id.is_some())))])
+        Ok(vec![dispatch.divisible().constants(names.into_iter().zip(optional.map(|id| id.is_some())))])
     }
 
     fn indices(&self, _graph: &Graph) -> Vec<Indices> {

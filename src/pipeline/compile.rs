@@ -1,7 +1,6 @@
 //! From a prepared request to a run: the graph of every distinct step, compiled.
 
-use std::sync::Arc;
-use std::sync::atomic::AtomicUsize;
+use std::sync::{Arc, Mutex};
 
 use super::names::{GUIDED, HISTORY, LATENTS, NOISE, STEP};
 use super::run::Run;
@@ -98,7 +97,7 @@ impl Start<'_> {
             shape,
             canvas: self.canvas,
             at: 0,
-            encoded: AtomicUsize::new(0),
+            handed: Mutex::default(),
             since: 0,
             warnings: self.warnings,
         })

@@ -7,6 +7,7 @@ mod picture;
 mod registry;
 mod run;
 mod state;
+mod step;
 mod step_inputs;
 mod trace;
 mod transformer_steps;
@@ -17,15 +18,17 @@ use std::sync::Arc;
 pub use model::{Model, Parts};
 pub use names::{GUIDED, LATENTS};
 pub use picture::Pictures;
-pub use registry::{LoadOptions, Progress, Registry};
-pub use run::{Run, Step};
+pub use registry::{Compiling, LoadOptions, Progress, Registry};
+pub use run::Run;
 pub use state::RunState;
+pub use step::Step;
 pub use trace::{LayerTrace, Traced};
 pub use transformer_steps::{PREDICTION, StepSize, TransformerSteps};
 pub use viewer::Viewer;
 
 use crate::compress::Trained;
 use crate::device::{Device, Memory, Plan, Store};
+use crate::graph::Graph;
 use crate::loading::Answer;
 use crate::models::{Batch, Canvas, Conditioner, Decoder, Denoiser, Habits, Preparation, Room};
 use crate::request::check_pixels;
@@ -124,8 +127,19 @@ impl Pipeline {
     /// Prepares a run: computes once what no step changes, such as the encoded text, and compiles every step.
     ///
     /// What the request asks for is held against what the device and this computer can hold before anything is
-    /// computed.
+    /// computed. Compiling keeps a thread busy, natively, for as long as the driver takes: a host with frames to draw
+    /// awaits this on another thread.
     pub async fn prepare(&self, request: &Request) -> Result<Run> {
+        self.prepare_with(request, |_| {}).await
+    }
+
+    /// As [`Pipeline::prepare`]. `progress` receives how far compiling is; where it returns an error, preparing ends
+    /// with that.
+    pub async fn prepare_with<A: Answer>(
+        &self,
+        request: &Request,
+        progress: impl FnMut(Compiling) -> A,
+    ) -> Result<Run> {
         request.check()?;
         self.device.check()?;
         let habits = self.habits();
@@ -166,6 +180,8 @@ impl Pipeline {
         let graphs = start.graphs()?;
         preparation.graph.check(self.device.caps())?;
         // Nothing was allocated or computed on the device up to here.
+        let all: Vec<&Graph> = [&preparation.graph].into_iter().chain(&graphs).collect();
+        warm(&self.device, &all, progress).await?;
         let latents = first_noise(request, shape, start.schedule.init_noise_sigma, &mut start.generator)?;
         run_once(&self.device, &mut start.store, &preparation).await?;
         start.compile(graphs, latents).await
@@ -245,13 +261,26 @@ fn first_noise(request: &Request, shape: [usize; 4], sigma: f32, generator: &mut
     Ok(noise)
 }
 
+/// Compiles what the ops of some graphs run.
+async fn warm<A: Answer>(device: &Device, graphs: &[&Graph], mut progress: impl FnMut(Compiling) -> A) -> Result<()> {
+    let (mut done, total) = (0, graphs.iter().map(|graph| graph.nodes().len()).sum());
+    for graph in graphs {
+        for node in graph.nodes() {
+            progress(Compiling { done, total }).answer()?;
+            device.warm(graph, node.op.as_ref()).await?;
+            done += 1;
+        }
+    }
+    progress(Compiling { done, total }).answer()
+}
+
 /// Stores the inputs of a preparation and runs its graph, whose results stay stored.
 async fn run_once(device: &Device, store: &mut Store, preparation: &Preparation) -> Result<()> {
     for (name, tensor) in preparation.inputs() {
         store.insert(device, name, tensor).await?;
     }
     store.allocate_missing(device, &preparation.graph).await?;
-    Plan::compile(device, &preparation.graph, store, Memory::Shared).await?.run(device)?;
+    Plan::compile(device, &preparation.graph, store, Memory::Shared).await?.run_to_end(device).await?;
     device.check()
 }
 

@@ -35,3 +35,12 @@ pub struct Progress<'a> {
     /// Bytes of this component.
     pub total: u64,
 }
+
+/// How far compiling is.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Compiling {
+    /// Ops that are compiled.
+    pub done: usize,
+    /// Ops of all steps. Many share a kernel, so that the first ones take most of the time.
+    pub total: usize,
+}

@@ -1,19 +1,19 @@
 //! The denoising loop. The caller owns it: each step is handed out and run when the caller says so, so cancelling,
 //! previews and sharing a device with a renderer need no hooks.
 
-use std::sync::Arc;
-use std::sync::atomic::{AtomicUsize, Ordering};
+use std::sync::{Arc, Mutex};
 
 use super::names::{LATENTS, STEP};
 use super::state::Fingerprint;
+use super::step::{Handed, Step};
 use super::step_inputs::StepInputs;
 use super::{Pictures, Viewer};
 use crate::compress::{AnyPolicy, KeptRatios};
-use crate::device::{Device, Plan, Program, Store};
-use crate::gpu::{self, Profiler};
+use crate::device::{Device, Plan, Store};
 use crate::kernels::{Guidance, step_row};
 use crate::models::{Canvas, Decoder};
 use crate::schedulers::Schedule;
+use crate::shared::lock;
 use crate::tensor::is_finite;
 use crate::{Error, Grid, Result, Size, Tensor, Warning};
 
@@ -51,8 +51,8 @@ pub struct Run {
     pub(super) shape: [usize; 4],
     pub(super) canvas: Canvas,
     pub(super) at: usize,
-    /// Steps run or encoded so far. Each is, once, in their order.
-    pub(super) encoded: AtomicUsize,
+    /// How far the steps were run or encoded. Each is, once, in their order.
+    pub(super) handed: Mutex<Handed>,
     /// The step that it began or resumed with.
     pub(super) since: usize,
     /// What the caller should know, though it is no error: a prompt that was cut off, say.
@@ -60,11 +60,15 @@ pub struct Run {
 }
 
 impl Run {
-    /// The next step, until there is none.
+    /// The next step, until there is none. A step of which only a part was encoded ([`Step::encode_slice`]) is handed
+    /// out again, until all of it is.
     pub fn next_step(&mut self) -> Option<Step<'_>> {
-        let index = self.at;
+        let index = match lock(&self.handed).under_way() {
+            Some(index) => index,
+            None => self.at,
+        };
         let timestep = self.schedule.steps.get(index)?.timestep;
-        self.at += 1;
+        self.at = index + 1;
         Some(Step { index, of: self.schedule.steps.len(), timestep, run: self })
     }
 
@@ -164,11 +168,12 @@ impl Run {
 
     /// Fails after the last step where one of them was neither run nor encoded.
     fn check_encoded(&self) -> Result<()> {
-        let (encoded, steps) = (self.encoded.load(Ordering::Acquire), self.steps());
+        let handed = lock(&self.handed);
+        let (encoded, steps) = (handed.steps, self.steps());
         if self.at == steps && encoded < steps {
             return Err(Error::Steps(format!("only {encoded} of {steps} steps were encoded")));
         }
-        Ok(())
+        if handed.running { handed.check_between_steps() } else { Ok(()) }
     }
 
     fn check_finite(&self, what: &str, numbers: &Tensor) -> Result<()> {
@@ -205,12 +210,10 @@ impl Run {
         self.viewer().await?.texture()
     }
 
-    /// Takes all remaining steps, one submission each, and returns the pictures.
+    /// Takes all remaining steps and returns the pictures.
     pub async fn complete(mut self) -> Result<Pictures> {
-        let device = self.device.clone();
         while let Some(step) = self.next_step() {
-            step.run()?;
-            device.wait().await?;
+            step.run_to_end().await?;
         }
         self.finish().await
     }
@@ -222,65 +225,5 @@ impl Run {
             return Err(Error::Steps(reason));
         }
         self.decode().await
-    }
-}
-
-/// The next step of a [`Run`].
-#[derive(Debug)]
-pub struct Step<'a> {
-    run: &'a Run,
-    /// Its number, from 0.
-    pub index: usize,
-    /// The number of steps.
-    pub of: usize,
-    /// The timestep, in training timesteps.
-    pub timestep: f32,
-}
-
-impl Step<'_> {
-    /// Floating-point operations of this step.
-    pub fn flops(&self) -> u64 {
-        self.plan().flops()
-    }
-
-    /// Hands the step to the device, as one submission, without waiting for it. A step is run or encoded once.
-    pub fn run(&self) -> Result<()> {
-        self.once(|| self.run.device.run(&self.programs()))
-    }
-
-    /// Encodes the whole step into an encoder of the caller's, who submits it. Nothing is read back. Needs a GPU. A
-    /// step is run or encoded once.
-    pub fn encode(&self, encoder: &mut wgpu::CommandEncoder) -> Result<()> {
-        self.once(|| self.programs().iter().try_for_each(|program| gpu::encode(*program, encoder)))
-    }
-
-    /// As [`Step::encode`], with timestamps around each group of ops.
-    pub fn encode_profiled(&self, encoder: &mut wgpu::CommandEncoder, profiler: &mut Profiler) -> Result<()> {
-        let [inputs, step] = self.programs();
-        self.once(|| {
-            gpu::encode(inputs, encoder)?;
-            gpu::encode_profiled(step, encoder, profiler)
-        })
-    }
-
-    /// Hands the step over by `encode`, where it is the next to be handed over. It is not where that failed.
-    fn once(&self, encode: impl FnOnce() -> Result<()>) -> Result<()> {
-        let (index, encoded) = (self.index, &self.run.encoded);
-        match encoded.compare_exchange(index, index + 1, Ordering::AcqRel, Ordering::Acquire) {
-            Ok(_) => encode().inspect_err(|_| encoded.store(index, Ordering::Release)),
-            Err(found) => Err(Error::Steps(match found > index {
-                true => format!("step {} of {} was encoded already", index + 1, self.of),
-                false => format!("step {} of {} follows step {}, which was not encoded", index + 1, self.of, found + 1),
-            })),
-        }
-    }
-
-    /// What puts the step's inputs in place, and the step itself.
-    fn programs(&self) -> [&dyn Program; 2] {
-        [self.run.inputs.of(self.index), self.plan().program()]
-    }
-
-    fn plan(&self) -> &Plan {
-        &self.run.plans[self.run.plan_of[self.index]]
     }
 }

@@ -3,7 +3,9 @@
 use serde::{Deserialize, Serialize};
 
 use super::Run;
+use super::step::Handed;
 use crate::models::Sizes;
+use crate::shared::lock;
 use crate::tensor::Data;
 use crate::{Error, Refusal, Request, Result, Tensor};
 
@@ -80,8 +82,9 @@ impl Run {
         self.fingerprint.0
     }
 
-    /// What a later run of the same request needs to go on from here.
+    /// What a later run of the same request needs to go on from here. Fails in the middle of a step.
     pub async fn state(&self) -> Result<RunState> {
+        lock(&self.handed).check_between_steps()?;
         let mut words: Vec<u32> = Vec::new();
         for (name, _) in &self.carried {
             match self.read(name).await?.data {
@@ -106,7 +109,7 @@ impl Run {
             words = rest;
         }
         (self.at, self.since) = (state.taken, state.taken);
-        *self.encoded.get_mut() = state.taken;
+        *lock(&self.handed) = Handed::after(state.taken);
         Ok(())
     }
 }

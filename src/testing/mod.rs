@@ -26,6 +26,7 @@ mod reflection;
 
 use std::collections::HashMap;
 use std::sync::OnceLock;
+use std::time::Duration;
 
 use rand::rngs::StdRng;
 use rand::{RngExt, SeedableRng};
@@ -33,7 +34,7 @@ use rand::{RngExt, SeedableRng};
 pub use reflection::{check_passes, params_match};
 
 use crate::device::{Device, Memory, Plan, Processor, ProcessorOptions, Store};
-use crate::gpu::{Gpu, GpuOptions};
+use crate::gpu::{Cursor, Gpu, GpuOptions};
 use crate::graph::reference::HostValues;
 use crate::graph::{Access, AdapterClass, Caps, Element, Graph, Home, ValueId, reference};
 use crate::tensor::{Data, Tensor, relative_l2};
@@ -60,8 +61,9 @@ pub fn posing_as(class: AdapterClass) -> Gpu {
 pub fn processors() -> &'static [Device; 2] {
     static PROCESSORS: OnceLock<[Device; 2]> = OnceLock::new();
     PROCESSORS.get_or_init(|| {
-        let with =
-            |threads, packed| Processor::new(ProcessorOptions { threads: Some(threads), packed }).unwrap().into();
+        let with = |threads, packed| {
+            Processor::new(ProcessorOptions { threads: Some(threads), packed, ..Default::default() }).unwrap().into()
+        };
         [with(1, 1 << 30), with(2, 0)]
     })
 }
@@ -148,12 +150,20 @@ impl Case {
     pub fn agrees_on(&self, device: impl Into<Device>, tolerance: f64) {
         let expected = reference::run(&self.graph, &self.stored).unwrap();
         let device = device.into();
-        self.holds(&self.run(&device), &expected, tolerance, &device.caps().name);
+        let found = self.run(&device);
+        self.holds(&found, &expected, tolerance, &device.caps().name);
+        if let Ok(gpu) = device.gpu("slices") {
+            self.same(&found, &self.run_in_slices(gpu), "in slices");
+        }
         let [one, two] = processors().each_ref().map(|processor| self.run(processor));
         self.holds(&one, &expected, tolerance, "processor");
+        self.same(&one, &two, "with another thread");
+    }
+
+    /// By bits: a NaN differs from itself.
+    fn same(&self, one: &HashMap<ValueId, Data>, two: &HashMap<ValueId, Data>, how: &str) {
         for (id, data) in one {
-            // By bits: a NaN differs from itself.
-            assert_eq!(bits(&data), bits(&two[&id]), "{}: other bytes with another thread", self.graph.get(id).name);
+            assert_eq!(bits(data), bits(&two[id]), "{}: other bytes {how}", self.graph.get(*id).name);
         }
     }
 
@@ -180,7 +190,23 @@ impl Case {
 
     /// What a device computes for every value that an op writes. What each op binds is checked against its shader.
     pub fn run(&self, device: impl Into<Device>) -> HashMap<ValueId, Data> {
-        let device = &device.into();
+        let device = device.into();
+        self.run_by(&device, |plan| plan.run(&device).unwrap())
+    }
+
+    /// The same, cut into slices of any size, as finely as the kernels can be divided.
+    fn run_in_slices(&self, gpu: &Gpu) -> HashMap<ValueId, Data> {
+        let gpu = gpu.with_finest_portions();
+        let mut rng = StdRng::seed_from_u64(7);
+        self.run_by(&(&gpu).into(), |plan| {
+            let (mut at, mut encoder) = (Cursor::default(), gpu.encoder());
+            let mut budget = || Duration::from_secs_f64(10f64.powf(rng.random_range(-6.0..-2.0)));
+            while !gpu.encode_slice(&[plan.program()], &mut at, budget(), &mut encoder).unwrap() {}
+            gpu.submit(encoder);
+        })
+    }
+
+    fn run_by(&self, device: &Device, run: impl FnOnce(&Plan)) -> HashMap<ValueId, Data> {
         for node in self.graph.nodes() {
             check_passes(&self.graph, node.op.as_ref(), device.caps()).unwrap_or_else(|reason| panic!("{reason}"));
         }
@@ -199,7 +225,7 @@ impl Case {
                 }
             }
             let plan = Plan::compile(device, &self.graph, &store, Memory::Separate).await.unwrap();
-            plan.run(device).unwrap();
+            run(&plan);
 
             let mut found = HashMap::new();
             for (id, access) in self.graph.nodes().iter().flat_map(|n| n.op.access()) {

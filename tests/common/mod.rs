@@ -3,6 +3,7 @@
 #![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic, reason = "tests")]
 
 pub mod pipeline;
+pub mod texture;
 
 use std::collections::HashMap;
 use std::path::{Path, PathBuf};

@@ -28,6 +28,7 @@ use crate::Result;
 use crate::graph::host::{Budget, Memory, Pool};
 use crate::graph::{Caps, Graph};
 use crate::kernels::vector_name;
+use crate::memory::{Account, MemoryUse};
 use crate::shared::{Work, lock};
 
 /// The processor, as a device. Cloning shares it.
@@ -40,6 +41,7 @@ struct Inner {
     caps: Caps,
     pool: Pool,
     budget: Budget,
+    memory: Account,
     /// Held by whoever runs, reads or writes.
     turn: Mutex<()>,
 }
@@ -51,11 +53,14 @@ pub struct ProcessorOptions {
     pub threads: Option<usize>,
     /// Bytes of weights that may be kept packed in f32, beside the weights themselves. By default 1 GiB.
     pub packed: u64,
+    /// The most memory that may be allocated for tensors, in bytes: more is [`Error::MemoryLimit`]. None: as much as
+    /// there is.
+    pub max_memory: Option<u64>,
 }
 
 impl Default for ProcessorOptions {
     fn default() -> Self {
-        Self { threads: None, packed: 1 << 30 }
+        Self { threads: None, packed: 1 << 30, max_memory: None }
     }
 }
 
@@ -69,7 +74,10 @@ impl Processor {
         };
         let caps = Caps::host("processor", format!("{threads}, {}", vector_name()));
         let budget = Budget::new(options.packed);
-        Ok(Self(Arc::new(Inner { id: DeviceId::unique(), caps, pool, budget, turn: Mutex::default() })))
+        let memory = Account::default();
+        memory.limit(options.max_memory);
+        let id = DeviceId::unique();
+        Ok(Self(Arc::new(Inner { id, caps, pool, budget, memory, turn: Mutex::default() })))
     }
 
     /// How many threads compute.
@@ -100,7 +108,8 @@ impl Executor for Processor {
             self.0.caps.check_tensor(what, bytes)?;
             // As large as a GPU would make it.
             let size = bytes.next_multiple_of(16).max(16);
-            let memory = Memory::new(zeroed_words(size, what)?);
+            let taken = self.0.memory.take(what, size)?;
+            let memory = Memory::new(zeroed_words(size, what)?, taken);
             Ok(Buffer::new(self.0.id, size, Arc::new(memory)))
         })
     }
@@ -138,6 +147,10 @@ impl Executor for Processor {
             self.0.pool.enter(|| program.run(&self.0.pool, &self.0.budget))?;
         }
         Ok(())
+    }
+
+    fn memory(&self) -> MemoryUse {
+        self.0.memory.used()
     }
 
     fn flush<'a>(&'a self) -> Work<'a, ()> {

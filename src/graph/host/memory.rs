@@ -4,6 +4,7 @@ use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, RwLock, RwLockReadGuard, RwLockWriteGuard, TryLockError};
 
 use super::Derived;
+use crate::memory::Taken;
 use crate::shared::lock;
 
 /// A piece of host memory. Cloning shares it; it ends with its last owner.
@@ -15,12 +16,14 @@ struct Inner {
     words: RwLock<Vec<u32>>,
     /// Forgotten at the next write.
     derived: Mutex<Option<(Derived, Reserved)>>,
+    /// Given back with the words.
+    _taken: Taken,
 }
 
 impl Memory {
-    /// Memory of these words.
-    pub fn new(words: Vec<u32>) -> Self {
-        Self(Arc::new(Inner { words: RwLock::new(words), derived: Mutex::default() }))
+    /// Memory of these words, which count as `taken`.
+    pub fn new(words: Vec<u32>, taken: Taken) -> Self {
+        Self(Arc::new(Inner { words: RwLock::new(words), derived: Mutex::default(), _taken: taken }))
     }
 
     /// The words to read; none where somebody writes them.

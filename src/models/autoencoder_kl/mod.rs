@@ -199,7 +199,7 @@ async fn in_tiles(device: &Device, store: &Store, images: &Tensor, tiles: Tiles,
             }
             let (plan, store) = &plans[&tile.shape];
             store.write(device, INPUT, tile.bytes())?;
-            plan.run(device)?;
+            plan.run_to_end(device).await?;
             mosaic.put(store.read(device, OUTPUT).await?)?;
         }
         let whole = mosaic.whole()?;

@@ -26,7 +26,6 @@ impl Model {
     pub async fn prepare(&self, request: JsRequest) -> Thrown<Run> {
         let request = self::request(&request).map_err(failure)?;
         let run = self.pipeline.prepare(&request).await.map_err(failure)?;
-        self.gpu.wait().await.map_err(failure)?; // for the text encoder, which was only submitted
         let viewer = match run.viewer().await {
             // A picture too large to be decoded whole has no previews; in the end it is decoded in tiles.
             Err(error) if matches!(error.root(), Error::Limit { .. }) => None,

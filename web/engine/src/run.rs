@@ -106,8 +106,7 @@ impl Run {
     pub async fn step(&mut self) -> Thrown<Option<Step>> {
         let Some(step) = self.run.next_step() else { return Ok(None) };
         let taken = Step { index: step.index, timestep: step.timestep, flops: step.flops() as f64 };
-        step.run().map_err(failure)?;
-        self.gpu.wait().await.map_err(failure)?;
+        step.run_to_end().await.map_err(failure)?;
         Ok(Some(taken))
     }
 
