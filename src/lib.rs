@@ -40,6 +40,7 @@
 //! | own the loop: progress, previews, cancelling, resuming | [`Run`], [`Step`], [`Viewer`], [`RunState`] |
 //! | share a device with a renderer | [`Gpu::from_wgpu`], [`Step::encode`], [`Run::texture`] |
 //! | see which tokens were computed | [`Run::trace`] |
+//! | change a picture, or fill in a part of one | [`photo`] |
 //! | write a compression policy | [`compress`] |
 //! | add a family of models | [`models`] |
 //! | add a scheduler | [`schedulers`] |
@@ -59,6 +60,7 @@
 
 pub mod compress;
 pub mod models;
+pub mod photo;
 pub mod schedulers;
 #[cfg(any(test, feature = "testing"))]
 pub mod testing;

@@ -1,6 +1,7 @@
 //! Reasons as values: why a request cannot be met, and what is odd about one that can. The texts speak of the request.
 //! Each face adds its own hint.
 
+use crate::Size;
 use crate::text::printable;
 
 /// Why a request cannot be met.
@@ -29,6 +30,39 @@ pub enum Refusal {
         label: u32,
         /// The model's classes.
         classes: usize,
+    },
+    /// A mask or a strength says what to do with a picture that is not there.
+    #[error("{what} needs the picture that it is about")]
+    NeedsImage {
+        /// "a mask".
+        what: &'static str,
+    },
+    /// The model was trained to fill in pictures, and nothing says which part of which.
+    #[error("this model fills in masked parts of pictures, and the request has no picture with a mask")]
+    NeedsMask,
+    /// A picture or a mask is of another size than what it belongs to.
+    #[error("{what} has {given} pixels, and {wanted} are needed")]
+    OtherSize {
+        /// "the mask".
+        what: &'static str,
+        /// Its size.
+        given: Size,
+        /// The size that it should have.
+        wanted: Size,
+    },
+    /// So little of the noise is asked for that nothing would be computed.
+    #[error("a strength of {strength} leaves none of {steps} steps: a larger one or more steps are needed")]
+    NoStepLeft {
+        /// The strength.
+        strength: f64,
+        /// The steps.
+        steps: usize,
+    },
+    /// The scheduler does not say how a picture is noised.
+    #[error("{scheduler} cannot begin with a picture: it has no levels of noise")]
+    NoLevels {
+        /// Its class.
+        scheduler: String,
     },
     /// More is asked for than any run may take.
     #[error("{what} is too large: at most {most} {unit}")]

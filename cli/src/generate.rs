@@ -13,6 +13,7 @@ use super::hints;
 use super::inputs;
 use super::model;
 use super::output::Outputs;
+use super::photo::Original;
 use super::progress::Progress;
 use super::record::Record;
 use super::request::Asked;
@@ -21,6 +22,7 @@ use super::request::Asked;
 pub async fn run(options: &Generate) -> Result<()> {
     let mut asked = Asked::new(options)?;
     inputs::read(options, &mut asked.request).await?;
+    let mut original = Original::read(options)?;
     let request = &asked.request;
     let source = model::find(options.model.as_deref())?;
     let name = model::name(&source);
@@ -35,6 +37,8 @@ pub async fn run(options: &Generate) -> Result<()> {
         studio.warn(format!("the picture was drawn with the model {other:?}, and this one is drawn with {name:?}"));
     }
     let pipeline = studio.load(model).await?;
+    original.fit(options, &pipeline, &mut asked.request)?;
+    let request = &asked.request;
     let mut run = studio.prepare(&pipeline, request).await?;
     record.start(request, &run).await?;
     studio.steps(&mut run, &mut record).await?;
@@ -43,7 +47,7 @@ pub async fn run(options: &Generate) -> Result<()> {
 
     let Studio { device, mut progress, cancel, seconds, warnings } = studio;
     progress.busy("write");
-    let drawing = Drawing { asked, model: name, device, run, pictures, seconds, warnings };
+    let drawing = Drawing { asked, original, model: name, device, run, pictures, seconds, warnings };
     drawing.write(&outputs, record, &cancel)?;
     progress.done();
     drawing.report(options, &outputs)

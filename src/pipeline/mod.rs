@@ -1,5 +1,6 @@
 //! From a request to a picture: load a model folder, prepare what no step changes, step, decode.
 
+mod beginning;
 mod compile;
 mod model;
 mod names;
@@ -8,6 +9,7 @@ mod registry;
 mod run;
 mod state;
 mod step_inputs;
+mod task;
 mod trace;
 mod transformer_steps;
 mod viewer;
@@ -31,10 +33,10 @@ use crate::models::{Batch, Canvas, Conditioner, Decoder, Denoiser, Habits, Prepa
 use crate::request::check_pixels;
 use crate::rng::Generator;
 use crate::schedulers::Schedule;
-use crate::tensor::Data;
 use crate::weights::Source;
-use crate::{Error, Request, Result, Size, Tensor};
+use crate::{Error, Refusal, Request, Result, Size};
 use compile::Start;
+use task::Task;
 
 /// A loaded model, of whatever family: from requests to pictures.
 #[derive(Debug)]
@@ -98,6 +100,17 @@ impl Pipeline {
         self.model.registry().policies.runnable(&self.trained).map(|kind| kind.name()).collect()
     }
 
+    /// The size at which it draws a picture of the given size: its own where the model's tokens divide it and it is no
+    /// larger than what the model was trained at, else the nearest of about that ratio and area.
+    pub fn canvas_for(&self, picture: Size) -> Result<Size> {
+        let (side, factor) = (self.denoiser.sizes().sample_size, self.decoder.factor());
+        let token = factor * (side / self.denoiser.grid(Size::square(side))?.rows.max(1));
+        let (area, trained) = ((picture.width * picture.height) as f64, ((side * factor) as f64).powi(2));
+        let scale = (trained / area.max(1.0)).sqrt().min(1.0);
+        let along = |pixels: usize| ((pixels as f64 * scale / token as f64).round() as usize).max(1) * token;
+        Ok(Size::new(along(picture.width), along(picture.height)))
+    }
+
     /// The pictures of a request, all steps at once.
     pub async fn generate(&self, request: &Request) -> Result<Pictures> {
         self.prepare(request).await?.complete().await
@@ -123,7 +136,15 @@ impl Pipeline {
         let guidance = Some(request.guidance.unwrap_or(habits.guidance)).filter(|&scale| scale > 1.0);
         let scheduler = self.model.scheduler(request.scheduler.as_deref()).await?;
         let (pipeline, steps) = (&self.model.folder.pipeline, request.steps.unwrap_or(habits.steps));
-        let schedule = self.model.family.schedule(pipeline, scheduler.as_ref(), steps)?.checked(scheduler.class())?;
+        let task = Task::of(request, self.denoiser.sizes().channels, self.decoder.channels())?;
+        let schedule = match task {
+            Task::Draw => self.model.family.schedule(pipeline, scheduler.as_ref(), steps)?,
+            _ => scheduler.schedule_from(steps, task.skipped(request, steps)?)?,
+        };
+        let schedule = schedule.checked(scheduler.class())?;
+        if task != Task::Draw && schedule.levels.len() != schedule.steps.len() {
+            return Err(Refusal::NoLevels { scheduler: scheduler.class().into() }.into());
+        }
 
         let canvas = self.canvas(request)?;
         let shape = self.latents(request, canvas.latents)?;
@@ -139,6 +160,7 @@ impl Pipeline {
             decoder: self.decoder.clone(),
             store: self.store.clone(),
             given: preparation.given(),
+            task,
             schedule,
             scheduler: scheduler.class(),
             policy,
@@ -153,9 +175,9 @@ impl Pipeline {
         let graphs = start.graphs()?;
         preparation.graph.check(self.device.caps())?;
         // Nothing was allocated or computed on the device up to here.
-        let latents = first_noise(request, shape, start.schedule.init_noise_sigma, &mut start.generator)?;
+        let beginning = self.beginning(request, task, shape, &start.schedule, &mut start.generator).await?;
         run_once(&self.device, &mut start.store, &preparation).await?;
-        start.compile(graphs, latents).await
+        start.compile(graphs, beginning).await
     }
 
     /// The conditioning, and what the denoiser computes from it once: both still to be run.
@@ -187,9 +209,11 @@ impl Pipeline {
     /// The sizes of the picture: as asked for, as the given latents have it, or as trained.
     fn canvas(&self, request: &Request) -> Result<Canvas> {
         let factor = self.decoder.factor();
-        let given = request.init_latents.as_ref().map(|latents| latents.shape.as_slice());
+        let given = request.init_latents.as_ref().or(request.image_latents.as_ref());
+        let given = given.map(|latents| latents.shape.as_slice());
+        let pictured = request.image.as_ref().map(|image| Size::new(image.shape[2], image.shape[1]));
         let mut origin = "a size";
-        let latents = match (request.size, given) {
+        let latents = match (request.size.or(pictured), given) {
             (None, None) => {
                 origin = "the model's own size";
                 Size::square(self.denoiser.sizes().sample_size)
@@ -203,33 +227,32 @@ impl Pipeline {
             })?,
         };
         let pixels = latents.times(factor);
+        if let Some(given) = pictured.filter(|given| *given != pixels) {
+            return Err(Refusal::OtherSize { what: "the picture", given, wanted: pixels }.into());
+        }
         check_pixels(origin, pixels, request.pictures())?;
         Ok(Canvas { pixels, latents, grid: self.denoiser.grid(latents)? })
     }
 
+    /// Channels of the latents: those that the model sees, but for a model that sees masks beside them.
+    fn channels(&self) -> usize {
+        let (inputs, latents) = (self.denoiser.sizes().channels, self.decoder.channels());
+        if inputs == 2 * latents + 1 { latents } else { inputs }
+    }
+
     /// The shape of the latents `[L, C, h, w]`, which those of the request must have.
     fn latents(&self, request: &Request, latents: Size) -> Result<[usize; 4]> {
-        let shape = [request.pictures(), self.denoiser.sizes().channels, latents.height, latents.width];
-        match &request.init_latents {
-            Some(given) if given.shape != shape => {
-                let reason = format!("the latents given are {:?}, this request needs {shape:?}", given.shape);
-                Err(Error::Usage(reason))
+        let shape = [request.pictures(), self.channels(), latents.height, latents.width];
+        let mut image = shape;
+        image[0] = 1;
+        for (given, needed) in [(&request.init_latents, shape), (&request.image_latents, image)] {
+            if let Some(given) = given.as_ref().filter(|given| given.shape != needed) {
+                let reason = format!("the latents given are {:?}, this request needs {needed:?}", given.shape);
+                return Err(Error::Usage(reason));
             }
-            _ => Ok(shape),
         }
+        Ok(shape)
     }
-}
-
-/// The starting noise `[L, C, h, w]`, given or drawn, times `sigma`.
-fn first_noise(request: &Request, shape: [usize; 4], sigma: f32, generator: &mut Generator) -> Result<Tensor> {
-    let mut noise = match &request.init_latents {
-        Some(given) => given.clone(),
-        None => Tensor::new(&shape, generator.randn(shape.iter().product()))?,
-    };
-    if let Data::F32(values) = &mut noise.data {
-        values.iter_mut().for_each(|value| *value *= sigma);
-    }
-    Ok(noise)
 }
 
 /// Stores the inputs of a preparation and runs its graph, whose results stay stored.

@@ -7,7 +7,7 @@ use super::{LoadOptions, Progress, Registry};
 use crate::compress::Trained;
 use crate::device::{Device, Store};
 use crate::loading::{Answer, Loader, ModelFolder};
-use crate::models::{Conditioner, Decoder, Denoiser, Family, Habits, Opening, Transformer};
+use crate::models::{Conditioner, Decoder, Denoiser, Encoder, Family, Habits, Opening, Transformer};
 use crate::schedulers::Scheduler;
 use crate::weights::Source;
 use crate::{Context, Result};
@@ -77,6 +77,11 @@ impl Model {
         let mut loaders = vec![loader, vae_loader];
         loaders.extend(text_loaders);
         Ok(Parts { denoiser, trained, conditioner, decoder, loaders })
+    }
+
+    /// Opens the encoder of pictures, which drawing from noise does without.
+    pub async fn encoder(&self) -> Result<(Box<dyn Encoder>, Loader)> {
+        self.family.encoder(self.opening()).await
     }
 
     fn opening(&self) -> Opening<'_> {

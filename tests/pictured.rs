@@ -1,0 +1,123 @@
+//! Runs that begin with a picture, against diffusers' parts: image-to-image, latent blending, mask channels.
+//!
+//! `FOVEATE_PICTURED=FOLDER cargo test --test pictured` holds other folders of the same format to the same tolerances.
+#![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic, reason = "tests")]
+
+mod common;
+
+use std::path::Path;
+
+use common::pipeline::{Given, IMAGE_TOLERANCE, STEP_TOLERANCE, deviations, folders, load, request, run_on, too_far};
+use common::{Tensors, device, golden, max_error};
+use foveate::low_level::device::{Processor, ProcessorOptions};
+use foveate::low_level::weights::Source;
+use foveate::{Device, Refusal, Request, Size, Tensor};
+use pollster::block_on;
+
+fn check(device: &Device, folder: &Path) -> Vec<String> {
+    let name = folder.file_name().unwrap().to_string_lossy().into_owned();
+    let expected = Tensors::read(&folder.join("expected.safetensors"));
+    let outcome = run_on(device, Source::Folder(folder.join("model")), &request(folder, Given::Needed));
+    let steps = expected.0.keys().filter(|k| k.starts_with("latents.")).count();
+    assert_eq!(outcome.latents.len(), steps, "{name}: steps");
+    let (noise, latents, image) = deviations(&outcome, &expected);
+    println!("{name}: noise prediction {noise:.1e}, latents {latents:.1e}, image {image:.1e}");
+    let found = [
+        ("noise prediction", noise, STEP_TOLERANCE),
+        ("latents", latents, STEP_TOLERANCE),
+        ("image", f64::from(image), f64::from(IMAGE_TOLERANCE)),
+    ];
+    too_far(&name, found)
+}
+
+fn check_all(device: &Device) {
+    let wrong: Vec<_> =
+        folders("FOVEATE_PICTURED", "pictured").iter().flat_map(|folder| check(device, folder)).collect();
+    assert!(wrong.is_empty(), "{}", wrong.join("\n"));
+}
+
+#[test]
+fn equals_diffusers_parts() {
+    check_all(device());
+}
+
+#[test]
+fn equals_diffusers_parts_on_the_processor() {
+    check_all(&Processor::new(ProcessorOptions::default()).unwrap().into());
+}
+
+/// What of the request matters: each change of it shows, so none of it is ignored.
+#[test]
+fn picture_mask_and_strength_matter() {
+    for name in ["change_dpm", "blend_dpm", "fill_in"] {
+        let folder = golden("pictured").join(name);
+        let good = request(&folder, Given::Needed);
+        let expected = Tensors::read(&folder.join("expected.safetensors"));
+        let mut changed = vec![Request { strength: Some(0.5), ..good.clone() }];
+        let inverted = |tensor: &Tensor| {
+            Tensor::new(&tensor.shape, tensor.f32().iter().map(|value| 1.0 - value).collect()).unwrap()
+        };
+        changed.push(Request { image: good.image.as_ref().map(inverted), ..good.clone() });
+        if good.mask.is_some() {
+            changed.push(Request { mask: good.mask.as_ref().map(inverted), ..good.clone() });
+        }
+        for (index, request) in changed.iter().enumerate() {
+            let outcome = run_on(device(), Source::Folder(folder.join("model")), request);
+            let image = max_error(outcome.image.f32(), expected.get("image").f32());
+            assert!(image > 10.0 * IMAGE_TOLERANCE, "{name}: change {index} moves the picture by {image:.1e} only");
+        }
+    }
+}
+
+/// The latents of the picture serve as well as the picture.
+#[test]
+fn latents_of_the_picture_take_its_place() {
+    let folder = golden("pictured/blend_dpm");
+    let pipeline = load(Source::Folder(folder.join("model")));
+    let zeros = |shape: &[usize]| Tensor::new(shape, vec![0.0; shape.iter().product()]).unwrap();
+    let good = request(&folder, Given::Needed);
+    let latents = Tensor::new(&[1, 4, 12, 8], (0..384).map(|i| (i as f32).sin()).collect()).unwrap();
+    let given = Request { image: None, image_latents: Some(latents.clone()), mask: Some(zeros(&[24, 16])), ..good };
+    let run = block_on(async {
+        let mut run = pipeline.prepare(&given).await.unwrap();
+        while let Some(step) = run.next_step() {
+            step.run().unwrap();
+        }
+        run.read("latents").await.unwrap()
+    });
+    // Nothing is drawn anew, so that the last step leaves them as they were.
+    assert_eq!(run, latents);
+}
+
+#[test]
+fn what_does_not_fit_is_refused_by_name() {
+    let folder = golden("pictured/blend_dpm");
+    let pipeline = load(Source::Folder(folder.join("model")));
+    let fills_in = load(Source::Folder(golden("pictured/fill_in").join("model")));
+    let good = request(&folder, Given::Needed);
+    let plane =
+        |height: usize, width: usize, value: f32| Tensor::new(&[height, width], vec![value; height * width]).unwrap();
+    let refused = |pipeline: &foveate::Pipeline, request: Request, reason: &str| {
+        let error = block_on(pipeline.prepare(&request)).unwrap_err();
+        assert!(error.is_usage() && error.to_string().contains(reason), "{error}");
+    };
+    for (request, reason) in [
+        (Request { mask: Some(plane(24, 15, 1.0)), ..good.clone() }, "the mask has 15x24 pixels, and 16x24 are needed"),
+        (
+            Request { size: Some(Size::new(16, 16)), ..good.clone() },
+            "the picture has 16x24 pixels, and 16x16 are needed",
+        ),
+        (Request { mask: Some(plane(24, 16, f32::NAN)), ..good.clone() }, "the mask: number 0 is NaN"),
+        (Request { mask: Some(plane(24, 16, 2.0)), ..good.clone() }, "should be [] planes of 0…1"),
+        (Request { image: Some(plane(24, 16, 0.5)), ..good.clone() }, "should be [3] planes of 0…1"),
+        (Request { strength: Some(0.0), ..good.clone() }, "a strength of 0 is not above 0"),
+        (Request { strength: Some(1.5), ..good.clone() }, "a strength of 1.5 is not above 0"),
+        (Request { strength: Some(f64::NAN), ..good.clone() }, "a strength of NaN is not above 0"),
+        (Request { strength: Some(0.1), ..good.clone() }, "a strength of 0.1 leaves none of 4 steps"),
+        (Request { image: None, ..good.clone() }, "a mask needs the picture"),
+        (Request { image: None, mask: None, strength: Some(0.5), ..good.clone() }, "a strength needs the picture"),
+    ] {
+        refused(&pipeline, request, reason);
+    }
+    refused(&fills_in, Request::prompt("a fox"), &Refusal::NeedsMask.to_string());
+}
