@@ -58,6 +58,15 @@ pub enum Refusal {
         /// The steps.
         steps: usize,
     },
+    /// The policy cannot choose among the tokens under a mask.
+    #[error("the policy {policy} needs all tokens, and masked compute computes those under the mask")]
+    NotMasked {
+        /// The policy.
+        policy: String,
+    },
+    /// Masked compute leaves out what is known, and nothing is.
+    #[error("masked compute needs a picture with a mask")]
+    NothingMasked,
     /// The scheduler does not say how a picture is noised.
     #[error("{scheduler} cannot begin with a picture: it has no levels of noise")]
     NoLevels {

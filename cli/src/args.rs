@@ -4,7 +4,7 @@ use std::path::PathBuf;
 
 use clap::{ArgGroup, Parser, Subcommand};
 use foveate::Size;
-use foveate::compress::StepCache;
+use foveate::compress::{MaskedCompute, StepCache};
 use foveate::low_level::weights::Format;
 use foveate::photo::Fit;
 
@@ -89,6 +89,10 @@ pub struct Generate {
     /// every=N,first=BLOCKS,last=BLOCKS, where every step computes so many blocks at either end
     #[arg(long, value_name = "N")]
     pub step_cache: Option<StepCache>,
+    /// Compute only the tokens under --mask and around it; every N-th step computes all, and the rest of the picture is
+    /// context as it was then. N, or every=N,around=TOKENS [default: off; without a value every=10,around=1]
+    #[arg(long, value_name = "N", requires = "mask", num_args = 0..=1, default_missing_value = "10")]
+    pub masked: Option<MaskedCompute>,
     /// How matrices are stored: f32, f16, bf16, int8 or int4 [default: as the files have them]
     #[arg(long, value_name = "DTYPE")]
     pub dtype: Option<Format>,

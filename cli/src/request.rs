@@ -101,7 +101,7 @@ fn changed(base: Request, options: &Generate) -> Result<Request> {
 /// Ratio and parameters belong to their policy: another policy drops them.
 fn compression(mut base: Compression, options: &Generate) -> Result<Compression> {
     if let Some(policy) = &options.compress {
-        base = Compression { cache: base.cache, ..Compression::policy(policy) };
+        base = Compression { cache: base.cache, masked: base.masked, ..Compression::policy(policy) };
     }
     let set = values::set(&options.set)?;
     // Some policies have a parameter of that name, which says the same.
@@ -112,6 +112,7 @@ fn compression(mut base: Compression, options: &Generate) -> Result<Compression>
     base.ratio = options.ratio.or(base.ratio);
     base.set.extend(set);
     base.cache = options.step_cache.or(base.cache);
+    base.masked = options.masked.or(base.masked);
     Ok(base)
 }
 

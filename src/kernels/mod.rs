@@ -26,6 +26,7 @@ mod patchify;
 mod pick;
 mod pool_tokens;
 mod priorities;
+mod put_rows;
 mod residual;
 mod rgba;
 mod router;
@@ -59,6 +60,7 @@ pub use patchify::patchify;
 pub use pick::{Pick, pick};
 pub use pool_tokens::{PoolKind, Pooling, pool_tokens};
 pub use priorities::priorities;
+pub use put_rows::put_rows;
 pub use residual::{Gate, residual};
 pub use rgba::{ROW_PIXELS, rgba};
 pub use router::{Routing, router};
@@ -95,6 +97,7 @@ pub static SHADERS: &[&Shader] = &[
     &pick::SHADER,
     &pool_tokens::SHADER,
     &priorities::SHADER,
+    &put_rows::SHADER,
     &residual::SHADER,
     &rgba::SHADER,
     &router::SHADER,

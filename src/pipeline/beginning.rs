@@ -6,10 +6,11 @@ use super::Pipeline;
 use super::model;
 use super::names::{KNOWN, KNOWN_NOISE, MASK, SHOWN};
 use super::task::Task;
+use crate::models::Canvas;
 use crate::rng::Generator;
 use crate::schedulers::Schedule;
 use crate::tensor::Data;
-use crate::{Request, Result, Tensor};
+use crate::{Request, Result, Size, Tensor};
 
 /// What is stored before the first step.
 #[derive(Debug)]
@@ -45,24 +46,25 @@ impl Pipeline {
             Some(known) if !only_noise => noised(known, &noise, schedule)?,
             _ => scaled(noise.clone(), schedule.init_noise_sigma),
         };
-        let kept = match (task, &request.mask) {
-            (Task::FillIn { .. }, Some(mask)) => {
-                let left = request.image.as_ref().map(|image| what_is_left(image, mask)).transpose()?;
-                let left = self.encode(left.as_ref(), shape, generator).await?;
-                left.map(|left| Ok((SHOWN, beside(&latent_mask(mask, shape)?, &left)?)))
-                    .into_iter()
-                    .collect::<Result<_>>()?
+        let mut kept = Vec::new();
+        if let Some(mask) = &request.mask {
+            let latent_mask = latent_mask(mask, shape)?;
+            if let (Task::FillIn { .. }, Some(image)) = (task, &request.image) {
+                let left = self.encode(Some(&what_is_left(image, mask)?), shape, generator).await?;
+                kept.extend(left.map(|left| beside(&latent_mask, &left)).transpose()?.map(|shown| (SHOWN, shown)));
+            } else if request.image.is_some() {
+                // diffusers encodes what is left here too: what stochastic steps draw comes after it.
+                generator.randn(shape[1..].iter().product());
             }
-            (Task::Blend, Some(mask)) => {
-                if request.image.is_some() {
-                    // diffusers encodes what is left here too: what stochastic steps draw comes after it.
-                    generator.randn(shape[1..].iter().product());
-                }
-                let known = known.map(|known| (KNOWN, known));
-                known.into_iter().chain([(KNOWN_NOISE, noise), (MASK, latent_mask(mask, shape)?)]).collect()
+            if task.blends() {
+                let known = match known {
+                    Some(known) => Some(known),
+                    None => self.encode(request.image.as_ref(), shape, generator).await?,
+                };
+                kept.extend(known.map(|known| (KNOWN, known)));
+                kept.extend([(KNOWN_NOISE, noise), (MASK, latent_mask)]);
             }
-            _ => Vec::new(),
-        };
+        }
         Ok(Beginning { latents, kept })
     }
 
@@ -122,6 +124,18 @@ fn latent_mask(mask: &Tensor, [_, _, height, width]: [usize; 4]) -> Result<Tenso
     let met: Vec<bool> = cells().map(|(y, x)| pixel(y, x)).collect();
     let met = if met.contains(&true) { met } else { cells().map(touched).collect() };
     Tensor::new(&[1, 1, height, width], met.into_iter().map(|met| f32::from(u8::from(met))).collect())
+}
+
+/// Which tokens have a masked latent pixel, in raster order.
+pub(super) fn marked_tokens(mask: &Tensor, canvas: Canvas) -> Result<Vec<bool>> {
+    let Canvas { latents: Size { width, height }, grid, .. } = canvas;
+    let mask = latent_mask(mask, [1, 1, height, width])?;
+    let mut marked = vec![false; grid.tokens()];
+    let (down, across) = (height / grid.rows, width / grid.columns);
+    for at in (0..height * width).filter(|&at| mask.f32()[at] == 1.0) {
+        marked[at / width / down * grid.columns + at % width / across] = true;
+    }
+    Ok(marked)
 }
 
 /// What a model that fills in sees beside its latents: `[1, 1 + C, h, w]`.

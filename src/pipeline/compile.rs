@@ -118,7 +118,7 @@ impl Start<'_> {
         let latents = graph.stored(LATENTS, &shape, Element::F32);
         let step = graph.stored(STEP, &[step_row::LEN], Element::F32);
         let noisy = match self.task {
-            Task::FillIn { channels } => {
+            Task::FillIn { channels, .. } => {
                 let shown = graph.stored(SHOWN, &[1, channels, shape[2], shape[3]], Element::F32);
                 let latents = kernels::join_channels(&mut graph, latents, shown, step)?;
                 Noisy { latents, scaled: true, step, batch }
@@ -132,7 +132,7 @@ impl Start<'_> {
         let guidance = if self.guidance.is_some() { self.habits.order } else { Guidance::None };
         let update = SchedulerStep { output, latents, history, noise, step, guided, guidance };
         kernels::scheduler_step(&mut graph, update)?;
-        if self.task == Task::Blend {
+        if self.task.blends() {
             let [_, channels, height, width] = shape;
             let known = graph.stored(KNOWN, &[1, channels, height, width], Element::F32);
             let noise = graph.stored(KNOWN_NOISE, &shape, Element::F32);

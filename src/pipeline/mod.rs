@@ -26,7 +26,7 @@ pub use trace::{LayerTrace, Traced};
 pub use transformer_steps::{PREDICTION, StepSize, TransformerSteps};
 pub use viewer::Viewer;
 
-use crate::compress::Trained;
+use crate::compress::{AnyPolicy, Masked, Trained};
 use crate::device::{Device, Memory, Plan, Store};
 use crate::loading::Answer;
 use crate::models::{Batch, Canvas, Conditioner, Decoder, Denoiser, Habits, Preparation, Room};
@@ -148,6 +148,7 @@ impl Pipeline {
 
         let canvas = self.canvas(request)?;
         let shape = self.latents(request, canvas.latents)?;
+        let policy = masked(policy, request, canvas)?;
         let batch = Batch { pictures: shape[0], guided: guidance.is_some() };
         let room = self.room(shape, batch, canvas, &schedule)?;
         let (preparation, mut warnings) = self.condition(request, batch, canvas, room).await?;
@@ -253,6 +254,14 @@ impl Pipeline {
         }
         Ok(shape)
     }
+}
+
+/// The policy among the tokens under the request's mask, where it asks for that.
+fn masked(policy: AnyPolicy, request: &Request, canvas: Canvas) -> Result<AnyPolicy> {
+    let Some(compute) = request.compression.masked else { return Ok(policy) };
+    let Some(mask) = &request.mask else { return Err(Refusal::NothingMasked.into()) };
+    let marked = beginning::marked_tokens(mask, canvas)?;
+    Ok(AnyPolicy::new(Masked::new(policy, compute, canvas.grid, &marked)?))
 }
 
 /// Stores the inputs of a preparation and runs its graph, whose results stay stored.

@@ -18,6 +18,8 @@ pub(super) enum Task {
     FillIn {
         /// A mask, and the latents.
         channels: usize,
+        /// Whether the rest is blended in besides, because it is not computed in every step.
+        blends: bool,
     },
 }
 
@@ -40,9 +42,16 @@ impl Task {
             (true, true) if trained_to_fill_in && request.image.is_none() => {
                 Err(Refusal::NeedsImage { what: "a model that fills in" }.into())
             }
-            (true, true) if trained_to_fill_in => Ok(Self::FillIn { channels: latents + 1 }),
+            (true, true) if trained_to_fill_in => {
+                Ok(Self::FillIn { channels: latents + 1, blends: request.compression.masked.is_some() })
+            }
             (true, true) => Ok(Self::Blend),
         }
+    }
+
+    /// Whether after each step the rest of the latents is the picture again.
+    pub(super) fn blends(self) -> bool {
+        matches!(self, Self::Blend | Self::FillIn { blends: true, .. })
     }
 
     /// How much of the noise the picture gets: 1 is all of it.
@@ -91,7 +100,7 @@ mod tests {
         assert_eq!(task(false, false, 4).unwrap(), Task::Draw);
         assert_eq!(task(true, false, 4).unwrap(), Task::Change);
         assert_eq!(task(true, true, 4).unwrap(), Task::Blend);
-        assert_eq!(task(true, true, 9).unwrap(), Task::FillIn { channels: 5 });
+        assert_eq!(task(true, true, 9).unwrap(), Task::FillIn { channels: 5, blends: false });
         for (image, mask, inputs, reason) in [
             (false, true, 4, "a mask needs the picture"),
             (false, false, 9, "fills in masked parts"),

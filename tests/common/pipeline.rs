@@ -80,6 +80,7 @@ pub fn request(folder: &Path, given: Given) -> Request {
             policy: json["compress"].as_str().map(str::to_owned),
             ratio: json["ratio"].as_f64(),
             set: set(&json["set"]),
+            masked: json["masked"].as_str().map(|masked| masked.parse().unwrap()),
             cache: json["step_cache"].as_str().map(|cache| cache.parse().unwrap()),
         },
         traced: true,

@@ -26,6 +26,8 @@ class Pictured:
     strength: float
     # Rows and columns of pixels that are drawn anew: none for image-to-image.
     mask: tuple[slice, slice] | None = None
+    # Masked compute: all tokens every so many steps, and so many tokens around the mask.
+    masked: tuple[int, int] | None = None
 
 
 def picture(size: list[int], seed: int) -> torch.Tensor:
@@ -43,6 +45,31 @@ def drawn_anew(pictured: Pictured) -> torch.Tensor:
     mask = torch.zeros(1, 1, height, width)
     mask[0, 0][pictured.mask] = 1
     return mask
+
+
+class Context:
+    """Masked compute as a rule: in steps between those that compute all tokens, the tokens outside the mask have the keys
+    and values of the last step that did. All rows are computed here; those outside the mask change nothing that is kept."""
+
+    def __init__(self, transformer, tokens: torch.Tensor, every: int):
+        self.tokens, self.every, self.step, self.kept = tokens, every, -1, {}
+        for block in transformer.transformer_blocks:
+            for name in ["to_k", "to_v"]:
+                getattr(block.attn1, name).register_forward_hook(self.hook)
+
+    def hook(self, module, _arguments, output):
+        if self.step % self.every:
+            output = torch.where(self.tokens[None, :, None], output, self.kept[module])
+        self.kept[module] = output
+        return output
+
+
+def marked_tokens(mask: torch.Tensor, patch: int, around: int) -> torch.Tensor:
+    """Of the tokens of a latent mask `[1, 1, h, w]` which are computed, `[N]`."""
+    tokens = torch.nn.functional.max_pool2d(mask, patch)
+    if around:
+        tokens = torch.nn.functional.max_pool2d(tokens, 2 * around + 1, stride=1, padding=around)
+    return tokens.flatten() > 0
 
 
 class Run:
@@ -126,7 +153,15 @@ class Run:
         if "generator" in inspect.signature(self.scheduler.step).parameters:
             options["generator"] = self.generator
         seen = {"latents_start": latents}
+        context = None
+        if self.pictured.masked is not None:
+            every, around = self.pictured.masked
+            tokens = marked_tokens(mask, self.pipe.transformer.config.patch_size, around)
+            assert 0 < tokens.sum() < len(tokens), "the mask leaves no context"
+            context = Context(self.pipe.transformer, tokens, every)
         for i, timestep in enumerate(timesteps):
+            if context:
+                context.step = i
             seen[f"noise_pred.{i}"] = self.predict(latents, timestep, conditioning, shown)
             latents = self.scheduler.step(seen[f"noise_pred.{i}"], timestep, latents, **options, return_dict=False)[0]
             if mask is not None and not fills_in:
@@ -135,6 +170,9 @@ class Run:
                     proper = self.scheduler.add_noise(known, noise, torch.tensor([timesteps[i + 1]]))
                 latents = (1 - mask) * proper + mask * latents
             seen[f"latents.{i}"] = latents
+        if context:
+            # Outside the tokens that are computed nothing is predicted.
+            seen = {name: value for name, value in seen.items() if not name.startswith("noise_pred")}
         decoded = self.vae.decode(latents / self.vae.config.scaling_factor, return_dict=False)[0]
         seen["image"] = (decoded / 2 + 0.5).clamp(0, 1)[0]
         inputs = {"picture": self.image[0]}
@@ -152,6 +190,8 @@ def writer(pictured: Pictured):
         request = {"covers": recipe.covers, "pipeline": recipe.pipeline, **recipe.request, "strength": pictured.strength}
         if recipe.pipeline in SEQUENCE:
             request["max_sequence_length"] = SEQUENCE[recipe.pipeline]
+        if pictured.masked is not None:
+            request["masked"] = "every={},around={}".format(*pictured.masked)
         request |= {"scheduler": type(recipe.scheduler).__name__, "dtype": recipe.dtype, "given": []}
         store.tensors(out / "inputs.safetensors", inputs)
         store.tensors(out / "expected.safetensors", expected)

@@ -63,6 +63,20 @@ RECIPES = {
         ),
         1.0, (slice(2, 9), slice(2, 12)),
     ),
+    "masked_dpm": Pictured(
+        Recipe(
+            "masked compute: tokens under the mask and around it attend to a context from the last whole step",
+            ALPHA, DPMSolverMultistepScheduler(**MILD), text(5, 40, [32, 24]), transformer={},
+        ),
+        1.0, (slice(4, 12), slice(4, 9)), (3, 1),
+    ),
+    "masked_dit": Pictured(
+        Recipe(
+            "masked compute from a noised picture, no tokens around the mask, one whole step",
+            DIT, DDIMScheduler(**MILD), label(207, 5, 3.0, 41, [24, 24]), transformer={"out_channels": 8},
+        ),
+        0.9, (slice(8, 20), slice(0, 12)), (9, 0),
+    ),
     "fill_in": Pictured(
         Recipe(
             "mask channels: mask and masked latents beside the noisy ones, from pure noise",
