@@ -53,6 +53,29 @@ fn outside_the_mask_every_pixel_is_the_pictures() {
     }
 }
 
+/// Under the mask it is another picture than without masked compute, and outside it is the same.
+#[test]
+fn masked_compute_changes_nothing_outside_the_mask() {
+    let shell = Shell::new();
+    let marks = |x: u32, y: u32| x < 24 && y < 24;
+    photo(64, 64).save(shell.path("in.png")).unwrap();
+    mask(64, 64, marks).save(shell.path("mask.png")).unwrap();
+    let words = ["--image", "in.png", "--mask", "mask.png", "--size", "64x64", "--steps", "4"];
+    let draw = |more: &[&str]| {
+        let result = shell.json(&[&["generate", "a fox"], &words[..], more, &CPU].concat());
+        (drawn(&shell, "foveate.png"), result["flops_per_step"].as_u64().unwrap())
+    };
+    let (plain, whole) = draw(&[]);
+    let (masked, part) = draw(&["--masked", "every=4,around=0"]);
+    assert!(2 * part < whole, "{part} of {whole} FLOPs");
+    let differ = plain.enumerate_pixels().filter(|(x, y, pixel)| masked.get_pixel(*x, *y) != *pixel);
+    let (under, outside): (Vec<_>, Vec<_>) = differ.partition(|(x, y, _)| marks(*x, *y));
+    assert!(!under.is_empty() && outside.is_empty(), "{} under the mask, {} outside", under.len(), outside.len());
+    shell.fails(&["generate", "a fox", "--masked"], 2, "--mask");
+    let tome = [&["generate", "a fox"], &words[..], &["--masked", "2", "--compress", "tome"], &CPU].concat();
+    shell.fails(&tome, 2, "the policy tome needs all tokens");
+}
+
 #[test]
 fn a_little_noise_leaves_the_picture_like_itself() {
     let shell = Shell::new();

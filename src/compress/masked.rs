@@ -156,7 +156,8 @@ impl Policy for Masked {
 
 /// The tokens within `distance` of a marked one, across corners too; the first of all where none is marked.
 fn around(grid: Grid, marked: &[bool], distance: usize) -> Vec<u32> {
-    let near = |at: usize, of: usize| at.saturating_sub(distance)..at.saturating_add(distance).saturating_add(1).min(of);
+    let near =
+        |at: usize, of: usize| at.saturating_sub(distance)..at.saturating_add(distance).saturating_add(1).min(of);
     // Along rows, then along columns.
     let across: Vec<bool> = (0..grid.tokens())
         .map(|at| near(at % grid.columns, grid.columns).any(|x| marked[at / grid.columns * grid.columns + x]))
