@@ -72,7 +72,9 @@ impl Scheduler for Quadratic {
         // Behind the last step nothing of the noise is left.
         let bars: Vec<f32> = timesteps.iter().filter_map(|&at| self.noising.at(at)).chain([1.0]).collect();
         let steps = timesteps.iter().zip(bars.windows(2)).map(|(&at, bars)| self.step(at, bars[0], bars[1]));
-        Schedule::new(CLASS, steps.collect(), 1.0)
+        // How noisy the sample is before each step, for runs that begin with a picture.
+        let levels = self.noising.levels(&timesteps);
+        Schedule::new(CLASS, steps.collect(), levels, 1.0)
     }
 }
 

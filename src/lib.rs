@@ -42,6 +42,7 @@
 //! | open a device for it | [`required_limits`], [`optional_features`] |
 //! | compile off the frame, bound memory | [`Pipeline::prepare_with`], [`Gpu::set_max_memory`], [`Gpu::memory`] |
 //! | see which tokens were computed | [`Run::trace`] |
+//! | change a picture, or fill in a part of one | [`photo`] |
 //! | write a compression policy | [`compress`] |
 //! | add a family of models | [`models`] |
 //! | add a scheduler | [`schedulers`] |
@@ -61,6 +62,7 @@
 
 pub mod compress;
 pub mod models;
+pub mod photo;
 pub mod schedulers;
 #[cfg(any(test, feature = "testing"))]
 pub mod testing;

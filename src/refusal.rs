@@ -102,6 +102,54 @@ pub enum Refusal {
     /// No picture is asked for.
     #[error("a count of 0 asks for no picture")]
     NoPicture,
+    /// A mask or a strength says what to do with a picture that is not there.
+    #[error("{what} needs the picture that it is about")]
+    NeedsImage {
+        /// "a mask".
+        what: &'static str,
+    },
+    /// The model was trained to fill in pictures, and nothing says which part of which.
+    #[error("this model fills in masked parts of pictures, and the request has no picture with a mask")]
+    NeedsMask,
+    /// A picture or a mask is of another size than what it belongs to.
+    #[error("{what} has {given} pixels, and {wanted} are needed")]
+    OtherSize {
+        /// "the mask".
+        what: &'static str,
+        /// Its size.
+        given: Size,
+        /// The size that it should have.
+        wanted: Size,
+    },
+    /// The strength is no share of the noise.
+    #[error("a strength of {strength} is not above 0 and at most 1")]
+    BadStrength {
+        /// The strength.
+        strength: f64,
+    },
+    /// So little of the noise is asked for that nothing would be computed.
+    #[error("a strength of {strength} leaves none of {steps} steps: a larger one or more steps are needed")]
+    NoStepLeft {
+        /// The strength.
+        strength: f64,
+        /// The steps.
+        steps: usize,
+    },
+    /// The policy cannot choose among the tokens under a mask.
+    #[error("the policy {policy} needs all tokens, and masked compute computes those under the mask")]
+    NotMasked {
+        /// The policy.
+        policy: String,
+    },
+    /// Masked compute leaves out what is known, and nothing is.
+    #[error("masked compute needs a picture with a mask")]
+    NothingMasked,
+    /// The scheduler does not say how a picture is noised.
+    #[error("{scheduler} cannot begin with a picture: it has no levels of noise")]
+    NoLevels {
+        /// Its class.
+        scheduler: String,
+    },
     /// More is asked for than any run may take.
     #[error("{what} is too large: at most {most} {unit}")]
     TooLarge {

@@ -53,6 +53,19 @@ pub struct Request {
     /// Whether [`Run::trace`](crate::Run::trace) can return what the policy did in the last step.
     #[serde(skip_serializing_if = "is_default")]
     pub traced: bool,
+    /// How much of the noise a given picture gets, above 0 and up to 1: the share of the steps that is taken. None: 0.8,
+    /// and 1 where a mask says what to draw anew.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub strength: Option<f64>,
+    /// A picture to begin with, `[3, H, W]` in 0…1, of the request's size.
+    #[serde(skip)]
+    pub image: Option<Tensor>,
+    /// What of the picture is drawn anew, `[H, W]`: 0.5 and above is, the rest is kept.
+    #[serde(skip)]
+    pub mask: Option<Tensor>,
+    /// The picture's latents `[1, C, h, w]`, scaled for diffusion, instead of its encoding.
+    #[serde(skip)]
+    pub image_latents: Option<Tensor>,
     /// Starting noise `[B, C, h, w]`, before the scheduler scales it, instead of the seed's.
     #[serde(skip)]
     pub init_latents: Option<Tensor>,
@@ -117,6 +130,7 @@ impl Request {
             embeds.check("prompt_embeds")?;
             negative.iter().try_for_each(|(embeds, _)| embeds.check("negative_prompt_embeds"))?;
         }
+        self.check_picture()?;
         check_count(self.pictures())?;
         if let Some(size) = self.size {
             check_pixels("a size", size, self.pictures())?;
@@ -128,6 +142,41 @@ impl Request {
         ] {
             if let Some(tokens) = tokens.filter(|&tokens| tokens > MOST_TOKENS) {
                 return Err(too_large(format!("{what} of {tokens}"), MOST_TOKENS as u64, "tokens of a prompt"));
+            }
+        }
+        Ok(())
+    }
+
+    /// Refuses a picture, a mask or a strength that is none.
+    fn check_picture(&self) -> Result<()> {
+        if let Some(strength) = self.strength.filter(|strength| !(*strength > 0.0 && *strength <= 1.0)) {
+            return Err(Refusal::BadStrength { strength }.into());
+        }
+        if let Some(latents) = &self.image_latents {
+            latents.check("image_latents")?;
+        }
+        let mut size = None;
+        for (what, name, given, expected) in [
+            ("the picture", "image", &self.image, "[3, height, width]"),
+            ("the mask", "mask", &self.mask, "[height, width]"),
+        ] {
+            let Some(tensor) = given else { continue };
+            tensor.check(name)?;
+            let (height, width) = match (name, tensor.shape.as_slice()) {
+                ("image", &[3, height, width]) | ("mask", &[height, width]) => (height, width),
+                (_, found) => {
+                    let (found, expected) = (found.to_vec(), expected.into());
+                    return Err(Refusal::WrongShape { tensor: name, found, expected }.into());
+                }
+            };
+            if let Some(value) = tensor.f32().iter().find(|value| !(0.0..=1.0).contains(*value)) {
+                let reason = format!("{value} is not between 0 and 1");
+                return Err(Refusal::BadTensor { tensor: name, reason }.into());
+            }
+            let given = Size::new(width, height);
+            match size.replace(given) {
+                Some(wanted) if wanted != given => return Err(Refusal::OtherSize { what, given, wanted }.into()),
+                _ => check_pixels(what, given, 1)?,
             }
         }
         Ok(())

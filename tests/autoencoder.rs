@@ -12,23 +12,23 @@ use foveate::low_level::graph::{Element, Graph};
 use foveate::low_level::loading::{Fields, Loader};
 use foveate::low_level::weights::{Checkpoint, Source};
 use foveate::models::Decoder;
-use foveate::models::autoencoder_kl::{AutoencoderKl, Config};
+use foveate::models::autoencoder_kl::{AutoencoderKl, Config, EncoderKl};
 use pollster::block_on;
 
 /// The autoencoder in `folder/vae` with all its weights.
-fn load(folder: &Path) -> (AutoencoderKl, Store) {
+fn load(folder: &Path) -> (AutoencoderKl, EncoderKl, Store) {
     block_on(async {
         let source = Source::Folder(folder.to_owned());
         let config = Config::read(Fields::read(&source, "vae/config.json").await.unwrap()).unwrap();
         let checkpoint = Checkpoint::open(&source, "vae", "diffusion_pytorch_model").await.unwrap();
         let mut loader = Loader::new("vae", checkpoint, None);
-        let model = AutoencoderKl::load(config, &mut loader.root()).unwrap();
-        let model = model.with_encoder(&mut loader.root()).unwrap();
+        let model = AutoencoderKl::load(config.clone(), &mut loader.root()).unwrap();
+        let encoder = EncoderKl::load(config, &mut loader.root()).unwrap();
         loader.finish().unwrap();
         let mut store = Store::new();
         loader.allocate(device(), &mut store).await.unwrap();
         loader.upload(device(), &store, |_, _| {}).await.unwrap();
-        (model, store)
+        (model, encoder, store)
     })
 }
 
@@ -47,7 +47,7 @@ fn scaled(model: &AutoencoderKl, latents: &Tensor) -> Tensor {
 }
 
 fn agrees(folder: &Path, expected: &Path) {
-    let (model, store) = load(folder);
+    let (model, encoder, store) = load(folder);
     let inputs = Tensors::read(&expected.join("inputs.safetensors"));
     let expected = Tensors::read(&expected.join("expected.safetensors"));
     let name = folder.display().to_string();
@@ -59,7 +59,7 @@ fn agrees(folder: &Path, expected: &Path) {
     close(&name, decoded.f32(), sample.f32(), 1e-5);
     assert!(max_error(decoded.f32(), sample.f32()) < 1e-4, "{name}");
 
-    let posterior = block_on(model.encode_picture(device(), &store, &picture(inputs.get("picture")))).unwrap();
+    let posterior = block_on(encoder.encode_picture(device(), &store, &picture(inputs.get("picture")))).unwrap();
     assert_eq!(posterior.mean.shape, expected.get("mean").shape, "{name}");
     close(&name, posterior.mean.f32(), expected.get("mean").f32(), 1e-5);
     close(&name, posterior.logvar.f32(), expected.get("logvar").f32(), 1e-5);
@@ -95,12 +95,12 @@ fn reads_the_old_names_of_attention() {
 
 #[test]
 fn tiles_equal_those_of_diffusers() {
-    let (model, store) = load(&golden("vae/two_levels"));
+    let (model, encoder, store) = load(&golden("vae/two_levels"));
     let tiled = Tensors::read(&golden("vae/two_levels/tiled.safetensors"));
     let latents = scaled(&model, tiled.get("latents"));
     let decoded = block_on(model.decode_in_tiles(device(), &store, &latents, 8)).unwrap();
     close("decoded", decoded.f32(), picture(tiled.get("sample")).f32(), 1e-5);
-    let encoded = block_on(model.encode_in_tiles(device(), &store, &picture(tiled.get("picture")), 8)).unwrap();
+    let encoded = block_on(encoder.encode_in_tiles(device(), &store, &picture(tiled.get("picture")), 8)).unwrap();
     close("encoded", encoded.mean.f32(), tiled.get("mean").f32(), 1e-5);
 
     // Whole, it is another picture: the tiles were really cut.
@@ -110,7 +110,7 @@ fn tiles_equal_those_of_diffusers() {
 
 #[test]
 fn in_a_graph_of_ones_own_it_decodes_the_same() {
-    let (model, store) = load(&golden("vae/two_levels"));
+    let (model, _, store) = load(&golden("vae/two_levels"));
     let latents = scaled(&model, Tensors::read(&golden("vae/two_levels/inputs.safetensors")).get("latents"));
     let found = block_on(async {
         let (mut graph, mut store) = (Graph::new(), store.clone());
@@ -129,9 +129,9 @@ fn in_a_graph_of_ones_own_it_decodes_the_same() {
 
 #[test]
 fn refuses_what_it_cannot_do() {
-    let (model, store) = load(&golden("vae/two_levels"));
+    let (model, encoder, store) = load(&golden("vae/two_levels"));
     let picture = Tensor::new(&[1, 3, 6, 5], vec![0.5; 90]).unwrap();
-    let error = block_on(model.encode_picture(device(), &store, &picture)).unwrap_err().to_string();
+    let error = block_on(encoder.encode_picture(device(), &store, &picture)).unwrap_err().to_string();
     assert_eq!(error, "a picture of 5×6 pixels does not divide by 2");
     let latents = Tensor::new(&[1, 4, 2, 2], vec![0.5; 16]).unwrap();
     let error = block_on(model.decode_in_tiles(device(), &store, &latents, 6)).unwrap_err().to_string();

@@ -56,6 +56,9 @@ impl Origin {
     /// The origin of the first of the pictures that `request` draws.
     pub fn new(request: &Request, model: &str, dtype: Option<Format>, scheduler: &str) -> Self {
         let given = [
+            ("image", request.image.is_some()),
+            ("mask", request.mask.is_some()),
+            ("image_latents", request.image_latents.is_some()),
             ("init_latents", request.init_latents.is_some()),
             ("prompt_ids", request.prompt_ids.is_some()),
             ("prompt_embeds", request.prompt_embeds.is_some()),

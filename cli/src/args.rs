@@ -4,12 +4,13 @@ use std::path::PathBuf;
 
 use clap::{ArgGroup, Parser, Subcommand};
 use foveate::Size;
-use foveate::compress::StepCache;
+use foveate::compress::{MaskedCompute, StepCache};
 use foveate::low_level::weights::Format;
+use foveate::photo::Fit;
 
 use super::bench::Bench;
 use super::help;
-use super::values::{class, count, finite, pair, ratio, seed, steps};
+use super::values::{class, count, finite, pair, ratio, seed, steps, strength};
 
 /// Diffusion transformers that compute where the detail is.
 #[derive(Debug, Parser)]
@@ -36,6 +37,7 @@ pub enum Command {
 /// `foveate generate`
 #[derive(Debug, clap::Args)]
 #[command(after_help = help::policies())]
+#[command(group(ArgGroup::new("picture").args(["image", "image_latents"]).multiple(true)))]
 #[command(group(ArgGroup::new("words").args(["prompt", "request", "like"]).multiple(true)))]
 pub struct Generate {
     /// What to draw. With --prompt-ids or --prompt-embeds it is only noted in the picture
@@ -65,7 +67,7 @@ pub struct Generate {
     /// Seed of the noise, as of torch's CPU generator [default: 0]
     #[arg(long, value_name = "N", value_parser = seed, allow_negative_numbers = true)]
     pub seed: Option<u64>,
-    /// Width and height in pixels [default: what the model was trained at]
+    /// Width and height in pixels [default: what the model was trained at; with --image the picture's ratio]
     #[arg(long, value_name = "WxH")]
     pub size: Option<Size>,
     /// Pictures, drawn as one batch
@@ -87,9 +89,32 @@ pub struct Generate {
     /// every=N,first=BLOCKS,last=BLOCKS, where every step computes so many blocks at either end
     #[arg(long, value_name = "N")]
     pub step_cache: Option<StepCache>,
+    /// Compute only the tokens under --mask and around it; every N-th step computes all, and the rest of the picture is
+    /// context as it was then. N, or every=N,around=TOKENS [default: off; without a value every=10,around=1]
+    #[arg(long, value_name = "N", requires = "mask", num_args = 0..=1, default_missing_value = "10")]
+    pub masked: Option<MaskedCompute>,
     /// How matrices are stored: f32, f16, bf16, int8 or int4 [default: as the files have them]
     #[arg(long, value_name = "DTYPE")]
     pub dtype: Option<Format>,
+    /// A picture to begin with: PNG, JPEG or WebP
+    #[arg(long, value_name = "IN")]
+    pub image: Option<PathBuf>,
+    /// White where the picture is drawn anew; every other pixel of it is kept. Of the picture's size
+    #[arg(long, value_name = "MASK", requires = "picture")]
+    pub mask: Option<PathBuf>,
+    /// How much of the noise the picture gets, above 0 and up to 1: the share of the steps that is taken [default: 0.8,
+    /// with a mask 1]
+    #[arg(long, value_name = "F", value_parser = strength, allow_negative_numbers = true)]
+    pub strength: Option<f64>,
+    /// How a picture of another ratio is fitted to the canvas: crop, or pad, which repeats its edges [default: crop]
+    #[arg(long, value_name = "HOW", requires = "image")]
+    pub fit: Option<Fit>,
+    /// Fade from what was drawn to the picture over so many pixels around the mask [default: 0]
+    #[arg(long, value_name = "PIXELS", requires = "mask", value_parser = clap::value_parser!(u32).range(..=1024))]
+    pub feather: Option<u32>,
+    /// Latents of the picture instead of its encoding: `image_latents [1, C, h, w]`, scaled for diffusion
+    #[arg(long, value_name = "F.safetensors")]
+    pub image_latents: Option<PathBuf>,
     /// Starting noise instead of the seed's: `latents [B, C, h, w]`, before any scaling
     #[arg(long, value_name = "F.safetensors")]
     pub init_latents: Option<PathBuf>,

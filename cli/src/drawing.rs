@@ -9,6 +9,7 @@ use super::args::Generate;
 use super::cancel::Cancel;
 use super::maps;
 use super::output::{Output, Outputs, Staged};
+use super::photo::Original;
 use super::record::Record;
 use super::report;
 use super::request::Asked;
@@ -26,6 +27,8 @@ pub struct Seconds {
 #[derive(Debug)]
 pub struct Drawing {
     pub asked: Asked,
+    /// The picture that it began with.
+    pub original: Original,
     /// The model's name.
     pub model: String,
     pub device: Device,
@@ -41,7 +44,7 @@ impl Drawing {
     pub fn write(&self, outputs: &Outputs, mut record: Record, cancel: &Cancel) -> Result<()> {
         let (about, mut staged) = (self.about(), Vec::new());
         for (index, output) in outputs.pictures.iter().enumerate() {
-            staged.push(output.stage(&about.png(&self.pictures.rgb(index)?, index, &[])?)?);
+            staged.push(output.stage(&about.png(&self.original.finished(&self.pictures, index)?, index, &[])?)?);
         }
         if let Some(output) = &outputs.tensors {
             staged.push(output.stage(&record.tensors(&self.pictures)?)?);
@@ -70,6 +73,7 @@ impl Drawing {
             ("ratio", compression.ratio.map(|ratio| ratio.to_string())),
             ("set", some(set.join(" "))),
             ("step_cache", compression.cache.map(|cache| cache.to_string())),
+            ("strength", request.strength.map(|strength| strength.to_string())),
             ("seed", Some(request.seed.to_string())),
             ("steps", Some(run.steps().to_string())),
             ("guidance", Some(run.guidance().unwrap_or(1.0).to_string())),

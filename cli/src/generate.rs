@@ -15,6 +15,7 @@ use super::inputs;
 use super::loading::{self, Told};
 use super::model;
 use super::output::Outputs;
+use super::photo::Original;
 use super::progress::Progress;
 use super::record::Record;
 use super::request::Asked;
@@ -23,15 +24,17 @@ use super::request::Asked;
 pub async fn run(options: &Generate) -> Result<()> {
     let mut asked = Asked::new(options)?;
     inputs::read(options, &mut asked.request).await?;
-    let request = &asked.request;
+    let mut original = Original::read(options)?;
     let source = model::find(options.model.as_deref())?;
     let name = model::name(&source);
-    let outputs = Outputs::check(options, request.pictures())?;
+    let outputs = Outputs::check(options, asked.request.pictures())?;
     let model = Model::open(source, LoadOptions { dtype: asked.dtype, ..LoadOptions::default() }).await?;
     // Found wrong before anything is loaded.
-    model.habits().draws.check(request)?;
-    model.scheduler(request.scheduler.as_deref()).await?;
+    model.habits().draws.check(&asked.request)?;
+    model.scheduler(asked.request.scheduler.as_deref()).await?;
     let parts = model.parts().await?;
+    original.fit(options, &parts, &mut asked.request)?;
+    let request = &asked.request;
     parts.check(request, model.habits())?;
 
     let mut studio = Studio::open(options).await?;
@@ -48,7 +51,7 @@ pub async fn run(options: &Generate) -> Result<()> {
 
     let Studio { device, mut progress, cancel, seconds, warnings } = studio;
     progress.busy("write");
-    let drawing = Drawing { asked, model: name, device, run, pictures, seconds, warnings };
+    let drawing = Drawing { asked, original, model: name, device, run, pictures, seconds, warnings };
     drawing.write(&outputs, record, &cancel)?;
     progress.done();
     drawing.report(options, &outputs)

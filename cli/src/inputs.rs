@@ -10,7 +10,10 @@ use super::args::Generate;
 /// Puts the tensors that `options` name into the request.
 pub async fn read(options: &Generate, request: &mut Request) -> Result<()> {
     if let Some(path) = &options.init_latents {
-        request.init_latents = Some(latents(path).await.context(|| "reading --init-latents")?);
+        request.init_latents = Some(latents(path, "latents").await.context(|| "reading --init-latents")?);
+    }
+    if let Some(path) = &options.image_latents {
+        request.image_latents = Some(latents(path, "image_latents").await.context(|| "reading --image-latents")?);
     }
     if let Some(path) = &options.prompt_ids {
         request.prompt_ids = Some(ids(path).await.context(|| "reading --prompt-ids")?);
@@ -21,8 +24,8 @@ pub async fn read(options: &Generate, request: &mut Request) -> Result<()> {
     Ok(())
 }
 
-async fn latents(path: &Path) -> Result<Tensor> {
-    numbers(&open(path).await?, "latents").await
+async fn latents(path: &Path, name: &str) -> Result<Tensor> {
+    numbers(&open(path).await?, name).await
 }
 
 async fn ids(path: &Path) -> Result<Ids> {

@@ -17,6 +17,7 @@ mod maps;
 mod model;
 mod output;
 mod paths;
+mod photo;
 mod progress;
 mod quiet;
 mod record;

@@ -57,6 +57,9 @@ fn like(path: &Path, options: &Generate) -> Result<Asked> {
     let Origin { request, model, dtype, given, .. } = Origin::read(path)?;
     let lacking = |name: &String| match name.as_str() {
         "init_latents" => options.init_latents.is_none(),
+        "image" => options.image.is_none(),
+        "mask" => options.mask.is_none(),
+        "image_latents" => options.image_latents.is_none(),
         _ => !options.has_text() && options.class.is_none(),
     };
     let lacking: Vec<_> = given.iter().filter(|name| lacking(name)).map(|name| name.replace('_', "-")).collect();
@@ -77,6 +80,7 @@ fn changed(base: Request, options: &Generate) -> Result<Request> {
         seed: options.seed.unwrap_or(base.seed),
         size: options.size.or(base.size),
         count: options.count.or(base.count),
+        strength: options.strength.or(base.strength),
         scheduler: options.scheduler.clone().or(base.scheduler),
         compression: compression(base.compression, options)?,
         traced: options.maps.is_some() || options.save_tensors.is_some(),
@@ -97,7 +101,7 @@ fn changed(base: Request, options: &Generate) -> Result<Request> {
 /// Ratio and parameters belong to their policy: another policy drops them.
 fn compression(mut base: Compression, options: &Generate) -> Result<Compression> {
     if let Some(policy) = &options.compress {
-        base = Compression { cache: base.cache, ..Compression::policy(policy) };
+        base = Compression { cache: base.cache, masked: base.masked, ..Compression::policy(policy) };
     }
     let set = values::set(&options.set)?;
     // Some policies have a parameter of that name, which says the same.
@@ -108,6 +112,7 @@ fn compression(mut base: Compression, options: &Generate) -> Result<Compression>
     base.ratio = options.ratio.or(base.ratio);
     base.set.extend(set);
     base.cache = options.step_cache.or(base.cache);
+    base.masked = options.masked.or(base.masked);
     Ok(base)
 }
 

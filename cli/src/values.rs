@@ -44,6 +44,14 @@ pub fn ratio(text: &str) -> Result<f64, String> {
     }
 }
 
+/// A share of the noise.
+pub fn strength(text: &str) -> Result<f64, String> {
+    match text.parse::<f64>() {
+        Ok(value) if value > 0.0 && value <= 1.0 => Ok(value),
+        _ => Err("a strength is above 0 and at most 1".into()),
+    }
+}
+
 /// `KEY=VALUE`.
 pub fn pair(text: &str) -> Result<(String, String), String> {
     match text.split_once('=') {

@@ -4,7 +4,7 @@ use std::any::Any;
 use std::fmt::Debug;
 use std::sync::Arc;
 
-use super::{BlockInput, BlockRows, KeptRatios, Policy, RunAt, Span, StepAt};
+use super::{Among, BlockInput, BlockRows, KeptRatios, Policy, RunAt, Span, StepAt};
 use crate::graph::Graph;
 use crate::{Result, Tensor, Warning};
 
@@ -69,6 +69,11 @@ impl AnyPolicy {
         PolicySteps { distinct, of_step }
     }
 
+    /// See [`Policy::chooses_among`].
+    pub fn chooses_among(&self) -> bool {
+        self.0.chooses_among()
+    }
+
     /// See [`Policy::warning`].
     pub fn warning(&self, steps: &[PolicyStep], tokens: usize) -> Option<Warning> {
         self.0.warning(steps, tokens)
@@ -84,6 +89,11 @@ impl PolicyStep {
     /// See [`Policy::block`].
     pub fn block(&self, graph: &mut Graph, at: BlockInput) -> Result<BlockRows> {
         self.0.block(graph, at)
+    }
+
+    /// See [`Policy::block_among`].
+    pub fn block_among(&self, graph: &mut Graph, at: BlockInput, among: Among) -> Result<BlockRows> {
+        self.0.block_among(graph, at, among)
     }
 
     /// See [`Policy::saved`].
@@ -114,6 +124,7 @@ trait Untyped: Debug + Send + Sync {
     fn label(&self) -> String;
     fn kept_ratios(&self) -> Option<&KeptRatios>;
     fn tables(&self, run: RunAt) -> Result<Vec<(String, Tensor)>>;
+    fn chooses_among(&self) -> bool;
     fn step(&self, at: StepAt) -> PolicyStep;
     fn warning(&self, steps: &[PolicyStep], tokens: usize) -> Option<Warning>;
 }
@@ -122,6 +133,7 @@ trait Untyped: Debug + Send + Sync {
 trait UntypedStep: Debug + Send + Sync {
     fn name(&self) -> &str;
     fn block(&self, graph: &mut Graph, at: BlockInput) -> Result<BlockRows>;
+    fn block_among(&self, graph: &mut Graph, at: BlockInput, among: Among) -> Result<BlockRows>;
     fn saved(&self, tokens: usize, layers: usize) -> Option<f64>;
     fn sees_modulated(&self) -> bool;
     fn span(&self, layers: usize) -> Result<Span>;
@@ -155,6 +167,10 @@ impl<P: Policy> Untyped for Shared<P> {
         self.0.tables(run)
     }
 
+    fn chooses_among(&self) -> bool {
+        self.0.chooses_among()
+    }
+
     fn step(&self, at: StepAt) -> PolicyStep {
         PolicyStep(Arc::new(At { policy: self.0.clone(), step: self.0.step(at) }))
     }
@@ -172,6 +188,10 @@ impl<P: Policy> UntypedStep for At<P> {
 
     fn block(&self, graph: &mut Graph, at: BlockInput) -> Result<BlockRows> {
         self.policy.block(&self.step, graph, at)
+    }
+
+    fn block_among(&self, graph: &mut Graph, at: BlockInput, among: Among) -> Result<BlockRows> {
+        self.policy.block_among(&self.step, graph, at, among)
     }
 
     fn saved(&self, tokens: usize, layers: usize) -> Option<f64> {

@@ -1,8 +1,8 @@
 //! The one driver of blocks and sublayers: carries out what a policy decided, so that models only say what they
 //! compute.
 
-use super::{BlockInput, BlockRows, Compaction, PolicyStep, Sublayer, attentiveness_name};
-use crate::graph::{Graph, ValueId};
+use super::{BlockInput, BlockRows, CARRIED, Compaction, Context, PolicyStep, Sublayer, attentiveness_name};
+use crate::graph::{Element, Graph, ValueId};
 use crate::kernels::{self, Attention, Columns, Gate, ReadRows, WriteRows};
 use crate::{Error, Grid, Refusal, Result};
 
@@ -171,7 +171,28 @@ impl Attend {
             graph.store(received, attentiveness_name(self.layer));
             graph.group(format!("block {} attention", self.layer));
         }
+        let [keys, values] = match self.rows.context {
+            None => [keys, values],
+            Some(context) => self.among_context(graph, keys, width, context)?,
+        };
         kernels::attention(graph, queries, keys, values, options)
+    }
+
+    /// The keys and values that the computed rows attend to, of which some outlive the step: `keys` and what follows
+    /// them, 2·C wide.
+    fn among_context(self, graph: &mut Graph, keys: Columns, width: usize, context: Context) -> Result<[Columns; 2]> {
+        if self.rows.pooling.is_some() || self.rows.attention.merge.is_some() {
+            return Err(self.clash("keys and values are kept for later steps", "pools or merges them"));
+        }
+        let [samples, _, _] = graph.dims("attention", keys.value)?;
+        let shape = [samples, self.grid.tokens(), 2 * width];
+        let kept = graph.stored(format!("{CARRIED}keys.{}", self.layer), &shape, Element::F32);
+        let index = match context {
+            Context::Kept => None,
+            Context::Recalled => self.rows.attention.write.index(),
+        };
+        kernels::put_rows(graph, keys, index, kept)?;
+        Ok([0, width].map(|offset| Columns { value: kept, offset }))
     }
 
     /// Which rows of the stream the sublayer computes on, for what belongs to a token's place in the grid, such as
@@ -187,6 +208,9 @@ impl Attend {
         if self.rows.attentiveness {
             let model = "the model computes attention by itself here";
             return Err(self.clash(model, "ranks every token by the attention that it receives"));
+        }
+        if self.rows.context.is_some() {
+            return Err(self.clash("the model computes attention by itself here", "keeps keys and values"));
         }
         self.pooled(graph, qkv, width)
     }
@@ -214,6 +238,9 @@ impl Attend {
         }
         if self.rows.attentiveness {
             return Err(self.clash(model, "ranks every token by the attention that it receives"));
+        }
+        if self.rows.context.is_some() {
+            return Err(self.clash(model, "keeps keys and values of every token"));
         }
         Ok(self.grid)
     }

@@ -4,7 +4,7 @@ use std::collections::BTreeMap;
 
 use serde::{Deserialize, Deserializer, Serialize};
 
-use super::StepCache;
+use super::{MaskedCompute, StepCache};
 
 /// Which policy, and how. Names are resolved when the request is prepared, so this stays data that can be stored.
 #[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
@@ -23,6 +23,9 @@ pub struct Compression {
     /// A step cache around the policy.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub cache: Option<StepCache>,
+    /// Only the tokens under the request's mask are computed.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub masked: Option<MaskedCompute>,
 }
 
 impl Compression {

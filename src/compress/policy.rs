@@ -2,9 +2,9 @@
 
 use std::fmt::Debug;
 
-use super::{BlockRows, KeptRatios, Span};
+use super::{Among, BlockRows, KeptRatios, Span};
 use crate::graph::{Graph, ValueId};
-use crate::{Grid, Result, Tensor, Warning};
+use crate::{Grid, Refusal, Result, Tensor, Warning};
 
 /// Decides which rows of the residual stream each sublayer reads and writes.
 ///
@@ -24,6 +24,16 @@ pub trait Policy: Debug + Send + Sync + 'static {
     /// The rows of one block of such a step. Ops that the policy needs to decide (scores, selections) are added to
     /// `graph`.
     fn block(&self, step: &Self::Step, graph: &mut Graph, at: BlockInput) -> Result<BlockRows>;
+
+    /// Whether it can choose among some of the tokens, see [`Policy::block_among`].
+    fn chooses_among(&self) -> bool {
+        false
+    }
+
+    /// As [`Policy::block`] where a mask says which tokens a step may compute, see [`Masked`](super::Masked).
+    fn block_among(&self, _step: &Self::Step, _graph: &mut Graph, _at: BlockInput, _among: Among) -> Result<BlockRows> {
+        Err(Refusal::NotMasked { policy: self.label() }.into())
+    }
 
     /// Tensors that its ops find stored, under these names: fixed rows, masks, tables. Asked for once, before the first
     /// step.

@@ -8,8 +8,8 @@ use std::sync::Arc;
 
 use super::trace;
 use super::{
-    AnyPolicy, BlockInput, BlockRows, Choice, Compaction, DiffcrConfig, KeptRatios, Policy, PolicyKind, Scale, StepAt,
-    Traces, Trained, kept_tokens,
+    Among, AnyPolicy, BlockInput, BlockRows, Choice, Compaction, DiffcrConfig, KeptRatios, Policy, PolicyKind, Scale,
+    StepAt, Traces, Trained, kept_tokens,
 };
 use crate::graph::{Graph, ValueId, Weight};
 use crate::kernels::{self, Affine, ReadRows, WriteRows};
@@ -60,17 +60,49 @@ impl Policy for Routed {
     }
 
     fn block(&self, kept: &Vec<usize>, graph: &mut Graph, at: BlockInput) -> Result<BlockRows> {
-        let (Some(&kept), Some(weight)) = (kept.get(at.layer), self.routers.weights.get(at.layer)) else {
+        self.rows(graph, at, self.kept(kept, at.layer)?, None)
+    }
+
+    fn chooses_among(&self) -> bool {
+        true
+    }
+
+    fn block_among(&self, kept: &Vec<usize>, graph: &mut Graph, at: BlockInput, among: Among) -> Result<BlockRows> {
+        let (kept, tokens) = (self.kept(kept, at.layer)?, at.grid.tokens());
+        match among {
+            Among::All => self.rows(graph, at, tokens, None),
+            // The same share of fewer tokens.
+            Among::Marked(marked) => {
+                let kept = (kept * marked.count + tokens / 2) / tokens.max(1);
+                self.rows(graph, at, kept.max(1), Some(marked.bias))
+            }
+        }
+    }
+}
+
+impl Routed {
+    /// The tokens that a layer keeps, of those of all layers.
+    fn kept(&self, kept: &[usize], layer: usize) -> Result<usize> {
+        kept.get(layer).copied().ok_or_else(|| Error::shape(self.name, format!("there is no router for layer {layer}")))
+    }
+
+    /// The rows of a block that keeps so many tokens. `bias [B, N]` is added to the logits that they are chosen by.
+    fn rows(&self, graph: &mut Graph, at: BlockInput, kept: usize, bias: Option<ValueId>) -> Result<BlockRows> {
+        let Some(weight) = self.routers.weights.get(at.layer) else {
             return Err(Error::shape(self.name, format!("there is no router for layer {}", at.layer)));
         };
         let weight = weight.in_graph(graph);
         let routing = kernels::router(graph, at.stream, weight)?;
+        let logits = match bias {
+            Some(bias) => kernels::add(graph, routing.logits, bias)?,
+            None => routing.logits,
+        };
         // Where all tokens are kept there is nothing to select, but scores still scale: a layer that was trained with
         // a router is not the dense layer.
         let (read, index) = match kept < at.grid.tokens() || self.traced {
             false => (ReadRows::All, None),
             true => {
-                let selection = kernels::select(graph, routing.logits, kept)?;
+                let selection = kernels::select(graph, logits, kept)?;
                 if self.traced {
                     graph.store(routing.scores, trace::scores_name(at.layer));
                     graph.store(selection.place, trace::place_name(at.layer));

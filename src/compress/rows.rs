@@ -34,6 +34,8 @@ pub struct BlockRows {
     pub correction: Option<WriteRows>,
     /// Pools the keys and values of self-attention over squares of the token grid.
     pub pooling: Option<Pooling>,
+    /// What becomes of the keys and values of self-attention, where they outlive the step.
+    pub context: Option<Context>,
     /// Whether self-attention stores how much attention each token receives, under
     /// [`attentiveness_name`](super::attentiveness_name).
     pub attentiveness: bool,
@@ -50,6 +52,15 @@ pub struct Compaction {
     pub write: WriteRows,
     /// What of the branch is stored for later steps, or comes from earlier ones.
     pub remembered: Remembered,
+}
+
+/// Keys and values of self-attention that outlive their step.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Context {
+    /// Those of all tokens are kept for later steps. No row may be left out.
+    Kept,
+    /// The tokens that the step computes attend to all: to each other as they are now, and to the rest as it was kept.
+    Recalled,
 }
 
 /// A branch that outlives its step.

@@ -10,12 +10,14 @@ mod ages;
 mod attention;
 mod attention_columns;
 mod best_match;
+mod blend;
 mod chunks;
 mod conv2d;
 mod elementwise;
 mod group_norm;
 mod groups;
 mod host;
+mod join_channels;
 mod joins;
 mod linear;
 mod merge;
@@ -24,6 +26,7 @@ mod patchify;
 mod pick;
 mod pool_tokens;
 mod priorities;
+mod put_rows;
 mod residual;
 mod rgba;
 mod router;
@@ -42,11 +45,13 @@ pub use ages::{Ages, ages};
 pub use attention::{Attention, Columns, attention};
 pub use attention_columns::attention_columns;
 pub use best_match::{Match, best_match};
+pub use blend::{Blend, blend};
 pub use conv2d::{Conv2d, conv2d};
 pub use elementwise::{add, multiply};
 pub use group_norm::{GroupNorm, group_norm};
 pub use groups::{Groups, groups};
 pub(crate) use host::vector_name;
+pub use join_channels::join_channels;
 pub use joins::joins;
 pub use linear::{Linear, linear};
 pub use merge::merge;
@@ -55,6 +60,7 @@ pub use patchify::patchify;
 pub use pick::{Pick, pick};
 pub use pool_tokens::{PoolKind, Pooling, pool_tokens};
 pub use priorities::priorities;
+pub use put_rows::put_rows;
 pub use residual::{Gate, residual};
 pub use rgba::{ROW_PIXELS, rgba};
 pub use router::{Routing, router};
@@ -77,10 +83,12 @@ pub static SHADERS: &[&Shader] = &[
     &attention::SHADER,
     &attention_columns::SHADER,
     &best_match::SHADER,
+    &blend::SHADER,
     &conv2d::SHADER,
     &elementwise::SHADER,
     &group_norm::SHADER,
     &groups::SHADER,
+    &join_channels::SHADER,
     &joins::SHADER,
     &linear::SHADER,
     &merge::SHADER,
@@ -89,6 +97,7 @@ pub static SHADERS: &[&Shader] = &[
     &pick::SHADER,
     &pool_tokens::SHADER,
     &priorities::SHADER,
+    &put_rows::SHADER,
     &residual::SHADER,
     &rgba::SHADER,
     &router::SHADER,

@@ -38,6 +38,10 @@ pub mod step_row {
     pub const GUIDANCE: usize = 11;
     /// The number of the step, from 1. No kernel reads it: a run finds here which step the device came to.
     pub const NUMBER: usize = 12;
+    /// Of a known picture's latents, where it is kept outside a mask: how much of them the step leads to.
+    pub const KNOWN: usize = 13;
+    /// Of noise, in the same.
+    pub const KNOWN_NOISE: usize = 14;
 }
 
 params! {

@@ -4,7 +4,7 @@
 use std::fmt::Debug;
 use std::sync::Arc;
 
-use super::autoencoder_kl::{self, AutoencoderKl};
+use super::autoencoder_kl::{self, AutoencoderKl, EncoderKl};
 use super::{Canvas, Given, Preparation};
 use crate::compress::{Policies, PolicyStep, Trained};
 use crate::device::{Device, Store};
@@ -41,6 +41,17 @@ pub trait Family: Debug + Shared {
             let load = |scope: &mut Scope<'_>| AutoencoderKl::load(config, scope);
             let (vae, loader) = folder.build("vae", None, AutoencoderKl::unused, load).await?;
             Ok((Arc::new(vae) as Arc<dyn Decoder>, loader))
+        })
+    }
+
+    /// Opens the encoder of pictures, for a run that begins with one.
+    fn encoder<'a>(&'a self, opening: Opening<'a>) -> Work<'a, (Box<dyn Encoder>, Loader)> {
+        Box::pin(async move {
+            let folder = opening.folder;
+            let config = autoencoder_kl::Config::read(folder.config("vae").await?)?;
+            let load = |scope: &mut Scope<'_>| EncoderKl::load(config, scope);
+            let (encoder, loader) = folder.build("vae", None, EncoderKl::unused, load).await?;
+            Ok((Box::new(encoder) as Box<dyn Encoder>, loader))
         })
     }
 
@@ -132,7 +143,8 @@ pub struct Sizes {
     pub width: usize,
     /// Heads of every attention.
     pub heads: usize,
-    /// Latent channels in.
+    /// Channels in: those of the latents and, in models that fill in pictures, those of the mask and of what is left of
+    /// the picture.
     pub channels: usize,
     /// The side of the latents that it was trained at.
     pub sample_size: usize,
@@ -141,8 +153,10 @@ pub struct Sizes {
 /// What one denoising step starts from.
 #[derive(Clone, Copy, Debug)]
 pub struct Noisy {
-    /// `[L, C, H, W]`.
+    /// What the model sees, `[L, C, H, W]`.
     pub latents: ValueId,
+    /// Whether the step's input scale was applied to it already.
+    pub scaled: bool,
     /// The step's row of the schedule (see [`crate::kernels::step_row`]).
     pub step: ValueId,
     /// Samples B in the model's batch: L, or 2·L under classifier-free guidance.
@@ -185,6 +199,9 @@ pub trait Decoder: Debug + Shared {
         size.divided(factor).ok_or_else(|| Refusal::IndivisibleSize { size, factor }.into())
     }
 
+    /// Channels of the latents.
+    fn channels(&self) -> usize;
+
     /// `latents [B, L, h, w]` as diffusion leaves them to pictures `[B, 3, H, W]` in 0…1.
     fn decode(&self, graph: &mut Graph, latents: ValueId) -> Result<ValueId>;
 
@@ -197,6 +214,19 @@ impl Habits {
     pub fn guidance_of(self, request: &Request) -> Option<f32> {
         Some(request.guidance.unwrap_or(self.guidance)).filter(|&scale| scale > 1.0)
     }
+}
+
+/// Turns pictures into latents.
+pub trait Encoder: Debug + Shared {
+    /// Latents `[1, L, h, w]`, scaled for diffusion, of a picture `[1, 3, H, W]` in 0…1: drawn with `noise`, L·h·w
+    /// standard normal numbers, from what the encoder says of it.
+    fn latents<'a>(
+        &'a self,
+        device: &'a Device,
+        store: &'a Store,
+        picture: &'a Tensor,
+        noise: &'a [f32],
+    ) -> Work<'a, Tensor>;
 }
 
 impl Draws {

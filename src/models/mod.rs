@@ -11,7 +11,9 @@ pub mod t5;
 
 use std::sync::Arc;
 
-pub use family::{Batch, Conditioner, Decoder, Denoiser, Draws, Family, Habits, Noisy, Opening, Sizes, Transformer};
+pub use family::{
+    Batch, Conditioner, Decoder, Denoiser, Draws, Encoder, Family, Habits, Noisy, Opening, Sizes, Transformer,
+};
 pub use preparation::{Canvas, Given, Preparation};
 pub use room::{HOST_BYTES, Room};
 

@@ -2,14 +2,16 @@
 
 use std::sync::{Arc, Mutex};
 
-use super::names::{GUIDED, HISTORY, LATENTS, NOISE, STEP};
+use super::beginning::Beginning;
+use super::names::{GUIDED, HISTORY, KNOWN, KNOWN_NOISE, LATENTS, MASK, NOISE, SHOWN, STEP};
 use super::run::Run;
 use super::state::Fingerprint;
 use super::step_inputs::StepInputs;
+use super::task::Task;
 use crate::compress::{AnyPolicy, CARRIED, Dense, PolicyStep, PolicySteps, RunAt, Span, StepAt};
 use crate::device::{Device, Plan, Store};
 use crate::graph::{Access, Element, Graph, Home};
-use crate::kernels::{self, Guidance, SchedulerStep, step_row};
+use crate::kernels::{self, Blend, Guidance, SchedulerStep, step_row};
 use crate::models::{Canvas, Decoder, Denoiser, Given, Habits, Noisy};
 use crate::rng::Generator;
 use crate::schedulers::Schedule;
@@ -25,6 +27,7 @@ pub(super) struct Start<'a> {
     /// Weights and what was prepared.
     pub store: Store,
     pub given: Given,
+    pub task: Task,
     pub schedule: Schedule,
     /// Its class in diffusers.
     pub scheduler: &'static str,
@@ -53,9 +56,12 @@ impl Start<'_> {
         Ok(graphs)
     }
 
-    /// Compiles the graphs. All of them share one pool of memory. `latents` is the starting noise, scaled by the
-    /// scheduler's initial sigma.
-    pub(super) async fn compile(mut self, graphs: Vec<Graph>, latents: Tensor) -> Result<Run> {
+    /// Compiles the graphs. All of them share one pool of memory.
+    pub(super) async fn compile(mut self, graphs: Vec<Graph>, beginning: Beginning) -> Result<Run> {
+        let Beginning { latents, kept } = beginning;
+        for (name, tensor) in kept {
+            self.store.insert(self.device, name, &tensor).await?;
+        }
         let shape = self.shape;
         let (grid, layers) = (self.canvas.grid, self.denoiser.sizes().layers);
         let run = RunAt { grid, samples: self.samples(shape[0]), layers };
@@ -72,7 +78,9 @@ impl Start<'_> {
         let dense_flops = self.step(shape, &dense)?.flops();
         self.store.write(self.device, LATENTS, latents.bytes())?;
         let plans = Plan::compile_pooled(self.device, &graphs, &self.store).await?;
-        let draws = if self.guidance.is_some() && self.habits.draws_for_both_halves { 2 } else { 1 };
+        // A habit of the pipeline that draws from noise.
+        let for_both = self.task == Task::Draw && self.guidance.is_some() && self.habits.draws_for_both_halves;
+        let draws = if for_both { 2 } else { 1 };
         let (generator, counts) = (&mut self.generator, [latents.data.len(), draws]);
         let inputs =
             StepInputs::new(self.device, &self.store, &self.schedule, self.guidance, generator, counts).await?;
@@ -118,19 +126,34 @@ impl Start<'_> {
         pictures * if self.guidance.is_some() { 2 } else { 1 }
     }
 
-    /// The graph of one step: the model's prediction, guidance, and the scheduler's update.
+    /// The graph of one step: the model's prediction, guidance, the scheduler's update, and what is kept of a picture.
     fn step(&self, shape: [usize; 4], policy: &PolicyStep) -> Result<Graph> {
         let batch = self.samples(shape[0]);
         let mut graph = Graph::new();
         let latents = graph.stored(LATENTS, &shape, Element::F32);
         let step = graph.stored(STEP, &[step_row::LEN], Element::F32);
-        let output = self.denoiser.forward(&mut graph, Noisy { latents, step, batch }, &self.given, policy)?;
+        let noisy = match self.task {
+            Task::FillIn { channels, .. } => {
+                let shown = graph.stored(SHOWN, &[1, channels, shape[2], shape[3]], Element::F32);
+                let latents = kernels::join_channels(&mut graph, latents, shown, step)?;
+                Noisy { latents, scaled: true, step, batch }
+            }
+            Task::Draw | Task::Change | Task::Blend => Noisy { latents, scaled: false, step, batch },
+        };
+        let output = self.denoiser.forward(&mut graph, noisy, &self.given, policy)?;
         graph.group("scheduler");
         let mut stored = |name| graph.stored(name, &shape, Element::F32);
         let (history, noise, guided) = (HISTORY.map(&mut stored), stored(NOISE), stored(GUIDED));
         let guidance = if self.guidance.is_some() { self.habits.order } else { Guidance::None };
         let update = SchedulerStep { output, latents, history, noise, step, guided, guidance };
         kernels::scheduler_step(&mut graph, update)?;
+        if self.task.blends() {
+            let [_, channels, height, width] = shape;
+            let known = graph.stored(KNOWN, &[1, channels, height, width], Element::F32);
+            let noise = graph.stored(KNOWN_NOISE, &shape, Element::F32);
+            let mask = graph.stored(MASK, &[1, 1, height, width], Element::F32);
+            kernels::blend(&mut graph, Blend { latents, known, noise, mask, step })?;
+        }
         Ok(graph)
     }
 }

@@ -1,5 +1,6 @@
 //! From a request to a picture: load a model folder, prepare what no step changes, step, decode.
 
+mod beginning;
 mod compile;
 mod model;
 mod names;
@@ -9,6 +10,7 @@ mod run;
 mod state;
 mod step;
 mod step_inputs;
+mod task;
 mod trace;
 mod transformer_steps;
 mod viewer;
@@ -26,7 +28,7 @@ pub use trace::{LayerTrace, Traced};
 pub use transformer_steps::{PREDICTION, StepSize, TransformerSteps};
 pub use viewer::Viewer;
 
-use crate::compress::Trained;
+use crate::compress::{AnyPolicy, Masked, Trained};
 use crate::device::{Device, Memory, Plan, Store};
 use crate::graph::Graph;
 use crate::loading::Answer;
@@ -34,11 +36,11 @@ use crate::models::{Batch, Canvas, Conditioner, Decoder, Denoiser, Habits, Prepa
 use crate::request::check_pixels;
 use crate::rng::Generator;
 use crate::schedulers::Schedule;
-use crate::tensor::Data;
 use crate::weights::Source;
-use crate::{Error, Refusal, Request, Result, Size, Tensor};
+use crate::{Error, Refusal, Request, Result, Size};
 use compile::Start;
 use state::Fingerprint;
+use task::Task;
 
 /// A loaded model, of whatever family: from requests to pictures.
 #[derive(Debug)]
@@ -113,6 +115,12 @@ impl Pipeline {
         self.model.registry().policies.runnable(&self.trained).map(|kind| kind.name()).collect()
     }
 
+    /// The size at which it draws a picture of the given size: its own where the model's tokens divide it and it is no
+    /// larger than what the model was trained at, else the nearest of about that ratio and area.
+    pub fn canvas_for(&self, picture: Size) -> Result<Size> {
+        model::canvas_for(self.denoiser.as_ref(), self.decoder.as_ref(), picture)
+    }
+
     /// The pictures of a request, all steps at once.
     pub async fn generate(&self, request: &Request) -> Result<Pictures> {
         self.prepare(request).await?.complete().await
@@ -148,10 +156,12 @@ impl Pipeline {
         let policy = policies.policy(&request.compression, &self.trained, request.seed, request.traced)?;
         let guidance = habits.guidance_of(request);
         let scheduler = self.model.scheduler(request.scheduler.as_deref()).await?;
-        let schedule = self.model.schedule(scheduler.as_ref(), request.steps)?;
+        let task = Task::of(request, self.denoiser.sizes().channels, self.decoder.channels())?;
+        let schedule = self.model.schedule_of(request, task, scheduler.as_ref())?;
 
         let canvas = self.canvas(request)?;
         let shape = self.latents(request, canvas.latents)?;
+        let policy = masked(policy, request, canvas)?;
         let batch = Batch { pictures: shape[0], guided: guidance.is_some() };
         let room = self.room(shape, batch, canvas, &schedule)?;
         let (preparation, mut warnings) = self.condition(request, batch, canvas, room).await?;
@@ -166,6 +176,7 @@ impl Pipeline {
             decoder: self.decoder.clone(),
             store: self.store.clone(),
             given: preparation.given(),
+            task,
             schedule,
             scheduler: scheduler.class(),
             policy,
@@ -182,9 +193,9 @@ impl Pipeline {
         // Nothing was allocated or computed on the device up to here.
         let all: Vec<&Graph> = [&preparation.graph].into_iter().chain(&graphs).collect();
         warm(&self.device, &all, progress).await?;
-        let latents = first_noise(request, shape, start.schedule.init_noise_sigma, &mut start.generator)?;
+        let beginning = self.beginning(request, task, shape, &start.schedule, &mut start.generator).await?;
         run_once(&self.device, &mut start.store, &preparation).await?;
-        start.compile(graphs, latents).await
+        start.compile(graphs, beginning).await
     }
 
     /// The conditioning, and what the denoiser computes from it once: both still to be run.
@@ -215,50 +226,61 @@ impl Pipeline {
 
     /// The sizes of the picture: as asked for, as the given latents have it, or as trained.
     fn canvas(&self, request: &Request) -> Result<Canvas> {
-        let given = request.init_latents.as_ref().map(|latents| latents.shape.as_slice());
+        let given = request.init_latents.as_ref().or(request.image_latents.as_ref());
+        let given = given.map(|latents| latents.shape.as_slice());
+        let pictured = request.image.as_ref().map(|image| Size::new(image.shape[2], image.shape[1]));
         let mut origin = "a size";
-        let latents = match (request.size, given) {
+        let latents = match (request.size.or(pictured), given) {
             (None, None) => {
                 origin = "the model's own size";
                 Size::square(self.denoiser.sizes().sample_size)
             }
             (None, Some(&[_, _, height, width])) => Size::new(width, height),
             (None, Some(shape)) => {
-                return Err(wrong_latents(shape, "[batch, channels, height, width]".into()));
+                return Err(wrong_latents("latents", shape, "[batch, channels, height, width]".into()));
             }
             (Some(size), _) => self.decoder.latents(size)?,
         };
         let pixels = latents.times(self.decoder.factor());
+        if let Some(given) = pictured.filter(|given| *given != pixels) {
+            return Err(Refusal::OtherSize { what: "the picture", given, wanted: pixels }.into());
+        }
         check_pixels(origin, pixels, request.pictures())?;
         Ok(Canvas { pixels, latents, grid: self.denoiser.grid(latents)? })
     }
 
+    /// Channels of the latents: those that the model sees, but for a model that sees masks beside them.
+    fn channels(&self) -> usize {
+        let (inputs, latents) = (self.denoiser.sizes().channels, self.decoder.channels());
+        if inputs == 2 * latents + 1 { latents } else { inputs }
+    }
+
     /// The shape of the latents `[L, C, h, w]`, which those of the request must have.
     fn latents(&self, request: &Request, latents: Size) -> Result<[usize; 4]> {
-        let shape = [request.pictures(), self.denoiser.sizes().channels, latents.height, latents.width];
-        match &request.init_latents {
-            Some(given) if given.shape != shape => {
-                Err(wrong_latents(&given.shape, format!("{shape:?} by this request")))
+        let shape = [request.pictures(), self.channels(), latents.height, latents.width];
+        let mut image = shape;
+        image[0] = 1;
+        for (tensor, given, needed) in
+            [("init_latents", &request.init_latents, shape), ("image_latents", &request.image_latents, image)]
+        {
+            if let Some(given) = given.as_ref().filter(|given| given.shape != needed) {
+                return Err(wrong_latents(tensor, &given.shape, format!("{needed:?} by this request")));
             }
-            _ => Ok(shape),
         }
+        Ok(shape)
     }
 }
 
-fn wrong_latents(found: &[usize], expected: String) -> Error {
-    Refusal::WrongShape { tensor: "init_latents", found: found.to_vec(), expected }.into()
+fn wrong_latents(tensor: &'static str, found: &[usize], expected: String) -> Error {
+    Refusal::WrongShape { tensor, found: found.to_vec(), expected }.into()
 }
 
-/// The starting noise `[L, C, h, w]`, given or drawn, times `sigma`.
-fn first_noise(request: &Request, shape: [usize; 4], sigma: f32, generator: &mut Generator) -> Result<Tensor> {
-    let mut noise = match &request.init_latents {
-        Some(given) => given.clone(),
-        None => Tensor::new(&shape, generator.randn(shape.iter().product()))?,
-    };
-    if let Data::F32(values) = &mut noise.data {
-        values.iter_mut().for_each(|value| *value *= sigma);
-    }
-    Ok(noise)
+/// The policy among the tokens under the request's mask, where it asks for that.
+fn masked(policy: AnyPolicy, request: &Request, canvas: Canvas) -> Result<AnyPolicy> {
+    let Some(compute) = request.compression.masked else { return Ok(policy) };
+    let Some(mask) = &request.mask else { return Err(Refusal::NothingMasked.into()) };
+    let marked = beginning::marked_tokens(mask, canvas)?;
+    Ok(AnyPolicy::new(Masked::new(policy, compute, canvas.grid, &marked)?))
 }
 
 /// Compiles what the ops of some graphs run.

@@ -37,7 +37,9 @@ impl Fingerprint {
         hash.add(&json);
         hash.add(pipeline.as_bytes());
         hash.add_all([layers, width, heads, channels, sample_size].map(|size| size.to_string()));
-        hash.add_tensor(request.init_latents.as_ref());
+        for given in [&request.init_latents, &request.image, &request.mask, &request.image_latents] {
+            hash.add_tensor(given.as_ref());
+        }
         if let Some(given) = &request.prompt_ids {
             let (ids, mask) = given.negative.as_ref().map_or((&[][..], &[][..]), |(ids, mask)| (ids, mask));
             for words in [&given.ids[..], &given.mask, ids, mask] {

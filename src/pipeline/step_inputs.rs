@@ -27,6 +27,8 @@ impl StepInputs {
             let mut row: [f32; step_row::LEN] = bytemuck::cast(*step);
             row[step_row::GUIDANCE] = guidance.unwrap_or(1.0);
             row[step_row::NUMBER] = (index + 1) as f32;
+            let after = schedule.level_after(index);
+            (row[step_row::KNOWN], row[step_row::KNOWN_NOISE]) = (after.image, after.noise);
             rows.extend(row);
             if step.draws_noise() {
                 noise.extend_from_slice(&generator.randn(count * draws)[..count]);

@@ -76,7 +76,7 @@ impl TransformerSteps {
         let mut graph = Graph::new();
         let latents = graph.stored(LATENTS, &self.latents(size), Element::F32);
         let step = graph.stored(STEP, &[step_row::LEN], Element::F32);
-        let noisy = Noisy { latents, step, batch: size.batch };
+        let noisy = Noisy { latents, scaled: false, step, batch: size.batch };
         let output = self.denoiser.forward(&mut graph, noisy, given, policy)?;
         graph.store(output, PREDICTION);
         Ok(graph)

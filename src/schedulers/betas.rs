@@ -5,7 +5,7 @@
 
 use std::f64::consts::PI;
 
-use super::{config::Fields, numpy};
+use super::{Level, config::Fields, numpy};
 use crate::Result;
 
 /// A `beta_schedule`.
@@ -80,6 +80,12 @@ impl Noising {
     pub fn at(&self, timestep: i64) -> Option<f32> {
         let index = if timestep < 0 { timestep + self.alphas_cumprod.len() as i64 } else { timestep };
         self.alphas_cumprod.get(usize::try_from(index).ok()?).copied()
+    }
+
+    /// What samples of these timesteps consist of, as far as the model was trained with them.
+    pub fn levels(&self, timesteps: &[i64]) -> Vec<Level> {
+        let bars = timesteps.iter().map_while(|&timestep| self.at(timestep));
+        bars.map(|bar| Level { image: bar.sqrt(), noise: (1.0 - bar).sqrt() }).collect()
     }
 
     /// σ_t = √((1 − ᾱ_t) / ᾱ_t), the noise level relative to the image, for t = 0 … T−1.

@@ -88,8 +88,9 @@ impl Scheduler for Ddim {
                 ..Step::at(timestep as f32)
             })
         };
-        let steps = self.timesteps.whole(train, steps).into_iter().map(step).collect::<Result<_>>()?;
-        Schedule::new(CLASS, steps, 1.0)
+        let timesteps = self.timesteps.whole(train, steps);
+        let steps = timesteps.iter().map(|&timestep| step(timestep)).collect::<Result<_>>()?;
+        Schedule::new(CLASS, steps, self.noising.levels(&timesteps), 1.0)
     }
 }
 

@@ -108,7 +108,7 @@ impl Scheduler for Ddpm {
         let step =
             |(&timestep, &next)| self.step(timestep, next).ok_or_else(|| beyond_training(CLASS, timestep, train));
         let steps = timesteps.iter().zip(following).map(step).collect::<Result<_>>()?;
-        Schedule::new(CLASS, steps, 1.0)
+        Schedule::new(CLASS, steps, self.noising.levels(&timesteps), 1.0)
     }
 }
 

@@ -191,6 +191,28 @@ impl DpmSolver {
         (timesteps, levels.into_iter().map(|sigma| sigma as f32).chain([last]).collect())
     }
 
+    /// The table of a run whose first `skipped` steps are not taken, and leave no history.
+    fn table(&self, steps: usize, skipped: usize) -> Result<Schedule> {
+        check_steps(CLASS, steps, MOST_STEPS)?;
+        let (timesteps, sigmas) = self.visits(steps);
+        if timesteps.is_empty() {
+            let reason = format!("has no timestep left with lambda_min_clipped = {}", self.lambda_min);
+            return Err(no_schedule(CLASS, reason));
+        }
+        let is_flow = matches!(self.levels, Levels::Flow { .. });
+        let levels: Vec<Level> = sigmas.into_iter().map(|sigma| Level::new(sigma, is_flow)).collect();
+        let update = Update { algorithm: self.algorithm, corrector: self.corrector, prediction: self.prediction };
+        let taken = timesteps.iter().enumerate().skip(skipped);
+        let (steps, starts) = taken
+            .map(|(index, &timestep)| {
+                let order = self.order_of(index, timesteps.len()).min(index + 1 - skipped);
+                let before = &levels[index + 1 - order..index];
+                (update.step(timestep as f32, before, &levels[index], &levels[index + 1]), levels[index].mix())
+            })
+            .unzip();
+        Schedule::new(CLASS, steps, starts, 1.0)
+    }
+
     /// The order of step `index` of `count`: there must be a history, and no cliff ahead.
     fn order_of(&self, index: usize, count: usize) -> usize {
         let lower = self.lower_order_final && count < SHORT_RUN;
@@ -241,20 +263,11 @@ impl Scheduler for DpmSolver {
     }
 
     fn schedule(&self, steps: usize) -> Result<Schedule> {
-        check_steps(CLASS, steps, MOST_STEPS)?;
-        let (timesteps, sigmas) = self.visits(steps);
-        if timesteps.is_empty() {
-            let reason = format!("has no timestep left with lambda_min_clipped = {}", self.lambda_min);
-            return Err(no_schedule(CLASS, reason));
-        }
-        let is_flow = matches!(self.levels, Levels::Flow { .. });
-        let levels: Vec<Level> = sigmas.into_iter().map(|sigma| Level::new(sigma, is_flow)).collect();
-        let update = Update { algorithm: self.algorithm, corrector: self.corrector, prediction: self.prediction };
-        let step = |(index, &timestep): (usize, &i64)| {
-            let order = self.order_of(index, timesteps.len());
-            update.step(timestep as f32, &levels[index + 1 - order..index], &levels[index], &levels[index + 1])
-        };
-        Schedule::new(CLASS, timesteps.iter().enumerate().map(step).collect(), 1.0)
+        self.table(steps, 0)
+    }
+
+    fn schedule_from(&self, steps: usize, skipped: usize) -> Result<Schedule> {
+        self.table(steps, skipped)
     }
 }
 

@@ -53,6 +53,11 @@ impl Level {
         };
         Self { alpha, sigma, lambda: numpy::log(alpha) - numpy::log(sigma), schedule }
     }
+
+    /// What a sample of this level consists of.
+    pub(super) fn mix(&self) -> super::Level {
+        super::Level { image: self.alpha, noise: self.sigma }
+    }
 }
 
 /// What makes an update, besides the levels.

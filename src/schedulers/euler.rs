@@ -4,7 +4,7 @@
 use serde_json::Value;
 
 use super::{
-    MOST_STEPS, Schedule, Scheduler, Step,
+    Level, MOST_STEPS, Schedule, Scheduler, Step,
     betas::{self, Noising},
     check_steps,
     config::Fields,
@@ -126,13 +126,15 @@ impl Scheduler for Euler {
     fn schedule(&self, steps: usize) -> Result<Schedule> {
         check_steps(CLASS, steps, MOST_STEPS)?;
         let (timesteps, levels) = self.levels(steps);
-        let steps = timesteps.iter().zip(levels.windows(2)).map(|(&t, pair)| self.step(t, pair[0], pair[1])).collect();
+        let steps: Vec<Step> =
+            timesteps.iter().zip(levels.windows(2)).map(|(&t, pair)| self.step(t, pair[0], pair[1])).collect();
+        let starts = levels[..steps.len()].iter().map(|&sigma| Level { image: 1.0, noise: sigma }).collect();
         let highest = levels.into_iter().fold(0.0, f32::max);
         let init_noise_sigma = match self.timesteps.spacing {
             Spacing::Leading => (highest * highest + 1.0).sqrt(),
             Spacing::Linspace | Spacing::Trailing => highest,
         };
-        Schedule::new(CLASS, steps, init_noise_sigma)
+        Schedule::new(CLASS, steps, starts, init_noise_sigma)
     }
 }
 

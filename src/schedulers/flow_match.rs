@@ -4,7 +4,8 @@
 use serde_json::Value;
 
 use super::{
-    MOST_STEPS, Schedule, Scheduler, Step, check_steps, config::Fields, numpy, prediction::Prediction, sigmas::Curves,
+    Level, MOST_STEPS, Schedule, Scheduler, Step, check_steps, config::Fields, numpy, prediction::Prediction,
+    sigmas::Curves,
 };
 use crate::Result;
 
@@ -92,8 +93,9 @@ impl Scheduler for FlowMatch {
         if self.inverted {
             levels.iter_mut().for_each(|sigma| *sigma = 1.0 - *sigma);
         }
+        let starts = levels.iter().map(|&sigma| Level { image: 1.0 - sigma, noise: sigma }).collect();
         levels.push(if self.inverted { 1.0 } else { 0.0 });
-        Schedule::new(CLASS, levels.windows(2).map(|pair| self.step(pair[0], pair[1])).collect(), 1.0)
+        Schedule::new(CLASS, levels.windows(2).map(|pair| self.step(pair[0], pair[1])).collect(), starts, 1.0)
     }
 }
 

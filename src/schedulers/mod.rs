@@ -103,11 +103,27 @@ impl Step {
     }
 }
 
+/// How much of a picture and how much noise a sample is: `image·x₀ + noise·z` (`add_noise` of diffusers).
+#[derive(Clone, Copy, Debug, PartialEq)]
+pub struct Level {
+    /// x₀ in the sample.
+    pub image: f32,
+    /// z in the sample, which is standard normal.
+    pub noise: f32,
+}
+
+impl Level {
+    /// The picture itself, as the last step leaves it.
+    pub const CLEAN: Self = Self { image: 1.0, noise: 0.0 };
+}
+
 /// All steps of a run.
 #[derive(Clone, Debug, PartialEq)]
 pub struct Schedule {
     /// One per model call, the noisiest first. For some counts diffusers makes one more than it was asked for.
     pub steps: Vec<Step>,
+    /// What each step starts from. Without them no run can start from a picture.
+    pub levels: Vec<Level>,
     /// What standard normal noise is multiplied by to make the first sample.
     pub init_noise_sigma: f32,
 }
@@ -120,8 +136,8 @@ impl Schedule {
 
     /// The schedule, if it has steps and all its numbers are finite. Where they are not, diffusers' samples are not
     /// either.
-    pub fn new(class: &str, steps: Vec<Step>, init_noise_sigma: f32) -> Result<Self> {
-        Self { steps, init_noise_sigma }.checked(class)
+    pub fn new(class: &str, steps: Vec<Step>, levels: Vec<Level>, init_noise_sigma: f32) -> Result<Self> {
+        Self { steps, levels, init_noise_sigma }.checked(class)
     }
 
     /// Refuses a schedule without steps, or with numbers that are not finite.
@@ -159,6 +175,18 @@ impl Schedule {
         self
     }
 
+    /// The level of noise after step `index`.
+    pub fn level_after(&self, index: usize) -> Level {
+        self.levels.get(index + 1).copied().unwrap_or(Level::CLEAN)
+    }
+
+    /// The same schedule without its first steps.
+    fn without(mut self, skipped: usize) -> Self {
+        self.steps.drain(..skipped.min(self.steps.len()));
+        self.levels.drain(..skipped.min(self.levels.len()));
+        self
+    }
+
     /// How many steps draw noise; which ones, [`Step::draws_noise`] says. In diffusers they draw in order, one tensor
     /// of the model output's shape each, from the generator that drew the initial noise.
     pub fn draws_noise(&self) -> usize {
@@ -173,6 +201,12 @@ pub trait Scheduler: Debug + Send + Sync {
 
     /// Its table for a run of `steps` steps.
     fn schedule(&self, steps: usize) -> Result<Schedule>;
+
+    /// The same where the first steps are left out, because a picture takes their place. A scheduler that looks back at
+    /// earlier steps has to say what it does without them.
+    fn schedule_from(&self, steps: usize, skipped: usize) -> Result<Schedule> {
+        Ok(self.schedule(steps)?.without(skipped))
+    }
 
     /// How many timesteps the model was trained with.
     fn train_timesteps(&self) -> usize;

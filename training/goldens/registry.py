@@ -1,7 +1,7 @@
 """The goldens by name: each a function that fills one folder."""
 
 from . import (
-    cached_recipes, functions, kv_recipes, merged_recipes, noise, norm, pipelines, recipes, routed_recipes, schedulers, t5, tokens, vae,
+    cached_recipes, functions, kv_recipes, merged_recipes, noise, norm, pictured, pictured_recipes, pipelines, recipes, routed_recipes, schedulers, t5, tokens, vae,
 )  # fmt: skip
 
 GOLDENS = {
@@ -19,5 +19,6 @@ GOLDENS = {
     **{f"cached/{name}": cached_recipes.writer(*recipe) for name, recipe in cached_recipes.RECIPES.items()},
     "merged/decisions": merged_recipes.write_decisions,
     **{f"kv/{name}": kv_recipes.writer(*recipe) for name, recipe in kv_recipes.RECIPES.items()},
+    **{f"pictured/{name}": pictured.writer(recipe) for name, recipe in pictured_recipes.RECIPES.items()},
     "kv/dit_policy": kv_recipes.write_dit_policy,
 }

@@ -103,7 +103,7 @@ impl Bench {
         };
         let mut set = values::set(&self.set)?;
         set.retain(|key, _| knows(kind, key));
-        Ok(Compression { policy: Some(kind.name().into()), ratio, set, cache })
+        Ok(Compression { policy: Some(kind.name().into()), ratio, set, cache, masked: None })
     }
 }
 

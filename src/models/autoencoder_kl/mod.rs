@@ -4,13 +4,14 @@ mod blocks;
 mod config;
 mod decoder;
 mod encoder;
+mod encoding;
 mod tiling;
 
 use std::collections::HashMap;
 
 pub use config::Config;
 use decoder::Decoder;
-use encoder::Encoder;
+pub use encoding::{EncoderKl, Posterior};
 use tiling::{Mosaic, Tiles};
 
 use super::Decoder as LatentDecoder;
@@ -24,34 +25,18 @@ use crate::{Error, Result, Tensor};
 const INPUT: &str = "autoencoder.input";
 const OUTPUT: &str = "autoencoder.output";
 
-/// The autoencoder's weights.
+/// The weights of the half that decodes; [`EncoderKl`] has the other.
 #[derive(Clone, Debug)]
 pub struct AutoencoderKl {
     /// Its config.
     pub config: Config,
     decoder: Decoder,
-    /// Only where something encodes.
-    encoder: Option<Encoder>,
-}
-
-/// What the encoder says of a picture, for latents as the decoder takes them: not scaled for diffusion.
-#[derive(Clone, Debug)]
-pub struct Posterior {
-    /// `[1, L, h, w]`.
-    pub mean: Tensor,
-    /// `[1, L, h, w]`, the logarithm of the variance, in −30…20.
-    pub logvar: Tensor,
 }
 
 impl AutoencoderKl {
     /// Asks for the decoder's tensors.
     pub fn load(config: Config, scope: &mut Scope<'_>) -> Result<Self> {
-        Ok(Self { decoder: Decoder::load(&config, scope)?, encoder: None, config })
-    }
-
-    /// Asks for the encoder's tensors too.
-    pub fn with_encoder(self, scope: &mut Scope<'_>) -> Result<Self> {
-        Ok(Self { encoder: Some(Encoder::load(&self.config, scope)?), ..self })
+        Ok(Self { decoder: Decoder::load(&config, scope)?, config })
     }
 
     /// Tensors that decoding has no use for.
@@ -64,20 +49,6 @@ impl AutoencoderKl {
         let scale = self.config.scaling_factor.recip();
         let latents = kernels::affine(graph, latents, Affine { scale, ..Affine::default() })?;
         self.decoder.forward(graph, latents)
-    }
-
-    /// Pictures `[B, 3, H, W]` in 0…1 to `[B, 2·L, h, w]`: mean, then log-variance, of latents as the decoder takes
-    /// them.
-    pub fn encode(&self, graph: &mut Graph, pictures: ValueId) -> Result<ValueId> {
-        let encoder = self.encoder.as_ref();
-        let encoder = encoder.ok_or_else(|| Error::Usage("the autoencoder was loaded without its encoder".into()))?;
-        let factor = self.config.scale_factor();
-        let [_, _, height, width] = graph.dims("autoencoder", pictures)?;
-        if !height.is_multiple_of(factor) || !width.is_multiple_of(factor) {
-            return Err(Error::Usage(format!("a picture of {width}×{height} pixels does not divide by {factor}")));
-        }
-        let pictures = kernels::affine(graph, pictures, Affine { scale: 2.0, shift: -1.0, ..Affine::default() })?;
-        encoder.forward(graph, pictures)
     }
 
     /// Pictures `[B, 3, H, W]` in 0…1 of `latents [B, L, h, w]`: one after the other, in tiles where `device` cannot
@@ -102,36 +73,15 @@ impl AutoencoderKl {
         let pixels = sampled.f32().iter().map(|x| (x * 0.5 + 0.5).clamp(0.0, 1.0)).collect();
         Tensor::new(&sampled.shape, pixels)
     }
-
-    /// What the encoder says of a picture `[1, 3, H, W]` in 0…1, in tiles where `device` cannot hold it whole.
-    pub async fn encode_picture(&self, device: &Device, store: &Store, picture: &Tensor) -> Result<Posterior> {
-        let build = |graph: &mut Graph, picture| self.encode(graph, picture);
-        let side = largest_tile(device.caps(), picture, self.config.scale_factor(), &build)?;
-        self.encode_in_tiles(device, store, picture, side).await
-    }
-
-    /// The same in tiles of `side` latent pixels, a multiple of 4.
-    pub async fn encode_in_tiles(
-        &self,
-        device: &Device,
-        store: &Store,
-        picture: &Tensor,
-        side: usize,
-    ) -> Result<Posterior> {
-        let build = |graph: &mut Graph, picture| self.encode(graph, picture);
-        let tiles = Tiles { side, input: self.config.scale_factor(), output: 1 };
-        let moments = in_tiles(device, store, picture, tiles, &build).await?;
-        let [_, channels, height, width] = extent(&moments)?;
-        let (mean, logvar) = moments.f32().split_at(moments.data.len() / 2);
-        let logvar = logvar.iter().map(|v| v.clamp(-30.0, 20.0)).collect();
-        let shape = [1, channels / 2, height, width];
-        Ok(Posterior { mean: Tensor::new(&shape, mean.to_vec())?, logvar: Tensor::new(&shape, logvar)? })
-    }
 }
 
 impl LatentDecoder for AutoencoderKl {
     fn factor(&self) -> usize {
         self.config.scale_factor()
+    }
+
+    fn channels(&self) -> usize {
+        self.config.latent_channels
     }
 
     fn decode(&self, graph: &mut Graph, latents: ValueId) -> Result<ValueId> {

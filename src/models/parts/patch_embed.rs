@@ -67,7 +67,8 @@ impl PatchEmbed {
 
     /// Tokens `[B, N, C]` of the noisy latents.
     pub fn forward(&self, graph: &mut Graph, noisy: Noisy) -> Result<ValueId> {
-        let patches = kernels::patchify(graph, noisy.latents, self.patch, noisy.batch, Some(noisy.step))?;
+        let scale = (!noisy.scaled).then_some(noisy.step);
+        let patches = kernels::patchify(graph, noisy.latents, self.patch, noisy.batch, scale)?;
         let (weight, bias) = (self.weight.in_graph(graph), Some(self.bias.in_graph(graph)));
         let (activation, rows) = (Activation::None, ReadRows::All);
         let tokens = kernels::linear(graph, patches, kernels::Linear { weight, bias, activation, rows })?;

@@ -1,0 +1,186 @@
+//! Files of pictures, PNG, JPEG or WebP, as upright 8-bit RGB; and masks as which pixels they mark.
+
+use std::io::Cursor;
+
+use image::{DynamicImage, GrayImage, ImageDecoder, ImageFormat, ImageReader, RgbImage};
+
+use crate::size::{MOST_SIDE, elements};
+use crate::{Error, Refusal, Result, Size, Tensor};
+
+/// The most pixels of a picture that is read.
+const MOST_PIXELS: u64 = 1 << 28;
+/// The most bytes that a decoder may take: 16 bits of RGBA for each pixel, and as much for its own work.
+const MOST_BYTES: u64 = 16 * MOST_PIXELS;
+
+/// A picture as it should be looked at: turned upright, without transparency, 8 bits a channel.
+#[derive(Clone, Debug, PartialEq)]
+pub struct Photo(pub RgbImage);
+
+/// Which pixels of a picture are drawn anew: those of 128 and above.
+#[derive(Clone, Debug, PartialEq)]
+pub struct PhotoMask(pub GrayImage);
+
+impl Photo {
+    /// The picture in `bytes`, the content of `file`: PNG, JPEG or WebP, of any depth. What is transparent lies on white.
+    pub fn decode(file: &str, bytes: &[u8]) -> Result<Self> {
+        let picture = decode(file, bytes)?;
+        if !picture.color().has_alpha() {
+            return Ok(Self(picture.into_rgb8()));
+        }
+        let over_white = |pixel: &image::Rgba<u8>| {
+            let [r, g, b, alpha] = pixel.0.map(u32::from);
+            image::Rgb([r, g, b].map(|channel| ((channel * alpha + 255 * (255 - alpha) + 127) / 255) as u8))
+        };
+        let (width, height) = (picture.width(), picture.height());
+        let picture = picture.into_rgba8();
+        Ok(Self(RgbImage::from_fn(width, height, |x, y| over_white(picture.get_pixel(x, y)))))
+    }
+
+    /// Its size.
+    pub fn size(&self) -> Size {
+        Size::new(self.0.width() as usize, self.0.height() as usize)
+    }
+}
+
+impl PhotoMask {
+    /// The mask in `bytes`, the content of `file`: white where the picture is drawn anew.
+    pub fn decode(file: &str, bytes: &[u8]) -> Result<Self> {
+        Ok(Self(DynamicImage::from(Photo::decode(file, bytes)?.0).into_luma8()))
+    }
+
+    /// The mask, if it has the size of `photo`.
+    pub fn of(self, photo: &Photo) -> Result<Self> {
+        let given = Size::new(self.0.width() as usize, self.0.height() as usize);
+        match photo.size() {
+            wanted if wanted != given => Err(Refusal::OtherSize { what: "the mask", given, wanted }.into()),
+            _ => Ok(self),
+        }
+    }
+
+    /// The mask of a picture that is known by its latents alone, `[H, W]`: 1 where it is drawn anew.
+    pub fn tensor(&self) -> Result<Tensor> {
+        let (width, height) = self.0.dimensions();
+        let marks = (0..height).flat_map(|y| (0..width).map(move |x| f32::from(u8::from(self.marks(x, y)))));
+        Tensor::new(&[height as usize, width as usize], marks.collect())
+    }
+
+    /// Whether a pixel is drawn anew.
+    pub fn marks(&self, x: u32, y: u32) -> bool {
+        self.0.get_pixel(x, y).0[0] >= 128
+    }
+
+    /// The smallest box around what it marks: left, top, and behind the last column and row. None where it marks
+    /// nothing.
+    pub fn bounds(&self) -> Option<[u32; 4]> {
+        let mut bounds: Option<[u32; 4]> = None;
+        for (x, y, _) in self.0.enumerate_pixels().filter(|(x, y, _)| self.marks(*x, *y)) {
+            let [left, top, right, bottom] = bounds.unwrap_or([x, y, x, y]);
+            bounds = Some([left.min(x), top.min(y), right.max(x + 1), bottom.max(y + 1)]);
+        }
+        bounds
+    }
+}
+
+/// A picture file, turned upright. Its size is checked before its pixels take memory.
+fn decode(file: &str, bytes: &[u8]) -> Result<DynamicImage> {
+    let failed = |error: image::ImageError| Error::file(file, format!("it cannot be read as a picture: {error}"));
+    let reader = ImageReader::new(Cursor::new(bytes)).with_guessed_format();
+    let mut reader = reader.map_err(|error| Error::io(file, error))?;
+    if !matches!(reader.format(), Some(ImageFormat::Png | ImageFormat::Jpeg | ImageFormat::WebP)) {
+        return Err(Error::file(file, "it is no picture in PNG, JPEG or WebP"));
+    }
+    let mut limits = image::Limits::default();
+    (limits.max_image_width, limits.max_image_height) = (Some(MOST_SIDE as u32), Some(MOST_SIDE as u32));
+    limits.max_alloc = Some(MOST_BYTES);
+    reader.limits(limits);
+    let mut decoder = reader.into_decoder().map_err(failed)?;
+    let (width, height) = decoder.dimensions();
+    if elements(&[width as usize, height as usize]) > MOST_PIXELS {
+        let what = format!("{file}: a picture of {width}x{height}");
+        return Err(Refusal::TooLarge { what, most: MOST_PIXELS, unit: "pixels are read" }.into());
+    }
+    let orientation = decoder.orientation().map_err(failed)?;
+    let mut picture = DynamicImage::from_decoder(decoder).map_err(failed)?;
+    picture.apply_orientation(orientation);
+    Ok(picture)
+}
+
+#[cfg(test)]
+mod tests {
+    use image::{Luma, LumaA, Rgb, Rgba};
+
+    use super::*;
+
+    fn bytes(picture: &DynamicImage, format: ImageFormat) -> Vec<u8> {
+        let mut bytes = Cursor::new(Vec::new());
+        picture.write_to(&mut bytes, format).unwrap();
+        bytes.into_inner()
+    }
+
+    fn png(picture: impl Into<DynamicImage>) -> Photo {
+        Photo::decode("p.png", &bytes(&picture.into(), ImageFormat::Png)).unwrap()
+    }
+
+    #[test]
+    fn depth_grey_and_transparency_become_rgb() {
+        let rgb = RgbImage::from_fn(5, 3, |x, y| Rgb([x as u8 * 50, y as u8 * 80, 7]));
+        assert_eq!(png(rgb.clone()).0, rgb);
+        let pixel = |photo: Photo| photo.0.get_pixel(0, 0).0;
+        let deep = image::ImageBuffer::from_pixel(2, 2, Rgb([65535u16, 32896, 0]));
+        assert_eq!(pixel(png(DynamicImage::ImageRgb16(deep))), [255, 128, 0]);
+        assert_eq!(pixel(png(GrayImage::from_pixel(2, 2, Luma([99])))), [99; 3]);
+        assert_eq!(pixel(png(image::RgbaImage::from_pixel(2, 2, Rgba([0, 100, 255, 0])))), [255; 3]);
+        assert_eq!(pixel(png(image::RgbaImage::from_pixel(2, 2, Rgba([0, 100, 255, 255])))), [0, 100, 255]);
+        let half = image::ImageBuffer::from_pixel(2, 2, LumaA([0u8, 128]));
+        assert_eq!(pixel(png(DynamicImage::ImageLumaA8(half))), [127; 3]);
+    }
+
+    /// Exif says that the camera was turned: a JPEG whose first row is the picture's right-most column.
+    #[test]
+    fn turned_pictures_are_read_upright() {
+        let stored = RgbImage::from_fn(16, 8, |x, _| if x < 8 { Rgb([250, 10, 10]) } else { Rgb([10, 10, 250]) });
+        let mut jpeg = bytes(&stored.into(), ImageFormat::Jpeg);
+        // Orientation 6, "rotate 90° clockwise", as an APP1 segment behind the start of the image.
+        let exif = b"\xff\xe1\x00\x22Exif\0\0MM\0\x2a\0\0\0\x08\0\x01\x01\x12\0\x03\0\0\0\x01\0\x06\0\0\0\0\0\0";
+        jpeg.splice(2..2, exif.iter().copied());
+        let photo = Photo::decode("p.jpg", &jpeg).unwrap();
+        assert_eq!(photo.size(), Size::new(8, 16));
+        let (top, bottom) = (photo.0.get_pixel(4, 2).0, photo.0.get_pixel(4, 13).0);
+        assert!(top[0] > 200 && top[2] < 60 && bottom[2] > 200 && bottom[0] < 60, "{top:?} {bottom:?}");
+    }
+
+    #[test]
+    fn what_is_no_picture_is_named() {
+        let good = bytes(&RgbImage::new(20, 20).into(), ImageFormat::Png);
+        for (bytes, reason) in [
+            (&b"GIF89a"[..], "p.png: it is no picture in PNG, JPEG or WebP"),
+            (b"", "it is no picture"),
+            (&good[..good.len() / 2], "it cannot be read as a picture"),
+            (&good[..20], "it cannot be read as a picture"),
+        ] {
+            let error = Photo::decode("p.png", bytes).unwrap_err().to_string();
+            assert!(error.contains(reason) && error.lines().count() == 1, "{error}");
+        }
+        // A header alone, which claims more pixels than anyone has.
+        let mut huge = good.clone();
+        huge[16..20].copy_from_slice(&60_000u32.to_be_bytes());
+        huge[20..24].copy_from_slice(&60_000u32.to_be_bytes());
+        assert!(Photo::decode("p.png", &huge).is_err());
+    }
+
+    #[test]
+    fn a_mask_is_of_its_photos_size() {
+        let photo = Photo(RgbImage::new(6, 4));
+        let mut grey = GrayImage::new(6, 4);
+        grey.put_pixel(2, 1, Luma([128]));
+        grey.put_pixel(4, 3, Luma([255]));
+        grey.put_pixel(0, 0, Luma([127]));
+        let mask = PhotoMask::decode("m.png", &bytes(&grey.into(), ImageFormat::Png)).unwrap().of(&photo).unwrap();
+        assert!(mask.marks(2, 1) && !mask.marks(0, 0));
+        assert_eq!(mask.bounds(), Some([2, 1, 5, 4]));
+        assert_eq!(PhotoMask(GrayImage::new(6, 4)).bounds(), None);
+        let other = bytes(&GrayImage::new(4, 6).into(), ImageFormat::Png);
+        let error = PhotoMask::decode("m.png", &other).unwrap().of(&photo).unwrap_err().to_string();
+        assert_eq!(error, "the mask has 4x6 pixels, and 6x4 are needed");
+    }
+}

@@ -1,0 +1,269 @@
+//! Where a photo lies on the canvas that a model draws on, and back again.
+
+use std::fmt;
+use std::str::FromStr;
+
+use image::imageops::{self, FilterType};
+use image::{GrayImage, RgbImage};
+
+use super::{Photo, PhotoMask};
+use crate::{Error, Result, Size, Tensor};
+
+/// How a photo whose sides have another ratio than the canvas is fitted to it.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub enum Fit {
+    /// The canvas is filled, and what of the photo does not fit is left out: around the middle, or around what a mask
+    /// marks.
+    #[default]
+    Crop,
+    /// The whole photo is shown, and the rest of the canvas repeats its edges.
+    Pad,
+}
+
+/// A rectangle of pixels.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+struct Area {
+    left: u32,
+    top: u32,
+    width: u32,
+    height: u32,
+}
+
+/// A part of a photo, and the part of a canvas that shows it.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Frame {
+    photo: Area,
+    canvas: Area,
+    size: Size,
+}
+
+impl Frame {
+    /// Fits a photo to a canvas of `size`. What `mask` marks stays in sight where it can.
+    pub fn new(photo: &Photo, mask: Option<&PhotoMask>, size: Size, fit: Fit) -> Self {
+        let Size { width, height } = photo.size();
+        let (wide, high) = (size.width as f64 / width as f64, size.height as f64 / height as f64);
+        let whole = Area { left: 0, top: 0, width: width as u32, height: height as u32 };
+        let canvas = Area { left: 0, top: 0, width: size.width as u32, height: size.height as u32 };
+        match fit {
+            Fit::Crop => {
+                let scale = wide.max(high);
+                let middle = mask.and_then(PhotoMask::bounds).unwrap_or([0, 0, whole.width, whole.height]);
+                let along = |pixels: usize, side: u32, from: u32, to: u32| {
+                    let shown = ((pixels as f64 / scale).round() as u32).clamp(1, side);
+                    ((from + to).saturating_sub(shown) / 2).min(side - shown)..shown
+                };
+                let across = along(size.width, whole.width, middle[0], middle[2]);
+                let down = along(size.height, whole.height, middle[1], middle[3]);
+                let (left, top) = (across.start, down.start);
+                Self { photo: Area { left, top, width: across.end, height: down.end }, canvas, size }
+            }
+            Fit::Pad => {
+                let scale = wide.min(high);
+                let along =
+                    |pixels: usize, side: u32| ((f64::from(side) * scale).round() as u32).clamp(1, pixels as u32);
+                let (width, height) = (along(size.width, whole.width), along(size.height, whole.height));
+                let (left, top) = ((canvas.width - width) / 2, (canvas.height - height) / 2);
+                Self { photo: whole, canvas: Area { left, top, width, height }, size }
+            }
+        }
+    }
+
+    /// The canvas with the photo on it, `[3, H, W]` in 0…1.
+    pub fn picture(&self, photo: &Photo) -> Result<Tensor> {
+        let shown = imageops::crop_imm(&photo.0, self.photo.left, self.photo.top, self.photo.width, self.photo.height);
+        let shown = &resized(shown.to_image(), self.canvas);
+        let planes = (0..3).flat_map(|channel| self.filled(move |x, y| shown_at(shown, x, y, channel)));
+        Tensor::new(&[3, self.size.height, self.size.width], planes.collect())
+    }
+
+    /// The canvas's mask `[H, W]`: 1 where it is drawn anew. What a photo does not cover is.
+    pub fn mask(&self, mask: &PhotoMask) -> Result<Tensor> {
+        let Area { left, top, width, height } = self.photo;
+        // The nearest pixel under each: a mask has no shades.
+        let pixel = |x: u32, y: u32| {
+            let along = |at: u32, shown: u32, side: u32| (u64::from(at) * u64::from(side) / u64::from(shown)) as u32;
+            let (x, y) = (along(x, self.canvas.width, width), along(y, self.canvas.height, height));
+            f32::from(u8::from(mask.marks(left + x, top + y)))
+        };
+        Tensor::new(&[self.size.height, self.size.width], self.filled(pixel).collect())
+    }
+
+    /// What was drawn, without what the photo does not cover.
+    pub fn drawn(&self, canvas: &RgbImage) -> RgbImage {
+        let Area { left, top, width, height } = self.canvas;
+        imageops::crop_imm(canvas, left, top, width, height).to_image()
+    }
+
+    /// The photo at its own size with what was drawn in place of what `mask` marks. Every other pixel is the photo's, but
+    /// for those within `feather` pixels of the mask, over which the one fades into the other.
+    pub fn put_back(&self, photo: &Photo, mask: &PhotoMask, canvas: &RgbImage, feather: u32) -> RgbImage {
+        let mut result = photo.0.clone();
+        let drawn = resized(self.drawn(canvas), self.photo);
+        let share = shares(mask, feather);
+        for (x, y, new) in drawn.enumerate_pixels() {
+            let (x, y) = (self.photo.left + x, self.photo.top + y);
+            let share = u32::from(share.get_pixel(x, y).0[0]);
+            let old = result.get_pixel_mut(x, y);
+            for (old, new) in old.0.iter_mut().zip(new.0) {
+                *old = ((u32::from(new) * share + u32::from(*old) * (255 - share) + 127) / 255) as u8;
+            }
+        }
+        result
+    }
+
+    /// Values over the canvas, of the pixel of the shown photo that is nearest to each.
+    fn filled(&self, value: impl Fn(u32, u32) -> f32) -> impl Iterator<Item = f32> {
+        let Self { canvas, size, .. } = *self;
+        (0..size.height as u32).flat_map(move |y| (0..size.width as u32).map(move |x| (x, y))).map(move |(x, y)| {
+            let within = |at: u32, from: u32, count: u32| at.saturating_sub(from).min(count - 1);
+            value(within(x, canvas.left, canvas.width), within(y, canvas.top, canvas.height))
+        })
+    }
+}
+
+fn shown_at(shown: &RgbImage, x: u32, y: u32, channel: usize) -> f32 {
+    f32::from(shown.get_pixel(x, y).0[channel]) / 255.0
+}
+
+/// The picture at the size of `area`; itself where it has that size.
+fn resized(picture: RgbImage, area: Area) -> RgbImage {
+    match picture.dimensions() == (area.width, area.height) {
+        true => picture,
+        false => imageops::resize(&picture, area.width, area.height, FilterType::Lanczos3),
+    }
+}
+
+/// How much of what was drawn each pixel gets, in 255ths: all where the mask marks it, and less and less outside.
+fn shares(mask: &PhotoMask, feather: u32) -> GrayImage {
+    let (width, height) = mask.0.dimensions();
+    let marked = GrayImage::from_fn(width, height, |x, y| image::Luma([255 * u8::from(mask.marks(x, y))]));
+    if feather == 0 {
+        return marked;
+    }
+    // The distance along rows, then the smallest over columns: a square's distance, which is enough to fade by.
+    let steps = feather + 1;
+    let fade = |at: u32, of: &[u32]| {
+        let near = at.saturating_sub(feather) as usize..=(at + feather).min(of.len() as u32 - 1) as usize;
+        near.map(|other| of[other].saturating_add((other as u32).abs_diff(at))).min().unwrap_or(steps)
+    };
+    let mut distance = vec![steps; (width * height) as usize];
+    for y in 0..height {
+        let row: Vec<u32> = (0..width).map(|x| if mask.marks(x, y) { 0 } else { steps }).collect();
+        for x in 0..width {
+            distance[(y * width + x) as usize] = fade(x, &row).min(steps);
+        }
+    }
+    let mut shares = marked;
+    for x in 0..width {
+        let column: Vec<u32> = (0..height).map(|y| distance[(y * width + x) as usize]).collect();
+        for y in 0..height {
+            let left = steps - fade(y, &column).min(steps);
+            shares.put_pixel(x, y, image::Luma([(255 * left / steps) as u8]));
+        }
+    }
+    shares
+}
+
+impl FromStr for Fit {
+    type Err = Error;
+
+    fn from_str(text: &str) -> Result<Self> {
+        match text {
+            "crop" => Ok(Self::Crop),
+            "pad" => Ok(Self::Pad),
+            _ => Err(Error::Usage(format!("no way to fit a picture is called {text:?}: there are crop and pad"))),
+        }
+    }
+}
+
+impl fmt::Display for Fit {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(match self {
+            Self::Crop => "crop",
+            Self::Pad => "pad",
+        })
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use image::{Luma, Rgb};
+
+    use super::*;
+
+    fn photo(width: u32, height: u32) -> Photo {
+        Photo(RgbImage::from_fn(width, height, |x, y| Rgb([x as u8, y as u8, (x ^ y) as u8])))
+    }
+
+    fn mask(width: u32, height: u32, marks: impl Fn(u32, u32) -> bool) -> PhotoMask {
+        PhotoMask(GrayImage::from_fn(width, height, |x, y| Luma([255 * u8::from(marks(x, y))])))
+    }
+
+    #[test]
+    fn a_photo_of_the_canvass_size_stays_as_it_is() {
+        let photo = photo(12, 8);
+        for fit in [Fit::Crop, Fit::Pad] {
+            let frame = Frame::new(&photo, None, Size::new(12, 8), fit);
+            let picture = frame.picture(&photo).unwrap();
+            let pixel = |x: u32, y: u32, c: usize| f32::from(photo.0.get_pixel(x, y).0[c]) / 255.0;
+            assert_eq!(picture.f32()[96 + 2 * 12 + 7], pixel(7, 2, 1));
+            assert_eq!(frame.drawn(&photo.0), photo.0);
+        }
+    }
+
+    #[test]
+    fn crop_fills_the_canvas_around_what_is_marked() {
+        let photo = photo(40, 20);
+        let frame = |mask: Option<&PhotoMask>| Frame::new(&photo, mask, Size::square(10), Fit::Crop).photo;
+        assert_eq!(frame(None), Area { left: 10, top: 0, width: 20, height: 20 });
+        let right = mask(40, 20, |x, y| x > 37 && y < 2);
+        assert_eq!(frame(Some(&right)), Area { left: 20, top: 0, width: 20, height: 20 });
+    }
+
+    #[test]
+    fn pad_shows_the_whole_photo_and_repeats_its_edges() {
+        let photo = Photo(RgbImage::from_fn(4, 2, |x, _| Rgb([x as u8 * 80, 0, 0])));
+        let frame = Frame::new(&photo, None, Size::square(4), Fit::Pad);
+        assert_eq!(frame.canvas, Area { left: 0, top: 1, width: 4, height: 2 });
+        let picture = frame.picture(&photo).unwrap();
+        let red = &picture.f32()[..16];
+        assert_eq!(red[..4], red[4..8]);
+        assert_eq!(red[12..], red[8..12]);
+        let canvas = RgbImage::from_pixel(4, 4, Rgb([9; 3]));
+        assert_eq!(frame.drawn(&canvas).dimensions(), (4, 2));
+    }
+
+    #[test]
+    fn outside_the_mask_every_pixel_is_the_photos() {
+        let photo = photo(30, 17);
+        let mask = mask(30, 17, |x, y| (5..9).contains(&x) && (3..11).contains(&y));
+        let white = RgbImage::from_pixel(16, 16, Rgb([255; 3]));
+        for fit in [Fit::Crop, Fit::Pad] {
+            let frame = Frame::new(&photo, Some(&mask), Size::square(16), fit);
+            let result = frame.put_back(&photo, &mask, &white, 0);
+            for (x, y, pixel) in result.enumerate_pixels() {
+                let expected = if mask.marks(x, y) { Rgb([255; 3]) } else { *photo.0.get_pixel(x, y) };
+                assert_eq!(*pixel, expected, "{fit} ({x}, {y})");
+            }
+        }
+    }
+
+    #[test]
+    fn a_feather_fades_outside_the_mask_and_no_further() {
+        let photo = Photo(RgbImage::new(20, 1));
+        let mask = mask(20, 1, |x, _| x < 5);
+        let white = RgbImage::from_pixel(20, 1, Rgb([255; 3]));
+        let frame = Frame::new(&photo, Some(&mask), Size::new(20, 1), Fit::Crop);
+        let result = frame.put_back(&photo, &mask, &white, 3);
+        let row: Vec<u8> = (3..10).map(|x| result.get_pixel(x, 0).0[0]).collect();
+        assert_eq!(row, [255, 255, 191, 127, 63, 0, 0]);
+    }
+
+    #[test]
+    fn masks_follow_their_photo() {
+        let photo = photo(40, 20);
+        let mask = mask(40, 20, |x, _| x >= 30);
+        let frame = Frame::new(&photo, None, Size::new(8, 4), Fit::Crop);
+        assert_eq!(frame.mask(&mask).unwrap().f32()[..8], [0.0, 0.0, 0.0, 0.0, 0.0, 0.0, 1.0, 1.0]);
+    }
+}
