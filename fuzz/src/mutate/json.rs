@@ -117,13 +117,14 @@ fn other_number(number: f64, rng: &mut SmallRng) -> Value {
     const RAWS: [&str; 8] =
         ["1e999", "-1e999", "-0", "1e-400", "0.1e1", "340282350000000000000000000000000000000", "1E400", "-0.0"];
     match rng.random_range(0..12) {
-        0 | 1 => json!(bytes::number(rng)),
+        0 => json!((number as i64).saturating_mul(10i64.pow(rng.random_range(1..12)))),
+        1 => json!(bytes::number(rng)),
         2 => json!(-(bytes::number(rng) as i64 >> 1)),
-        3 => json!(number + 1.0),
-        4 => json!(number as i64 - 1),
-        5 => json!(number as i64 * 2),
+        3 => json!((number as i64).saturating_add(rng.random_range(-2..3))),
+        4 => json!(1u64 << rng.random_range(0..40)),
+        5 => json!((number as i64).saturating_mul(1 << rng.random_range(1..12))),
         6 => json!(number as i64 / 2),
-        7 => json!(-number),
+        7 => json!((number as i64).saturating_neg()),
         8 => json!(number * 10f64.powi(rng.random_range(-40..40))),
         9 => json!(number + 0.5),
         10 => json!(*[f64::MAX, f64::MIN_POSITIVE, 5e-324, 1e-7, 3.4e38, 0.0].choose(rng).unwrap_or(&0.0)),
