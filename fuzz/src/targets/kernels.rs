@@ -108,7 +108,7 @@ fn norm(draw: &mut Draw<'_>, case: &mut Case) -> foveate::Result<()> {
 
 /// Heads, and how wide each is.
 fn heads(draw: &mut Draw<'_>, case: &mut Case, batch: usize, queries: usize, keys: usize) -> Attention {
-    let [heads, head_dim] = [draw.size(4), draw.size(80)];
+    let [heads, head_dim] = [draw.size(3), draw.size(80)];
     Attention {
         heads,
         head_dim,
@@ -119,7 +119,7 @@ fn heads(draw: &mut Draw<'_>, case: &mut Case, batch: usize, queries: usize, key
 }
 
 fn attention(draw: &mut Draw<'_>, case: &mut Case) -> foveate::Result<()> {
-    let [batch, queries, keys] = [draw.size(3), draw.size(140), draw.size(140)];
+    let [batch, queries, keys] = [draw.size(2), draw.size(140), draw.size(140)];
     let options = heads(draw, case, batch, queries, keys);
     let (width, before, after) = (options.heads * options.head_dim, draw.size(4) - 1, draw.size(4) - 1);
     let shared = draw.of([1, batch]);
@@ -133,7 +133,7 @@ fn attention(draw: &mut Draw<'_>, case: &mut Case) -> foveate::Result<()> {
 }
 
 fn attention_columns(draw: &mut Draw<'_>, case: &mut Case) -> foveate::Result<()> {
-    let [batch, queries, keys] = [draw.size(3), draw.size(140), draw.size(140)];
+    let [batch, queries, keys] = [draw.size(2), draw.size(140), draw.size(140)];
     let options = heads(draw, case, batch, queries, keys);
     let width = options.heads * options.head_dim;
     let [q, k] = [("q", queries), ("k", keys)].map(|(name, rows)| {
@@ -144,8 +144,8 @@ fn attention_columns(draw: &mut Draw<'_>, case: &mut Case) -> foveate::Result<()
 }
 
 fn conv2d(draw: &mut Draw<'_>, case: &mut Case) -> foveate::Result<()> {
-    let [batch, channels, height, width] = [draw.size(2), draw.size(40), draw.size(34), draw.size(34)];
-    let [out, kernel_height, kernel_width] = [draw.size(40), draw.size(5), draw.size(5)];
+    let [batch, channels, height, width] = [draw.size(2), draw.size(20), draw.size(20), draw.size(20)];
+    let [out, kernel_height, kernel_width] = [draw.size(34), draw.size(4), draw.size(5)];
     let x = case.input("x", &[batch, channels, height, width]);
     let format = draw.of([Format::F32, Format::F16, Format::BF16]);
     let weight = case.weight("weight", &[out, channels, kernel_height, kernel_width], format);
