@@ -134,10 +134,10 @@ fn other_number(number: f64, rng: &mut SmallRng) -> Value {
 
 fn other_text(text: &str, rng: &mut SmallRng) -> String {
     // A character map in base64 is a file of its own.
-    if text.len() > 64 && text.len().is_multiple_of(4) {
-        if let Ok(map) = BASE64_STANDARD.decode(text) {
-            return BASE64_STANDARD.encode(bytes::mutated(&map, &[], rng));
-        }
+    if text.len() > 64
+        && let Ok(map) = BASE64_STANDARD.decode(text)
+    {
+        return BASE64_STANDARD.encode(bytes::mutated(&map, &[], rng));
     }
     let interesting = *TEXTS.choose(rng).unwrap_or(&"");
     match rng.random_range(0..7) {

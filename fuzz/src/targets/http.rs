@@ -35,8 +35,7 @@ pub fn run(data: &[u8]) {
     let answer = |(name, answer): &(String, Vec<u8>)| Some((name.trim().parse().ok()?, here(answer, host)));
     let answers: BTreeMap<usize, Vec<u8>> = archive.0.iter().filter_map(answer).collect();
     let restart = || {
-        *script.lock().unwrap_or_else(|broken| broken.into_inner()) =
-            Script { asked: 0, answers: answers.clone() };
+        *script.lock().unwrap_or_else(|broken| broken.into_inner()) = Script { asked: 0, answers: answers.clone() };
     };
     let source = Source::Url(format!("http://{host}/m"));
     block_on(async {

@@ -100,7 +100,12 @@ fn norm(draw: &mut Draw<'_>, case: &mut Case) -> foveate::Result<()> {
     let modulation = draw.flag().then(|| {
         let table = draw.flag().then(|| case.input("table", &[6, channels]));
         let samples = draw.of([1, batch]);
-        Modulation { emb: case.input("emb", &[samples, 6 * channels]), table, shift: draw.of([0, 3]), scale: draw.of([1, 4]) }
+        Modulation {
+            emb: case.input("emb", &[samples, 6 * channels]),
+            table,
+            shift: draw.of([0, 3]),
+            scale: draw.of([1, 4]),
+        }
     });
     let options = Norm { kind, eps: draw.of([1e-6, 1e-5, 1e-2]), weight, bias, modulation, rows };
     kernels::norm(&mut case.graph, x, options).map(drop)

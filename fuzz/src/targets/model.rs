@@ -41,20 +41,15 @@ async fn count(model: &Model) -> Result<()> {
     let habits = model.habits();
     let timesteps = model.scheduler(None).await?.schedule(habits.steps)?.timesteps();
     let transformer = TransformerSteps::open(model).await?;
-    let size = StepSize {
-        batch: 2,
-        latents: Size::square(transformer.sizes().sample_size),
-        text: habits.prompt_tokens,
-    };
+    let size =
+        StepSize { batch: 2, latents: Size::square(transformer.sizes().sample_size), text: habits.prompt_tokens };
     let (tokens, given) = (transformer.grid(size.latents)?.tokens(), transformer.given(size).await?);
     for kind in model.registry().policies.runnable(&transformer.trained) {
         let compression = Compression::policy(kind.name());
         let policy = model.registry().policies.policy(&compression, &transformer.trained, 0, false)?;
-        let counted = policy
-            .steps(&timesteps, tokens)
-            .distinct
-            .iter()
-            .try_for_each(|step| transformer.step(size, &given, step).map(|graph| outcome::reached(kind_of(graph.flops()))));
+        let counted = policy.steps(&timesteps, tokens).distinct.iter().try_for_each(|step| {
+            transformer.step(size, &given, step).map(|graph| outcome::reached(kind_of(graph.flops())))
+        });
         match counted {
             Err(error) if error.is_usage() => outcome::failed(&error),
             other => other?,
