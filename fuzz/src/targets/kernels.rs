@@ -1,7 +1,7 @@
 //! Kernels of shapes, formats, options and row maps that the input draws: on the GPU, and on the processor with one
 //! thread and with two, against their references. The tests beside each kernel have the sizes that are known to matter.
 
-use foveate::low_level::graph::ValueId;
+use foveate::low_level::graph::{Value, ValueId};
 use foveate::low_level::kernels::{self, Activation, Attention, Columns, Conv2d, GroupNorm, Linear, Modulation};
 use foveate::low_level::kernels::{Norm, NormKind, PoolKind, Pooling, ReadRows, WriteRows};
 use foveate::low_level::weights::Format;
@@ -64,17 +64,23 @@ pub fn run(data: &[u8]) {
     match kernel(&mut draw, &mut case) {
         Ok(()) => {
             outcome::reached(name);
-            println!("{name}: {}", shapes(&case));
+            let _told = Told(&case);
             case.agrees_on_every_class(TOLERANCE);
         }
         Err(error) => outcome::failed(&error),
     }
 }
 
-/// What a failure is reproduced from by hand.
-fn shapes(case: &Case) -> String {
-    let of = |value: &foveate::low_level::graph::Value| format!("{} {:?} {:?}", value.name, value.shape, value.element);
-    case.graph.values().iter().map(of).collect::<Vec<_>>().join(", ")
+/// Tells the shapes of a case that failed: by them it is reproduced by hand.
+struct Told<'a>(&'a Case);
+
+impl Drop for Told<'_> {
+    fn drop(&mut self) {
+        if std::thread::panicking() {
+            let of = |value: &Value| format!("{} {:?} {:?}", value.name, value.shape, value.element);
+            eprintln!("{}", self.0.graph.values().iter().map(of).collect::<Vec<_>>().join(", "));
+        }
+    }
 }
 
 fn linear(draw: &mut Draw<'_>, case: &mut Case) -> foveate::Result<()> {
