@@ -15,6 +15,9 @@ use crate::ALLOCATOR;
 /// much other work.
 const LONGEST: u64 = 60_000;
 
+/// What is said then.
+pub const SLOW: &str = "an input took longer than";
+
 /// When the present input began, in milliseconds after the watch's start; 0: there is none.
 static BEGAN: AtomicU64 = AtomicU64::new(0);
 
@@ -26,7 +29,7 @@ pub fn watch() -> Instant {
             std::thread::sleep(Duration::from_millis(200));
             let began = BEGAN.load(Ordering::Relaxed);
             if began > 0 && millis(start).saturating_sub(began) > LONGEST {
-                eprintln!("an input took longer than {} s", LONGEST / 1000);
+                eprintln!("{SLOW} {} s", LONGEST / 1000);
                 std::process::abort();
             }
         }

@@ -8,17 +8,13 @@ use std::time::{Duration, Instant};
 
 use foveate_fuzz::targets::Target;
 
+use crate::guard::SLOW;
 use crate::shrink;
 
 /// The most different failures of one target that are reported.
 const MOST_FAILURES: usize = 12;
 /// Seconds after which another target has its turn.
 const TURN: f64 = 60.0;
-
-/// Where failing inputs are kept.
-pub fn artifacts(target: &Target) -> PathBuf {
-    Path::new(env!("CARGO_MANIFEST_DIR")).join("artifacts").join(target.name)
-}
 
 /// Fuzzes the targets for `time` in all. Whether nothing failed.
 pub fn hunt(targets: &[&'static Target], seed: u64, time: Duration) -> std::io::Result<bool> {
@@ -38,7 +34,15 @@ pub fn hunt(targets: &[&'static Target], seed: u64, time: Duration) -> std::io::
                 let Some(failure) = worker(target, seed, left, folder.path())? else { break };
                 // From the same seed the same input would follow.
                 seed += 1;
-                if known.insert((target.name, failure.kind())) {
+                // On a busy machine an input is slow by no fault of its own.
+                if failure.said.contains(SLOW) && fails(target, &failure.input, folder.path())?.is_none() {
+                    println!(
+                        "{}: {} once, and not again: {}",
+                        target.name,
+                        SLOW,
+                        keep(target, &failure.input)?.display()
+                    );
+                } else if known.insert((target.name, failure.kind())) {
                     report(target, &failure, folder.path())?;
                 }
             }
@@ -106,12 +110,18 @@ fn last_lines(said: &[u8], status: &str) -> String {
     if last.is_empty() { status.to_owned() } else { last }
 }
 
+/// Writes an input to where failing ones are kept.
+fn keep(target: &Target, input: &[u8]) -> std::io::Result<PathBuf> {
+    let folder = Path::new(env!("CARGO_MANIFEST_DIR")).join("artifacts").join(target.name);
+    std::fs::create_dir_all(&folder)?;
+    let path = folder.join(format!("{:08x}", crc32fast::hash(input)));
+    std::fs::write(&path, input)?;
+    Ok(path)
+}
+
 fn report(target: &Target, failure: &Failure, folder: &Path) -> std::io::Result<()> {
     let small = shrink::shrink(target, failure, folder)?;
-    let artifacts = artifacts(target);
-    std::fs::create_dir_all(&artifacts)?;
-    let path = artifacts.join(format!("{:08x}", crc32fast::hash(&small)));
-    std::fs::write(&path, &small)?;
+    let path = keep(target, &small)?;
     println!("==== {} fails:\n{}", target.name, failure.said);
     println!("==== with {} bytes: foveate-fuzz run {} {}", small.len(), target.name, path.display());
     Ok(())

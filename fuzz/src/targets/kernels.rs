@@ -84,7 +84,7 @@ impl Drop for Told<'_> {
 }
 
 fn linear(draw: &mut Draw<'_>, case: &mut Case) -> foveate::Result<()> {
-    let [batch, n, k, out] = [draw.size(3), draw.size(130), draw.size(260), draw.size(200)];
+    let [batch, n, k, out] = [draw.size(2), draw.size(130), draw.size(200), draw.size(130)];
     let format = draw.of(Format::ALL);
     let activation =
         draw.of([Activation::None, Activation::Silu, Activation::GeluTanh, Activation::GeluErf, Activation::Relu]);
