@@ -15,6 +15,8 @@ pub struct Preparation {
     pub graph: Graph,
     inputs: Vec<(String, Tensor)>,
     room: Room,
+    /// Large inputs have a shape and no numbers.
+    described: bool,
 }
 
 /// What a request draws on.
@@ -41,6 +43,26 @@ impl Preparation {
     /// Takes room for an input of this shape: before its numbers are computed, where they may be many.
     pub fn reserve(&mut self, name: &str, shape: &[usize]) -> Result<()> {
         self.room.tensor(name, shape)
+    }
+
+    /// The same from here on with large inputs that are described and never made: enough to count steps by.
+    pub fn described(self) -> Self {
+        Self { described: true, ..self }
+    }
+
+    /// Stores the numbers that `make` gives under `name`, as [`Preparation::input`] does. There has to be room for them
+    /// before they are made.
+    pub fn large_input(
+        &mut self,
+        name: &str,
+        shape: &[usize],
+        make: impl FnOnce() -> Result<Tensor>,
+    ) -> Result<ValueId> {
+        if self.described {
+            return Ok(self.graph.stored(name, shape, Element::F32));
+        }
+        self.reserve(name, shape)?;
+        Ok(self.input(name, make()?))
     }
 
     /// Stores a tensor under `name`, for the preparation and for every step.
@@ -87,5 +109,29 @@ fn element(tensor: &Tensor) -> Element {
     match tensor.data {
         Data::F32(_) => Element::F32,
         Data::U32(_) => Element::U32,
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn what_is_only_counted_is_not_made() {
+        let absurd = [1 << 40, 1 << 10];
+        let made = || -> Result<Tensor> { panic!("it was made") };
+        let mut counted = Preparation::default().described();
+        counted.large_input("positions", &absurd, made).unwrap();
+        assert!(counted.inputs().is_empty());
+        let mut graph = Graph::new();
+        let id = counted.given().value(&mut graph, "positions").unwrap();
+        assert_eq!(graph.shape(id), absurd);
+
+        let error = Preparation::default().large_input("positions", &absurd, made).unwrap_err().to_string();
+        assert!(error.contains("positions [1099511627776, 1024] is too large"), "{error}");
+        let small = || Tensor::new(&[2], vec![1.0, 2.0]);
+        let mut preparation = Preparation::default();
+        preparation.large_input("positions", &[2], small).unwrap();
+        assert_eq!(preparation.tensor("positions"), Some(&small().unwrap()));
     }
 }

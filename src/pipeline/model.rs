@@ -78,7 +78,7 @@ impl Model {
     pub async fn scheduler(&self, name: Option<&str>) -> Result<Box<dyn Scheduler>> {
         let path = "scheduler/scheduler_config.json";
         let source = &self.folder.source;
-        self.registry().schedulers.read(&source.display(path), &source.read(path).await?, name)
+        self.registry().schedulers.read(&source.display(path), &source.read_config(path).await?, name)
     }
 
     /// The table of a run's steps from noise: as many as asked for, or as the pipeline's habit is.

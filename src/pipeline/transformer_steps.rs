@@ -9,7 +9,7 @@ use crate::device::{Device, Store};
 use crate::graph::{Element, Graph};
 use crate::kernels::step_row;
 use crate::loading::{Answer, Loader};
-use crate::models::{Canvas, Denoiser, Given, Noisy, Room, Sizes, Transformer};
+use crate::models::{Canvas, Denoiser, Given, Noisy, Preparation, Room, Sizes, Transformer};
 use crate::request::{check_count, check_pixels};
 use crate::rng::Generator;
 use crate::{Grid, Request, Result, Size, Tensor};
@@ -67,7 +67,7 @@ impl TransformerSteps {
 
     /// What every step of this size finds stored.
     pub async fn given(&self, size: StepSize) -> Result<Given> {
-        Ok(self.preparation(size).await?.given())
+        Ok(self.prepared(size, Preparation::described).await?.given())
     }
 
     /// One step, whose output is kept as [`PREDICTION`].
@@ -98,12 +98,12 @@ impl TransformerSteps {
         (row[step_row::TIMESTEP], row[step_row::INPUT_SCALE]) = (500.0, 1.0);
         store.insert(device, STEP, &Tensor::new(&[row.len()], row.to_vec())?).await?;
         store.insert(device, LATENTS, &Tensor::new(&shape, noise)?).await?;
-        run_once(device, store, &self.preparation(size).await?).await
+        run_once(device, store, &self.prepared(size, |made| made).await?).await
     }
 
-    async fn preparation(&self, size: StepSize) -> Result<crate::models::Preparation> {
+    async fn prepared(&self, size: StepSize, how: impl FnOnce(Preparation) -> Preparation) -> Result<Preparation> {
         size.check()?;
-        let mut preparation = self.denoiser.stand_in(size.batch, size.text)?;
+        let mut preparation = how(self.denoiser.stand_in(size.batch, size.text)?);
         // The size of the picture, where it is a condition, changes no cost.
         let canvas = Canvas { pixels: size.latents, latents: size.latents, grid: self.grid(size.latents)? };
         self.denoiser.prepare(&mut preparation, canvas).await?;

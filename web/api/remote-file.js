@@ -41,7 +41,11 @@ export class RemoteFile {
                 this.arrived = Math.min(this.size, this.arrived + bytes.length);
                 return bytes;
             }
-            this.#whole = await answer.response.blob();
+            const whole = await answer.response.blob();
+            if (whole.size !== this.size) {
+                throw new Failure("File", `the server sent ${whole.size} of ${this.size} bytes`);
+            }
+            this.#whole = whole;
             this.arrived = this.size;
         }
         return new Uint8Array(await this.#whole.slice(start, end).arrayBuffer());

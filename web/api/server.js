@@ -34,18 +34,26 @@ export async function ask(url, start, end, signal) {
     }
     if (response.status === 404 || response.status === 410) return { state: "absent" };
     const tag = response.headers.get("ETag") ?? response.headers.get("Last-Modified") ?? "";
-    const range = response.headers.get("Content-Range")?.split("/")[1];
+    const [, first, total] = /^bytes (?:(\d+)-\d+|\*)\/(\d+|\*)$/.exec(response.headers.get("Content-Range") ?? "") ?? [];
     // An empty file has no range to give.
-    if (response.status === 416) return { state: "here", size: Number(range ?? 0), tag, response: new Response() };
+    if (response.status === 416) return { state: "here", size: count(total) ?? 0, tag, response: new Response() };
     if (!response.ok) {
         const failure = new Failure("File", `the server answered ${response.status} ${response.statusText}`.trim());
         return { state: "unreachable", failure };
     }
-    const length = response.headers.get("Content-Encoding") ? null : response.headers.get("Content-Length");
-    const partial = response.status === 206 && length !== null ? start + Number(length) : undefined;
-    const size = range !== undefined && range !== "*" ? Number(range) : end === undefined ? partial : undefined;
-    const whole = response.status === 200 && length !== null ? Number(length) : undefined;
-    return { state: "here", size: size ?? whole, tag, response };
+    if (response.status === 206 && first !== undefined && Number(first) !== start) {
+        return { state: "unreachable", failure: new Failure("File", "the server sent another range than asked for") };
+    }
+    const length = response.headers.get("Content-Encoding") ? undefined : count(response.headers.get("Content-Length"));
+    // A part to the end shows where that is.
+    const reached = end === undefined && length !== undefined ? count(String(start + length)) : undefined;
+    return { state: "here", size: response.status === 206 ? count(total) ?? reached : length, tag, response };
+}
+
+/** A number of bytes; nothing where the text is none that a file can have. @param {string | null | undefined} text */
+function count(text) {
+    const number = /^\d+$/.test(text ?? "") ? Number(text) : undefined;
+    return Number.isSafeInteger(number) ? number : undefined;
 }
 
 /**

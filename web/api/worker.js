@@ -148,6 +148,7 @@ let queue = Promise.resolve();
 addEventListener("message", ({ data: { id, name, argument } }) => {
     queue = queue.then(async () => {
         try {
+            if (!Object.hasOwn(calls, name)) throw new Failure("Usage", "there is no such call");
             const call = calls[/** @type {keyof Calls} */ (name)];
             const result = await call(/** @type {never} */ (argument), (progress) => postMessage({ id, progress }));
             postMessage({ id, result }, { transfer: moved(result) });

@@ -50,5 +50,7 @@ fn mean(
     let PolicySteps { distinct, of_step } = policy.steps(timesteps, transformer.grid(size.latents)?.tokens());
     let flops = distinct.iter().map(|step| Ok(transformer.step(size, given, step)?.flops()));
     let flops = flops.collect::<Result<Vec<u64>>>()?;
-    Ok(of_step.iter().map(|&of| flops[of]).sum::<u64>() / (of_step.len() as u64).max(1))
+    // Of an absurd size they are as many as can be counted.
+    let sum = of_step.iter().fold(0u64, |sum, &of| sum.saturating_add(flops[of]));
+    Ok(sum / (of_step.len() as u64).max(1))
 }

@@ -60,9 +60,8 @@ impl PatchEmbed {
 
     /// Stores the positions of a token grid, once per request.
     pub fn prepare(&self, preparation: &mut Preparation, grid: Grid) -> Result<()> {
-        preparation.reserve(POSITIONS, &[grid.tokens(), self.width])?;
-        preparation.input(POSITIONS, positions(self.width, self.base, self.interpolation, grid)?);
-        Ok(())
+        let made = || positions(self.width, self.base, self.interpolation, grid);
+        preparation.large_input(POSITIONS, &[grid.tokens(), self.width], made).map(drop)
     }
 
     /// Tokens `[B, N, C]` of the noisy latents.

@@ -127,7 +127,7 @@ fn content_range(response: &Response<Body>) -> Option<(u64, u64)> {
 /// `wanted` bytes of the body after `skip`; fewer are an error where they are `needed`. Room is made as the bytes come,
 /// beyond a first reserve, so a lying length costs nothing.
 fn collect(url: &Address, response: Response<Body>, skip: u64, wanted: u64, needed: bool) -> Result<Vec<u8>> {
-    const RESERVE: u64 = 64 << 20;
+    const RESERVE: u64 = 1 << 20;
     let io = |e| failed(url, e);
     let body = response.into_body().into_with_config().limit(u64::MAX).reader();
     let mut body = Paced { body, since: Instant::now(), got: 0 };

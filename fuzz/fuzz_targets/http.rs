@@ -1,0 +1,4 @@
+//! `cargo fuzz run --features libfuzzer http`
+#![no_main]
+
+foveate_fuzz::libfuzzer!("http");

@@ -1,0 +1,4 @@
+//! `cargo fuzz run --features libfuzzer picture`
+#![no_main]
+
+foveate_fuzz::libfuzzer!("picture");
