@@ -1,6 +1,6 @@
 //! A loaded model.
 
-use foveate::{Error, Gpu, Pipeline};
+use foveate::{Device, Error, Pipeline};
 use wasm_bindgen::prelude::*;
 
 use crate::Run;
@@ -11,7 +11,7 @@ use crate::tell::{self, ModelFacts};
 /// A model on the device.
 #[wasm_bindgen]
 pub struct Model {
-    pub(crate) gpu: Gpu,
+    pub(crate) device: Device,
     pub(crate) pipeline: Pipeline,
 }
 
@@ -26,12 +26,12 @@ impl Model {
     pub async fn prepare(&self, request: JsRequest) -> Thrown<Run> {
         let request = self::request(&request).map_err(failure)?;
         let run = self.pipeline.prepare(&request).await.map_err(failure)?;
-        self.gpu.wait().await.map_err(failure)?; // for the text encoder, which was only submitted
+        self.device.wait().await.map_err(failure)?; // for the text encoder, which was only submitted
         let viewer = match run.viewer().await {
             // A picture too large to be decoded whole has no previews; in the end it is decoded in tiles.
             Err(error) if matches!(error.root(), Error::Limit { .. }) => None,
             viewer => Some(viewer.map_err(failure)?),
         };
-        Ok(Run::new(self.gpu.clone(), run, viewer))
+        Ok(Run::new(self.device.clone(), run, viewer))
     }
 }
