@@ -17,13 +17,16 @@ const EXPECTED = /Failed to load resource/;
 let server;
 /** One without a GPU. @type {import("playwright-core").Browser} */
 let browser;
+/** One with a GPU, whose devices die. @type {import("playwright-core").Browser} */
+let mortal;
 
 before(async () => {
     server = await site();
-    browser = await launch(WITHOUT_GPU);
+    [browser, mortal] = [await launch(WITHOUT_GPU), await launch()];
 });
 after(async () => {
     await browser?.close();
+    await mortal?.close();
     await server?.close();
 });
 
@@ -109,7 +112,6 @@ test("every policy, storage format and family: the package's pictures on the pro
 });
 
 test("a run whose GPUs are lost for good goes on with the processor, unless a GPU was asked for", async () => {
-    const withGpu = await launch();
     // The first device dies after the first step, all others at once.
     let workers = 0;
     server.hooks.now = (path, request, response) => {
@@ -117,13 +119,13 @@ test("a run whose GPUs are lost for good goes on with the processor, unless a GP
         workers += 1;
         return inWorker(`${MORTAL}
             if (${workers} > 1) addEventListener("message", () => self.dieAt("GPUQueue", "submit", 1), { once: true });
-            const { postMessage } = self;
+            const told = self.postMessage;
             self.postMessage = (message, ...rest) => {
                 if (message.result?.index === 0) self.dieAt("GPUQueue", "submit", 1);
-                postMessage.call(self, message, ...rest);
+                told.call(self, message, ...rest);
             };`)(path, request, response);
     };
-    const { page, quiet } = await open(await withGpu.newContext({ serviceWorkers: "block" }));
+    const { page, quiet } = await open(await mortal.newContext({ serviceWorkers: "block" }));
     await page.goto(`${server.url}foveate/package.json`);
     /** @param {string} adapter */
     const drawn = (adapter) => page.evaluate(async ({ url, adapter }) => {
@@ -165,5 +167,4 @@ test("a run whose GPUs are lost for good goes on with the processor, unless a GP
     const asked = await drawn("gpu");
     assert.deepEqual([asked.failure, asked.opened.every(([kind]) => kind === "gpu")], ["DeviceLost", true]);
     await quiet(EXPECTED);
-    await withGpu.close();
 });
