@@ -46,10 +46,11 @@ const studio = new Studio({
         any("model-facts").textContent = `${size(facts.bytes)} from ${from}, ${kept}. ` +
             (facts.routing ? "It has learned routers." : "It has no routers; SDTM and ToMe need none.");
     },
-    lost() {
-        if (drawing && stage.taken().length > 0) status("The GPU was lost: starting again from the last step…");
-        else if (drawing || loading) status("The GPU was lost: starting again…");
-        else status("The GPU was lost. The next picture starts it again.", 0);
+    lost({ kind }) {
+        const what = kind === "DeviceLost" ? "The GPU was lost" : "The engine stopped";
+        if (drawing && stage.taken().length > 0) status(`${what}: starting again from the last step…`);
+        else if (drawing || loading) status(`${what}: starting again…`);
+        else status(`${what}. The next picture starts it again.`, 0);
     },
 }, wanted === "cpu" || wanted === "gpu" ? wanted : "auto");
 

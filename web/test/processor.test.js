@@ -111,6 +111,37 @@ test("every policy, storage format and family: the package's pictures on the pro
     await quiet(EXPECTED);
 });
 
+test("a module that stops amid a step is replaced, and the run goes on to the same picture", async () => {
+    let workers = 0;
+    server.hooks.now = (path, request, response) => {
+        if (!path.startsWith("/foveate/worker.js")) return false;
+        workers += 1;
+        return inWorker(workers > 1 ? "" : `
+            const told = self.postMessage;
+            self.postMessage = (message, ...rest) => {
+                if (message.result?.index === 0) performance.now = () => { throw new WebAssembly.RuntimeError("unreachable"); };
+                told.call(self, message, ...rest);
+            };`)(path, request, response);
+    };
+    const { page, quiet } = await open(await browser.newContext({ serviceWorkers: "block" }));
+    await page.goto(`${server.url}foveate/package.json`);
+    const { opened, lost, steps, same } = await page.evaluate(async (url) => {
+        const { Engine } = await import(String("/foveate/index.js"));
+        const lost = /** @type {string[]} */ ([]);
+        const opened = /** @type {string[]} */ ([]);
+        const engine = await Engine.create({ lost: ({ kind }) => lost.push(kind), opened: ({ adapter }) => opened.push(adapter.kind) });
+        const model = await engine.load(url);
+        const run = model.generate({ class: 7, steps: 3, seed: 3 }, { preview: false });
+        const steps = [];
+        for await (const { index } of run) steps.push(index);
+        const [once, again] = [await run.image(), await model.generate({ class: 7, steps: 3, seed: 3 }).image()];
+        engine.close();
+        return { opened, lost, steps, same: once.data.every((value, i) => value === again.data[i]) };
+    }, `/${TINY}`);
+    assert.deepEqual({ opened, lost, steps, same }, { opened: ["cpu", "cpu"], lost: ["Broken"], steps: [0, 1, 2], same: true });
+    await quiet(EXPECTED);
+});
+
 test("a run whose GPUs are lost for good goes on with the processor, unless a GPU was asked for", async () => {
     // The first device dies after the first step, all others at once.
     let workers = 0;
@@ -166,5 +197,11 @@ test("a run whose GPUs are lost for good goes on with the processor, unless a GP
     workers = 0;
     const asked = await drawn("gpu");
     assert.deepEqual([asked.failure, asked.opened.every(([kind]) => kind === "gpu")], ["DeviceLost", true]);
+
+    // The page asks for what its address says, and what was asked for needs no notice.
+    await page.goto(`${server.url}?adapter=cpu#model=${TINY}`);
+    await status(page, /^Ready/);
+    assert.equal(await page.locator("#device dd").first().textContent(), NAME);
+    assert.ok(await page.locator("#notice").isHidden());
     await quiet(EXPECTED);
 });

@@ -10,7 +10,7 @@ use crate::graph::{Element, Graph, ValueId};
 use crate::weights::Format;
 use crate::{Error, Result};
 
-/// Vectors of a panel's row; the last panel may have fewer. Two in a browser: see [`rows`](super::tile::rows).
+/// Vectors of a panel's row; the last panel may have fewer. Two in a browser: see `tile::rows`.
 pub const VECTORS: usize = if cfg!(target_arch = "wasm32") { 2 } else { 3 };
 
 /// The right side of a product, panel by panel.
