@@ -83,8 +83,8 @@ async function timed({ step }) {
     return (user + system) / 1e6;
 }
 
-/** @param {number[]} values */
-const median = (values) => values.toSorted((a, b) => a - b)[values.length >> 1];
+/** The value that a share of all lies below. @param {number[]} values */
+const quantile = (values, share = 0.5) => values.toSorted((a, b) => a - b)[Math.floor(share * values.length)];
 
 const peers = [await foveate(), await onnxruntime()];
 for (const peer of peers) for (let i = 0; i < WARM; i++) await peer.step();
@@ -93,6 +93,7 @@ for (let round = 0; round < Number(rounds); round++) {
     for (const [at, peer] of peers.entries()) seconds[at].push(await timed(peer));
 }
 console.log(`${cpus()[0].model.trim()}, node ${process.versions.node} (V8 ${process.versions.v8}), medians of ${rounds} rounds`);
-for (const [at, { name }] of peers.entries()) console.log(`${median(seconds[at]).toFixed(3)} s  ${name}`);
+for (const [at, { name }] of peers.entries()) console.log(`${quantile(seconds[at]).toFixed(3)} s  ${name}`);
 const ratios = seconds[0].map((own, round) => seconds[1][round] / own);
-console.log(`${median(ratios).toFixed(2)} times as fast (${Math.min(...ratios).toFixed(2)} to ${Math.max(...ratios).toFixed(2)})`);
+const [low, middle, high] = [0.25, 0.5, 0.75].map((share) => quantile(ratios, share).toFixed(2));
+console.log(`${middle} times as fast (half of the rounds: ${low} to ${high})`);
