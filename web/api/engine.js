@@ -1,4 +1,4 @@
-/** A device in a worker of its own, and a new one whenever that is lost. */
+/** A device in a worker of its own, a new one whenever that is lost, and the processor once GPUs are lost for good. */
 
 import { Model } from "./model.js";
 import { Session } from "./session.js";
@@ -8,38 +8,52 @@ import { Failure } from "./failure.js";
 /** @typedef {import("./load-progress.js").Progress} Progress */
 
 /**
+ * A device that was opened.
+ * @typedef {object} Device
+ * @property {Adapter} adapter
+ * @property {Failure | null} instead why the processor took a GPU's place
+ */
+
+/**
  * @typedef {object} EngineOptions
+ * @property {import("./protocol.js").Wanted} [adapter] "gpu" or "cpu", the processor; "auto" takes the processor where there is no
+ * GPU that serves, or none any more
  * @property {"auto" | "gpu" | "readback"} [screen] how previews leave the device: drawn on a canvas there, or read back;
  * "auto" reads back on software adapters alone
  * @property {boolean} [cache] whether models are kept in the browser's storage (they are)
+ * @property {(device: Device) => void} [opened] told of every device: the first, and those that take the place of a lost one
  * @property {(why: Failure) => void} [lost] told when the device was lost; the engine starts another when it is next needed
  */
 
 export class Engine {
     #options;
+    /** What the next worker opens: once there was a GPU, one that starts again is waited for. @type {import("./protocol.js").Wanted} */
+    #wanted;
+    /** Why GPUs were given up. @type {Failure | null} */
+    #instead = null;
     /** @type {Session | null} */
     #session = null;
     /** @type {Promise<Session> | null} */
     #opening = null;
     /** The adapter in use. @type {Adapter} */
-    adapter;
-    /** The engine's version. @type {string} */
-    version;
+    adapter = /** @type {any} */ (undefined);
+    /** The engine's version. */
+    version = "";
 
-    /** @param {EngineOptions} options @param {Session} session @param {import("./protocol.js").Opened} opened */
-    constructor(options, session, { adapter, version }) {
+    /** @param {EngineOptions} options @private */
+    constructor(options) {
         this.#options = options;
-        this.#session = session;
-        [this.adapter, this.version] = [adapter, version];
+        this.#wanted = options.adapter ?? "auto";
     }
 
     /**
-     * Opens the fastest adapter. Fails with "NoWebGPU", "NoAdapter" or "Limit".
+     * Opens the fastest GPU, or the processor. An engine that must have a GPU fails with "NoWebGPU", "NoAdapter" or "Limit".
      * @param {EngineOptions} [options]
      */
     static async create(options = {}) {
-        const { session, opened } = await open(options);
-        return new Engine(options, session, opened);
+        const engine = new Engine(options);
+        await engine.session();
+        return engine;
     }
 
     /**
@@ -62,27 +76,37 @@ export class Engine {
     /** The worker at work; another one, where that is dead. */
     async session() {
         if (this.#session && !this.#session.dead) return this.#session;
-        this.#opening ??= open(this.#options).then(({ session, opened }) => {
-            [this.#session, this.adapter] = [session, opened.adapter];
-            return session;
-        }).finally(() => {
+        this.#opening ??= this.#open().finally(() => {
             this.#opening = null;
         });
         return this.#opening;
     }
-}
 
-/** @param {EngineOptions} options */
-async function open(options) {
-    const session = new Session();
-    try {
-        const opened = await session.call("open", { screen: options.screen ?? "auto" });
+    /**
+     * Gives GPUs up for the processor, unless there was a choice; tells whether it did. The next worker has it.
+     * @param {Failure} why
+     */
+    giveUp(why) {
+        if (this.#wanted !== "gpu" || this.#options.adapter === "gpu") return false;
+        [this.#wanted, this.#instead] = ["cpu", why];
+        return true;
+    }
+
+    async #open() {
+        const { screen = "auto", opened: tell, lost } = this.#options;
+        const session = new Session();
+        try {
+            const { adapter, version, instead } = await session.call("open", { adapter: this.#wanted, screen });
+            [this.#session, this.#wanted, this.adapter, this.version] = [session, adapter.kind, adapter, version];
+            this.#instead ??= instead && new Failure(instead.kind, instead.message);
+        } catch (error) {
+            session.close(Failure.from(error));
+            throw error;
+        }
         session.ended = (why) => {
-            if (why.recoverable) options.lost?.(why);
+            if (why.recoverable) lost?.(why);
         };
-        return { session, opened };
-    } catch (error) {
-        session.close(Failure.from(error));
-        throw error;
+        tell?.({ adapter: this.adapter, instead: this.#instead });
+        return session;
     }
 }

@@ -1,5 +1,5 @@
 /**
- * Foveate in a browser: diffusion transformers that compute where the detail is, on WebGPU.
+ * Foveate in a browser: diffusion transformers that compute where the detail is, on WebGPU, or on the processor.
  *
  * ```js
  * const engine = await Engine.create();
@@ -10,7 +10,8 @@
  * ```
  *
  * Everything runs in a worker. When the device is lost, a new worker takes over: it loads the model again, from the
- * browser's storage, and goes on after the last step that was finished.
+ * browser's storage, and goes on after the last step that was finished. Where there is no WebGPU, or a GPU was lost for
+ * good, the worker draws on the processor.
  */
 
 export { Engine } from "./engine.js";
@@ -22,6 +23,8 @@ export { Run } from "./run.js";
 /** @typedef {import("./foveate.js").Compression} Compression */
 /** @typedef {import("./foveate.js").LoadOptions} LoadOptions */
 /** @typedef {import("./protocol.js").Adapter} Adapter */
+/** @typedef {import("./engine.js").Device} Device */
+/** @typedef {import("./protocol.js").Wanted} Wanted */
 /** @typedef {import("./protocol.js").Facts} Facts */
 /** @typedef {import("./foveate.js").PolicyFacts} PolicyFacts */
 /** @typedef {import("./protocol.js").TokenMap} TokenMap */

@@ -46,7 +46,16 @@ export class Model {
      * @param {AbortSignal} [signal] ends the worker, and so what it is reading
      */
     async load(signal) {
-        await again(() => this.session(signal));
+        await this.again(() => this.session(signal));
+    }
+
+    /**
+     * Does work again that a lost device interrupts.
+     * @template T
+     * @param {() => Promise<T>} work
+     */
+    again(work) {
+        return again(work, (why) => this.#engine.giveUp(why));
     }
 
     /**

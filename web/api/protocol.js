@@ -23,10 +23,14 @@
  * the adapter, and how pictures reach the page
  */
 
+/** @typedef {"auto" | "gpu" | "cpu"} Wanted which device: "auto" is a GPU, or the processor where there is none */
+/** @typedef {"auto" | "gpu" | "readback"} Screen how pictures should reach the page */
+
 /**
  * @typedef {object} Opened
  * @property {Adapter} adapter
  * @property {string} version the engine's
+ * @property {{ kind: import("./failure.js").Kind, message: string } | null} instead why the processor took a GPU's place
  */
 
 /**
@@ -60,7 +64,7 @@
 
 /**
  * @typedef {object} Calls
- * @property {[{ screen: "auto" | "gpu" | "readback" }, Opened]} open
+ * @property {[{ adapter: Wanted, screen: Screen }, Opened]} open
  * @property {[{ url: string, options: import("./foveate.js").LoadOptions, cache: boolean }, Facts]} load
  * @property {[{ request: import("./foveate.js").Request, state: State | null }, Prepared]} prepare
  * @property {[{ id: number, preview: boolean, tokens: boolean, state: boolean }, Taken | null]} step

@@ -1,7 +1,6 @@
 /** A request under way: iterate over it for its steps, and ask it for its picture. */
 
 import { abortable } from "./abortable.js";
-import { again } from "./again.js";
 
 /** @typedef {import("./session.js").Session} Session */
 /** @typedef {import("./protocol.js").State} State */
@@ -75,7 +74,7 @@ export class Run {
         const { signal, canvas } = this.#options;
         try {
             while (!this.#image) {
-                const step = await abortable(again(() => this.#next()), signal);
+                const step = await abortable(this.#model.again(() => this.#next()), signal);
                 if (canvas && step.preview) {
                     const context = /** @type {ImageBitmapRenderingContext} */ (canvas.getContext("bitmaprenderer"));
                     [canvas.width, canvas.height] = [step.preview.width, step.preview.height];

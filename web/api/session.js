@@ -61,7 +61,7 @@ export class Session {
         if (!failure) return waiting?.resolve(result);
         const told = new Failure(failure.kind, failure.message);
         waiting?.reject(told);
-        // Both leave a device that can hold nothing more; the next call starts with an empty one.
-        if (told.kind === "OutOfMemory" || told.kind === "DeviceLost") this.close(told);
+        // A device that can hold nothing more, or a module that stopped amid its work: the next call starts with another.
+        if (told.kind === "OutOfMemory" || told.recoverable) this.close(told);
     }
 }

@@ -5,6 +5,7 @@
 
 import init, * as foveate from "./foveate.js";
 import { Cache } from "./cache.js";
+import { openDevice } from "./device.js";
 import { Failure } from "./failure.js";
 import { LoadProgress } from "./load-progress.js";
 import { ModelFiles } from "./model-files.js";
@@ -20,7 +21,7 @@ const KEPT_EVERY = 8;
 let engine;
 /** @type {foveate.Model} */
 let model;
-/** Where pictures are drawn without readback; nothing where they are read back. @type {{ canvas: OffscreenCanvas, screen: foveate.Screen } | null} */
+/** @type {import("./device.js").Easel | null} */
 let easel = null;
 /** @type {Map<number, foveate.Run>} */
 const runs = new Map();
@@ -29,22 +30,13 @@ let last = 0;
 /** @typedef {(progress: import("./load-progress.js").Progress) => void} Tell */
 /** @type {{ [Name in keyof Calls]: (argument: Calls[Name][0], tell: Tell) => Promise<Calls[Name][1]> }} */
 const calls = {
-    async open({ screen }) {
+    async open({ adapter: wanted, screen }) {
         await start();
-        if (!navigator.gpu) throw new Failure("NoWebGPU", "this browser has no WebGPU");
-        const adapter = await navigator.gpu.requestAdapter({ powerPreference: "high-performance" });
-        if (!adapter) throw new Failure("NoAdapter", "the browser found no GPU that it may use");
-        engine = await foveate.Engine.create();
-        void engine.lost().then((message) => postMessage({ lost: message }));
-        const facts = engine.adapter();
-        // A software adapter has nothing to save by staying off the CPU, and some cannot present at all.
-        if (screen === "gpu" || (screen === "auto" && !facts.software)) {
-            const canvas = new OffscreenCanvas(1, 1);
-            easel = { canvas, screen: new foveate.Screen(engine, canvas) };
-        }
-        const { vendor, architecture, description } = adapter.info;
-        const name = facts.name || description || [vendor, architecture].filter(Boolean).join(" ") || "unnamed adapter";
-        return { adapter: { ...facts, name, screen: easel ? "gpu" : "readback" }, version: foveate.version() };
+        const device = await openDevice(wanted, screen);
+        ({ engine, easel } = device);
+        void engine.lost()?.then((message) => postMessage({ lost: message }));
+        const { adapter, instead } = device;
+        return { adapter, version: foveate.version(), instead: instead && { kind: instead.kind, message: instead.message } };
     },
 
     async load({ url, options, cache: wanted }, tell) {

@@ -13,6 +13,7 @@ import { withText } from "./png.js";
  * @property {string} model its name or address
  * @property {string} scheduler its diffusers class
  * @property {string} version the engine's
+ * @property {string} adapter what it was drawn on
  */
 
 /** The picture to keep. @type {Kept | null} */
@@ -32,7 +33,7 @@ async function download() {
     const png = await new Promise((resolve) => on.toBlob(resolve, "image/png"));
     if (!(png instanceof Blob)) return;
     const link = document.createElement("a");
-    link.href = URL.createObjectURL(await withText(png, { foveate: JSON.stringify(about(kept)) }));
+    link.href = URL.createObjectURL(await withText(png, { foveate: JSON.stringify(about(kept)), adapter: kept.adapter }));
     link.download = `foveate-${seed}.png`;
     link.click();
     setTimeout(() => URL.revokeObjectURL(link.href), 10_000);

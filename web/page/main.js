@@ -8,7 +8,7 @@ import * as link from "./link.js";
 import * as stage from "./stage.js";
 import * as trouble from "./trouble.js";
 import { showComparison } from "./compare.js";
-import { showDevice } from "./device-panel.js";
+import { adapter, showDevice } from "./device.js";
 import { draw } from "./drawing.js";
 import { keep } from "./keep.js";
 import { showMatrix } from "./matrix.js";
@@ -27,14 +27,11 @@ let drawing = null;
 let loading = false;
 const linked = link.read(location.hash);
 let address = linked.model ?? BUNDLED;
-/** The engine's version. */
-let version = "";
+/** `?adapter=cpu` draws on the processor, `?adapter=gpu` on nothing else than a GPU. */
+const wanted = new URLSearchParams(location.search).get("adapter");
 
 const studio = new Studio({
-    opened(engine) {
-        version = engine.version;
-        showDevice(engine.adapter);
-    },
+    opened: showDevice,
     progress({ done, total, source }) {
         if (drawing && stage.taken().length > 0) return; // a lost device is being replaced: the steps' bar stays
         const from = source === "cache" ? "from this browser's storage" : "from the network";
@@ -49,12 +46,13 @@ const studio = new Studio({
         any("model-facts").textContent = `${size(facts.bytes)} from ${from}, ${kept}. ` +
             (facts.routing ? "It has learned routers." : "It has no routers; SDTM and ToMe need none.");
     },
-    lost() {
-        if (drawing && stage.taken().length > 0) status("The GPU was lost: starting again from the last step…");
-        else if (drawing || loading) status("The GPU was lost: starting again…");
-        else status("The GPU was lost. The next picture starts it again.", 0);
+    lost({ kind }) {
+        const what = kind === "DeviceLost" ? "The GPU was lost" : "The engine stopped";
+        if (drawing && stage.taken().length > 0) status(`${what}: starting again from the last step…`);
+        else if (drawing || loading) status(`${what}: starting again…`);
+        else status(`${what}. The next picture starts it again.`, 0);
     },
-});
+}, wanted === "cpu" || wanted === "gpu" ? wanted : "auto");
 
 /** Loads the model ahead of the first request. */
 async function load() {
@@ -147,7 +145,7 @@ async function perform(model, request, signal, prefix = "") {
     // The bundled model has the same name everywhere; others are found by their address.
     const bundled = model.url === new URL(BUNDLED, document.baseURI).href;
     const name = bundled ? basename(model.url) : model.url.replace(/\/+$/, "");
-    keep({ image: drawn.image, request, model: name, scheduler: drawn.scheduler, version });
+    keep({ image: drawn.image, request, model: name, scheduler: drawn.scheduler, version: await studio.version(), adapter: adapter() });
     return drawn;
 }
 

@@ -4,11 +4,13 @@ import { Engine } from "../foveate/index.js";
 
 /** @typedef {import("../foveate/index.js").Model} Model */
 /** @typedef {import("../foveate/index.js").Progress} Progress */
+/** @typedef {import("../foveate/index.js").Device} Device */
 /** @typedef {import("../foveate/index.js").Failure} Failure */
+/** @typedef {import("../foveate/index.js").Wanted} Wanted */
 
 /**
  * @typedef {object} Listener
- * @property {(engine: Engine) => void} opened
+ * @property {(device: Device) => void} opened
  * @property {(progress: Progress) => void} progress
  * @property {(model: Model) => void} loaded
  * @property {(why: Failure) => void} lost
@@ -16,14 +18,21 @@ import { Engine } from "../foveate/index.js";
 
 export class Studio {
     #listener;
+    #adapter;
     /** @type {Promise<Engine> | null} */
     #engine = null;
     /** @type {{ url: string, model: Promise<Model> } | null} */
     #loading = null;
 
-    /** @param {Listener} listener */
-    constructor(listener) {
+    /** @param {Listener} listener @param {Wanted} adapter */
+    constructor(listener, adapter) {
         this.#listener = listener;
+        this.#adapter = adapter;
+    }
+
+    /** The engine's version, once it is open. */
+    async version() {
+        return (await this.#open()).version;
     }
 
     /** The model at an address, loaded once. @param {string} url */
@@ -49,9 +58,10 @@ export class Studio {
 
     #open() {
         if (this.#engine) return this.#engine;
-        const engine = Engine.create({ lost: this.#listener.lost });
+        const { opened, lost } = this.#listener;
+        const engine = Engine.create({ adapter: this.#adapter, opened, lost });
         this.#engine = engine;
-        engine.then(this.#listener.opened, () => {
+        engine.catch(() => {
             this.#engine = null;
         });
         return engine;

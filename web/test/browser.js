@@ -10,11 +10,15 @@ import { answer } from "../serve.js";
 export const DIST = fileURLToPath(new URL("../dist", import.meta.url));
 export const ROOT = fileURLToPath(new URL("../..", import.meta.url));
 
+/** A browser as it comes: on a machine without a GPU it has no WebGPU either. */
+export const WITHOUT_GPU = [
+    "--no-sandbox", "--disable-quic", "--no-first-run", "--disable-background-networking", "--disable-component-update",
+    "--disable-sync", "--disable-gpu",
+];
 /** SwiftShader for WebGPU and for compositing: only together can they show a WebGPU canvas. */
 const FLAGS = [
-    "--no-sandbox", "--disable-quic", "--no-first-run", "--disable-background-networking", "--disable-component-update",
-    "--disable-sync", "--enable-unsafe-webgpu", "--use-webgpu-adapter=swiftshader", "--enable-features=Vulkan",
-    "--use-vulkan=swiftshader", "--use-angle=vulkan",
+    ...WITHOUT_GPU.filter((flag) => flag !== "--disable-gpu"), "--enable-unsafe-webgpu", "--use-webgpu-adapter=swiftshader",
+    "--enable-features=Vulkan", "--use-vulkan=swiftshader", "--use-angle=vulkan",
 ];
 
 /** How long a picture may take on a busy machine without a GPU, in milliseconds. */

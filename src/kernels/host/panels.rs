@@ -10,8 +10,8 @@ use crate::graph::{Element, Graph, ValueId};
 use crate::weights::Format;
 use crate::{Error, Result};
 
-/// Vectors of a panel's row; the last panel may have fewer.
-pub const VECTORS: usize = 3;
+/// Vectors of a panel's row; the last panel may have fewer. Two in a browser: see `tile::rows`.
+pub const VECTORS: usize = if cfg!(target_arch = "wasm32") { 2 } else { 3 };
 
 /// The right side of a product, panel by panel.
 pub trait Right: Sync {

@@ -133,8 +133,7 @@ pub fn block<'l, S: Simd>(
     out: &mut [f32],
     finish: impl Fn(usize, usize, &mut [f32]),
 ) {
-    // As many sums as registers hold, beside a row of the panel.
-    let tile_rows = if S::REGISTER_COUNT >= 32 { 8 } else { 4 };
+    let tile_rows = tile::rows::<S>();
     let (lanes, mut scratch) = (S::F32_LANES, Vec::new());
     for column in (0..columns).step_by(VECTORS * lanes) {
         let width = width(column, columns, lanes);

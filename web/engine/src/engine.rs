@@ -2,7 +2,8 @@
 
 use std::sync::Arc;
 
-use foveate::{Error, Gpu, Pipeline, Progress, Source, wgpu};
+use foveate::low_level::device::{Processor, ProcessorOptions};
+use foveate::{Device, Error, Gpu, Pipeline, Progress, Source, wgpu};
 use js_sys::{Function, Promise};
 use wasm_bindgen::prelude::*;
 use wasm_bindgen_futures::future_to_promise;
@@ -13,11 +14,16 @@ use crate::files::ModelFiles;
 use crate::options::{JsLoadOptions, load_options};
 use crate::tell::{self, AdapterFacts};
 
-/// An adapter with a device of its own.
+/// Bytes of weights that the processor may keep a second time, in the order in which it reads them: of the 4 GiB that a
+/// module can have at most.
+const PACKED: u64 = 512 << 20;
+
+/// A device: an adapter's, or the processor.
 #[wasm_bindgen]
 pub struct Engine {
-    pub(crate) gpu: Gpu,
-    pub(crate) instance: wgpu::Instance,
+    pub(crate) device: Device,
+    /// Where canvases of a GPU come from.
+    pub(crate) instance: Option<wgpu::Instance>,
 }
 
 #[wasm_bindgen]
@@ -32,19 +38,26 @@ impl Engine {
         let found = instance.request_adapter(&wish).await;
         let adapter = found.map_err(|error| failure(Error::NoAdapter(error.to_string())))?;
         let gpu = Gpu::open(&adapter, false).await.map_err(failure)?;
-        Ok(Engine { gpu, instance })
+        Ok(Engine { device: gpu.into(), instance: Some(instance) })
+    }
+
+    /// Takes the processor: the thread that calls, which is busy during each step.
+    pub fn processor() -> Thrown<Engine> {
+        let options = ProcessorOptions { packed: PACKED, ..Default::default() };
+        let processor = Processor::new(options).map_err(failure)?;
+        Ok(Engine { device: processor.into(), instance: None })
     }
 
     /// What the adapter can do.
     pub fn adapter(&self) -> Thrown<AdapterFacts> {
-        tell::adapter(self.gpu.caps())
+        tell::adapter(&self.device)
     }
 
-    /// Resolves when the device is gone, with a message that says why.
-    #[wasm_bindgen(unchecked_return_type = "Promise<string>")]
-    pub fn lost(&self) -> Promise {
-        let lost = self.gpu.lost();
-        future_to_promise(async move { Ok(lost.await.to_string().into()) })
+    /// Resolves when the GPU is gone, with a message that says why. The processor stays.
+    #[wasm_bindgen(unchecked_return_type = "Promise<string> | undefined")]
+    pub fn lost(&self) -> Option<Promise> {
+        let lost = self.device.executor::<Gpu>()?.lost();
+        Some(future_to_promise(async move { Ok(lost.await.to_string().into()) }))
     }
 
     /// Loads a model, streaming its weights to the device. `progress` is told the component, and how much of it is
@@ -63,7 +76,7 @@ impl Engine {
             // Progress is told, not asked for: what its listener throws is its own affair.
             let _ = progress.call3(&JsValue::NULL, &component.into(), &(done as f64).into(), &(total as f64).into());
         };
-        let pipeline = Pipeline::load(&self.gpu, source, options, tell).await.map_err(failure)?;
-        Ok(Model { gpu: self.gpu.clone(), pipeline })
+        let pipeline = Pipeline::load(&self.device, source, options, tell).await.map_err(failure)?;
+        Ok(Model { device: self.device.clone(), pipeline })
     }
 }

@@ -1,6 +1,6 @@
 //! A loaded model.
 
-use foveate::{Error, Gpu, Pipeline};
+use foveate::{Device, Error, Pipeline};
 use wasm_bindgen::prelude::*;
 
 use crate::Run;
@@ -11,7 +11,7 @@ use crate::tell::{self, ModelFacts};
 /// A model on the device.
 #[wasm_bindgen]
 pub struct Model {
-    pub(crate) gpu: Gpu,
+    pub(crate) device: Device,
     pub(crate) pipeline: Pipeline,
 }
 
@@ -31,6 +31,6 @@ impl Model {
             Err(error) if matches!(error.root(), Error::Limit { .. }) => None,
             viewer => Some(viewer.map_err(failure)?),
         };
-        Ok(Run::new(self.gpu.clone(), run, viewer))
+        Ok(Run::new(self.device.clone(), run, viewer))
     }
 }

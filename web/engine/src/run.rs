@@ -1,6 +1,6 @@
 //! A request under way, step by step: the caller owns the loop, so cancelling is not asking for the next step.
 
-use foveate::{Gpu, LayerTrace, RunState, Traced, Viewer, Warning};
+use foveate::{Device, LayerTrace, RunState, Traced, Viewer, Warning};
 use wasm_bindgen::prelude::*;
 
 use crate::Screen;
@@ -9,7 +9,7 @@ use crate::failure::{Thrown, failure};
 /// A request under way.
 #[wasm_bindgen]
 pub struct Run {
-    gpu: Gpu,
+    device: Device,
     run: foveate::Run,
     /// Where the picture fits the adapter whole.
     viewer: Option<Viewer>,
@@ -53,8 +53,8 @@ pub struct TokenMap {
 }
 
 impl Run {
-    pub(crate) fn new(gpu: Gpu, run: foveate::Run, viewer: Option<Viewer>) -> Self {
-        Self { gpu, run, viewer }
+    pub(crate) fn new(device: Device, run: foveate::Run, viewer: Option<Viewer>) -> Self {
+        Self { device, run, viewer }
     }
 }
 
@@ -143,7 +143,8 @@ impl Run {
     pub fn show(&self, screen: &mut Screen) -> Thrown<()> {
         let Some(viewer) = &self.viewer else { return Ok(()) };
         let texture = viewer.texture().map_err(failure)?;
-        screen.draw(&self.gpu, &texture).map_err(failure)
+        let gpu = self.device.gpu("a canvas").map_err(failure)?;
+        screen.draw(gpu, &texture).map_err(failure)
     }
 
     /// The picture of the latents as they are, as RGBA bytes.

@@ -19,7 +19,10 @@ impl Screen {
     /// Takes a canvas that has no context yet. It takes the size of each picture.
     #[wasm_bindgen(constructor)]
     pub fn new(engine: &Engine, canvas: OffscreenCanvas) -> Thrown<Screen> {
-        let surface = engine.instance.create_surface(wgpu::SurfaceTarget::OffscreenCanvas(canvas));
+        let device = engine.device.caps().name.clone();
+        let needs_gpu = || failure(Error::NeedsGpu { what: "a canvas".into(), device });
+        let instance = engine.instance.as_ref().ok_or_else(needs_gpu)?;
+        let surface = instance.create_surface(wgpu::SurfaceTarget::OffscreenCanvas(canvas));
         let surface = surface.map_err(|error| failure(Error::Gpu(format!("the canvas: {error}"))))?;
         Ok(Screen { surface, size: [0, 0] })
     }

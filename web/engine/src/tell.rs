@@ -1,9 +1,9 @@
 //! Facts for JavaScript, as plain objects with declared types.
 
 use foveate::compress::{Compression, PolicyKind, Routers, Traces};
-use foveate::low_level::graph::{AdapterClass, Caps};
+use foveate::low_level::graph::AdapterClass;
 use foveate::models::Draws;
-use foveate::{Error, Pipeline};
+use foveate::{Device, Error, Gpu, Pipeline};
 use serde_json::{Value, json};
 use wasm_bindgen::prelude::*;
 
@@ -13,7 +13,11 @@ use crate::failure::{Thrown, failure};
 const FACTS: &str = r#"
 /** What the adapter can do. Sizes in bytes. */
 export interface AdapterFacts {
+    /** A GPU by WebGPU, or the processor by WebAssembly. */
+    kind: "gpu" | "cpu";
     name: string;
+    /** The driver, where the browser tells; of the processor its threads and vectors. */
+    driver: string;
     /** Whether the CPU stands in for a GPU. */
     software: boolean;
     f16: boolean;
@@ -68,9 +72,12 @@ extern "C" {
 }
 
 /// The adapter's facts.
-pub fn adapter(caps: &Caps) -> Thrown<AdapterFacts> {
+pub fn adapter(device: &Device) -> Thrown<AdapterFacts> {
+    let caps = device.caps();
     object(&json!({
+        "kind": if device.executor::<Gpu>().is_some() { "gpu" } else { "cpu" },
         "name": caps.name,
+        "driver": caps.driver,
         "software": caps.class == AdapterClass::Software,
         "f16": caps.f16,
         "maxBinding": caps.max_binding,

@@ -1,0 +1,63 @@
+/** What the pictures are drawn on: the panel that says what it can do, and the notice where it is the processor. */
+
+import { any, made } from "./dom.js";
+import { size } from "./format.js";
+
+/** @typedef {import("../foveate/index.js").Adapter} Adapter */
+
+/** Why the processor draws. @type {Partial<Record<import("../foveate/index.js").Kind, string>>} */
+const REASONS = {
+    NoWebGPU: "This browser has no WebGPU",
+    NoAdapter: "The browser found no GPU that it may use",
+    Limit: "This GPU is too small",
+    DeviceLost: "The GPU was lost several times in a row",
+};
+
+/** The adapter in use. */
+let name = "";
+
+/** The adapter that draws now, by name. */
+export function adapter() {
+    return name;
+}
+
+/** @param {import("../foveate/index.js").Device} device */
+export function showDevice({ adapter, instead }) {
+    name = adapter.kind === "cpu" ? `${adapter.name} (${adapter.driver})` : adapter.name;
+    tell(adapter.kind === "cpu" ? { adapter: name, "pictures reach the page": reach(adapter) } : gpu(adapter));
+    any("notice").hidden = !instead;
+    if (instead) any("notice").textContent = `${reason(instead)}: the processor draws, which takes longer.`;
+}
+
+/** @param {import("../foveate/index.js").Failure} instead */
+function reason({ kind }) {
+    if (kind === "NoWebGPU" && !globalThis.isSecureContext) return "Browsers offer WebGPU only to addresses that start with https://";
+    return REASONS[kind] ?? "There is no GPU";
+}
+
+/** @param {Adapter} adapter */
+function gpu(adapter) {
+    return {
+        "adapter": adapter.name + (adapter.software ? " (software: every picture is slow)" : ""),
+        "pictures reach the page": reach(adapter),
+        "16-bit arithmetic": adapter.f16 ? "yes" : "no",
+        "largest buffer": size(adapter.maxBuffer),
+        "largest binding": size(adapter.maxBinding),
+        "storage buffers in a dispatch": String(adapter.maxStorageBuffers),
+        "workgroup": `${adapter.workgroupThreads} threads, ${size(adapter.workgroupMemory)}`,
+    };
+}
+
+/** @param {Adapter} adapter */
+function reach({ screen }) {
+    return screen === "gpu" ? "on the GPU" : "by readback";
+}
+
+/** @param {Record<string, string>} facts */
+function tell(facts) {
+    any("device").replaceChildren(...Object.entries(facts).map(([name, value]) => {
+        const row = made("div");
+        row.append(made("dt", name), made("dd", value));
+        return row;
+    }));
+}
