@@ -1,7 +1,5 @@
 //! The `foveate` command. Each of its commands has a file or a folder of its own.
 
-mod about;
-mod adapter;
 mod args;
 mod bench;
 mod cancel;
@@ -15,7 +13,6 @@ mod inspect;
 mod maps;
 mod model;
 mod output;
-mod paths;
 mod progress;
 mod quiet;
 mod record;
@@ -46,6 +43,7 @@ fn main() -> ExitCode {
         Command::Inspect(options) => (options.json, pollster::block_on(inspect::run(options))),
         Command::Bench(options) => (options.json, pollster::block_on(bench::run(options))),
         Command::Devices(options) => (options.json, pollster::block_on(devices::run(options))),
+        Command::Doctor(options) => (options.json, pollster::block_on(devices::doctor(options))),
     };
     match done {
         Ok(()) => ExitCode::SUCCESS,

@@ -1,4 +1,4 @@
-//! Which device a command works on: a GPU by its name, or the processor.
+//! Which device the work is done on: a GPU by its name, or the processor.
 
 use foveate::low_level::device::{Processor, ProcessorOptions};
 use foveate::low_level::gpu;
