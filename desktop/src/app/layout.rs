@@ -4,7 +4,7 @@ use egui::{CentralPanel, Frame, Margin, Panel, Ui};
 
 use super::App;
 use crate::theme::Palette;
-use crate::views::{Action, Page, compose, header, history, machine, models, notices, queue, stage};
+use crate::views::{Action, Page, Seen, compose, header, history, machine, models, notices, queue, stage};
 
 /// From this width on, the queue has a column of its own.
 const WIDE: f32 = 1000.0;
@@ -53,7 +53,7 @@ impl App {
         bottom.show(ui, |ui| history(ui, &mut self.history, shown.as_deref(), &mut self.album, actions));
         CentralPanel::default().frame(frame).show(ui, |ui| {
             let running = self.queue.running().is_some();
-            let seen = (&self.history, &self.model, running);
+            let seen = Seen { history: &self.history, model: &self.model, running };
             stage(ui, &mut self.stage, &mut self.settings, seen, &mut self.album, actions);
         });
     }

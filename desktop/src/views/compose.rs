@@ -4,7 +4,7 @@ use egui::{ComboBox, DragValue, Id, Response, RichText, ScrollArea, TextEdit, Ui
 use foveate::Size;
 
 use super::Action;
-use super::controls::{main_button, quiet, row, sign, toggle};
+use super::controls::{main_button, named, quiet, row, sign, toggle};
 use super::policy::policy;
 use crate::engine::ModelFacts;
 use crate::state::{Form, roll};
@@ -75,12 +75,13 @@ fn class(ui: &mut Ui, form: &mut Form, model: &ModelFacts) {
 fn draw(ui: &mut Ui, form: &mut Form, actions: &mut Vec<Action>) {
     ui.horizontal(|ui| {
         let width = ui.available_width() - 96.0;
-        if main_button(ui, "Draw", width, "Put it into the queue (Ctrl+Enter)").clicked() {
+        let button = main_button(ui, "Draw", width, "Put it into the queue (Ctrl+Enter)");
+        if named(button, "Draw (Ctrl+Enter)").clicked() {
             actions.push(Action::Draw);
         }
         let count = DragValue::new(&mut form.pictures).range(1..=999).speed(0.05).suffix("×");
         let count = ui.add_sized([80.0, 34.0], count);
-        super::controls::named(count, "Pictures").on_hover_text("How many pictures, with seeds that follow each other");
+        named(count, "Pictures").on_hover_text("How many pictures, with seeds that follow each other");
     });
 }
 
@@ -137,7 +138,7 @@ fn size(ui: &mut Ui, form: &mut Form, model: &ModelFacts) {
             let field = DragValue::new(side).range(unit..=4096).speed(unit as f64 / 8.0);
             let field = ui.add(field);
             *side = (*side / unit).max(1) * unit;
-            super::controls::named(field, name)
+            named(field, name)
         };
         let height = side(ui, &mut size.height, "Height");
         ui.label("×");

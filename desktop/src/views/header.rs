@@ -20,7 +20,7 @@ pub enum Page {
 impl Page {
     /// All pages: name, and what is there.
     const ALL: [(Self, &str, &str); 3] = [
-        (Self::Draw, "Draw", "Prompt, picture, queue and history (Ctrl+1)"),
+        (Self::Draw, "Pictures", "Prompt, picture, queue and history (Ctrl+1)"),
         (Self::Models, "Models", "Which model draws, how it is stored and on which device (Ctrl+2)"),
         (Self::Machine, "This machine", "Devices and versions for a bug report, and the keys (Ctrl+3)"),
     ];

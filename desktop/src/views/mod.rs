@@ -26,7 +26,7 @@ pub use machine::machine;
 pub use models::{Model, models};
 pub use notices::notices;
 pub use queue::queue;
-pub use stage::{Shown, Stage, stage};
+pub use stage::{Seen, Shown, Stage, stage};
 
 use crate::disk::Question;
 use crate::engine::Choice;

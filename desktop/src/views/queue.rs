@@ -11,8 +11,11 @@ use crate::theme::Palette;
 pub fn queue(ui: &mut Ui, queue: &Queue, live: Option<&Live>, actions: &mut Vec<Action>) {
     ui.horizontal(|ui| {
         ui.strong("Queue");
-        let waiting = queue.waiting();
-        quiet(ui, if waiting == 1 { "1 waits".into() } else { format!("{waiting} wait") });
+        match queue.waiting() {
+            0 => {}
+            1 => drop(quiet(ui, "1 waits")),
+            waiting => drop(quiet(ui, format!("{waiting} wait"))),
+        }
     });
     if queue.paused {
         quiet(ui, "These were waiting when the app was closed.");
@@ -24,16 +27,19 @@ pub fn queue(ui: &mut Ui, queue: &Queue, live: Option<&Live>, actions: &mut Vec<
         quiet(ui, "Nothing is waiting. Each press of Draw adds to the queue.");
         return;
     }
-    ui.horizontal_wrapped(|ui| {
-        let help = "Cancel what is drawn and what waits; finished pictures are kept (Shift+Esc)";
-        if queue.waiting() > 0 && button(ui, "Cancel all", help).clicked() {
-            actions.push(Action::CancelAll);
-        }
-        let over = queue.jobs().iter().any(Job::is_over);
-        if over && button(ui, "Clear", "Take what is over off the list; pictures stay in the history").clicked() {
-            actions.push(Action::ClearQueue);
-        }
-    });
+    let (waits, over) = (queue.waiting() > 0, queue.jobs().iter().any(Job::is_over));
+    if waits || over {
+        ui.horizontal_wrapped(|ui| {
+            let help = "Cancel what is drawn and what waits; finished pictures are kept (Shift+Esc)";
+            if waits && button(ui, "Cancel all", help).clicked() {
+                actions.push(Action::CancelAll);
+            }
+            let help = "Take what is over off the list; pictures stay in the history";
+            if over && button(ui, "Clear", help).clicked() {
+                actions.push(Action::ClearQueue);
+            }
+        });
+    }
     ScrollArea::vertical().auto_shrink([false, true]).show(ui, |ui| {
         // What is at work first, then what waits in its order, then what is over, the latest first.
         let jobs = queue.jobs();

@@ -3,7 +3,8 @@
 use std::path::{Path, PathBuf};
 
 use egui::{
-    Align2, Color32, FontId, ProgressBar, Rect, Role, Sense, Spinner, TextureHandle, Ui, Vec2, WidgetInfo, pos2, vec2,
+    Align2, Color32, FontId, Frame, Margin, Panel, ProgressBar, Rect, Role, Sense, Spinner, TextureHandle, Ui, Vec2,
+    WidgetInfo, pos2, vec2,
 };
 
 use super::album::Album;
@@ -16,8 +17,8 @@ use crate::engine::{Preview, Took};
 use crate::state::{Form, History, Live, Settings};
 use crate::theme::{GAP, Palette};
 
-/// How much larger than it is a picture is shown at most.
-const LARGEST: f32 = 8.0;
+/// How long the longer side of a small picture is shown at most. Larger ones are shown pixel for pixel, or smaller.
+const LARGEST: f32 = 640.0;
 
 /// What is shown.
 #[derive(Clone, Debug, Default, PartialEq)]
@@ -42,62 +43,77 @@ pub struct Stage {
     pub finished: Option<PathBuf>,
 }
 
+/// What the middle looks at.
+#[derive(Clone, Copy)]
+pub struct Seen<'a> {
+    pub history: &'a History,
+    pub model: &'a Model,
+    /// Whether a picture is being drawn.
+    pub running: bool,
+}
+
 /// Shows it.
 pub fn stage(
     ui: &mut Ui,
     stage: &mut Stage,
     settings: &mut Settings,
-    (history, model, running): (&History, &Model, bool),
+    seen: Seen<'_>,
     album: &mut Album,
     actions: &mut Vec<Action>,
 ) {
-    let Settings { form, preview, .. } = settings;
     match stage.shown.clone() {
-        Shown::Live => under_way(ui, stage, (form, preview), model, running, album, actions),
-        Shown::Picture(path) => finished(ui, stage, &path, form, history, running, album, actions),
-        Shown::Pair(_) => pair(ui, stage, history, running, album, actions),
+        Shown::Live => under_way(ui, stage, settings, seen, album, actions),
+        Shown::Picture(path) => finished(ui, stage, &path, (&mut settings.form, seen), album, actions),
+        Shown::Pair(_) => pair(ui, stage, seen, album, actions),
     }
+}
+
+/// What is below the picture: as high as it needs to be.
+fn foot(ui: &mut Ui, name: &str, contents: impl FnOnce(&mut Ui)) {
+    let frame = Frame::new().inner_margin(Margin { top: 8, ..Margin::ZERO });
+    Panel::bottom(name).frame(frame).show_separator_line(false).resizable(false).show(ui, contents);
 }
 
 fn under_way(
     ui: &mut Ui,
     stage: &Stage,
-    (form, preview): (&mut Form, &mut Preview),
-    model: &Model,
-    running: bool,
+    settings: &mut Settings,
+    Seen { model, running, .. }: Seen<'_>,
     album: &mut Album,
     actions: &mut Vec<Action>,
 ) {
     let live = stage.live.as_ref().filter(|_| running);
-    let foot = 64.0 + if form.traced && live.is_some() { 140.0 } else { 0.0 };
-    let rect = canvas(ui, foot);
+    if let Some(live) = live {
+        foot(ui, "under way", |ui| {
+            progress(ui, live);
+            ui.horizontal_wrapped(|ui| {
+                if button(ui, "Cancel", "Stop this picture; finished ones are kept (Esc)").clicked() {
+                    actions.push(Action::Stop);
+                }
+                let help =
+                    "Decode the picture after every step: exact, and slower. Else colours are projected, at no cost";
+                let mut exact = settings.preview == Preview::Exact;
+                if toggle(ui, &mut exact, "Exact preview", "Exact preview", help).clicked() {
+                    settings.preview = if exact { Preview::Exact } else { Preview::Quick };
+                }
+                map_toggle(ui, &mut settings.form);
+            });
+            if settings.form.traced {
+                computed::matrix(ui, live);
+            }
+        });
+    }
+    let rect = canvas(ui);
     match live.and_then(|live| Some((live, live.preview.as_ref()?))) {
         Some((live, (picture, count))) => {
             let texture = album.live(ui.ctx(), live.job, *count, picture);
-            let rect = show(ui, rect, &texture, live_size(live, texture.size_vec2()), "The picture under way");
-            if form.traced {
+            let rect = show(ui, rect, &texture, "The picture under way");
+            if settings.form.traced {
                 computed::over(ui, rect, live);
             }
         }
         None if running => waiting(ui, rect, "Preparing"),
         None => idle(ui, rect, model),
-    }
-    if let Some(live) = live {
-        progress(ui, live);
-        ui.horizontal_wrapped(|ui| {
-            if button(ui, "Cancel", "Stop this picture; finished ones are kept (Esc)").clicked() {
-                actions.push(Action::Stop);
-            }
-            let help = "Decode the picture after every step: exact, and slower. Else colours are projected, at no cost";
-            let mut exact = *preview == Preview::Exact;
-            if toggle(ui, &mut exact, "Exact preview", "Exact preview", help).clicked() {
-                *preview = if exact { Preview::Exact } else { Preview::Quick };
-            }
-            map_toggle(ui, form);
-        });
-        if form.traced {
-            computed::matrix(ui, live);
-        }
     }
 }
 
@@ -111,65 +127,80 @@ fn finished(
     ui: &mut Ui,
     stage: &Stage,
     path: &Path,
-    form: &mut Form,
-    history: &History,
-    running: bool,
+    (form, seen): (&mut Form, Seen<'_>),
     album: &mut Album,
     actions: &mut Vec<Action>,
 ) {
     let mapped = stage.live.as_ref().filter(|_| form.traced && stage.finished.as_deref() == Some(path));
-    let rect = canvas(ui, 64.0 + if mapped.is_some() { 140.0 } else { 0.0 });
+    if let Some(entry) = seen.history.get(path) {
+        foot(ui, "finished", |ui| {
+            describe(ui, entry);
+            ui.horizontal_wrapped(|ui| {
+                to_live(ui, seen.running, actions);
+                to_do(ui, path, actions);
+                map_toggle(ui, form);
+            });
+            if let Some(live) = mapped {
+                computed::matrix(ui, live);
+            }
+        });
+    }
+    let rect = canvas(ui);
     match album.whole(path) {
         Some(texture) => {
-            let rect = show(ui, rect, &texture, texture.size_vec2(), "The picture");
+            let rect = show(ui, rect, &texture, "The picture");
             if let Some(live) = mapped {
                 computed::over(ui, rect, live);
             }
         }
         None => waiting(ui, rect, "Reading"),
     }
-    let Some(entry) = history.get(path) else { return };
-    describe(ui, entry);
-    ui.horizontal_wrapped(|ui| {
-        if running
-            && button(ui, "Back to the picture under way", "Show the picture that is being drawn (Ctrl+L)").clicked()
-        {
-            actions.push(Action::Follow);
+}
+
+/// What can be done with a finished picture.
+fn to_do(ui: &mut Ui, path: &Path, actions: &mut Vec<Action>) {
+    let path = || path.to_owned();
+    let dense = "Draw it again with every token computed, and lay both side by side (Ctrl+D)";
+    for (name, help, action) in [
+        ("Recall", "Take over everything that made this picture (Ctrl+R)", Action::Recall(path())),
+        ("Save a copy", "Save the picture elsewhere, with its request inside (Ctrl+S)", Action::SaveCopy(path())),
+        ("Copy", "Copy the picture to the clipboard (Ctrl+Shift+C)", Action::Copy(path())),
+        ("Show file", "Show the file in the file manager", Action::Reveal(path())),
+        ("Compare with dense", dense, Action::CompareDense(path())),
+        ("Delete", "Delete the picture from the disk (Ctrl+Delete)", Action::Remove(path())),
+    ] {
+        if button(ui, name, help).clicked() {
+            actions.push(action);
         }
-        let path = || path.to_owned();
-        for (name, help, action) in [
-            ("Recall", "Take over everything that made this picture (Ctrl+R)", Action::Recall(path())),
-            ("Save a copy", "Save the picture elsewhere, with its request inside (Ctrl+S)", Action::SaveCopy(path())),
-            ("Copy", "Copy the picture to the clipboard (Ctrl+Shift+C)", Action::Copy(path())),
-            ("Show file", "Show the file in the file manager", Action::Reveal(path())),
-            (
-                "Compare with dense",
-                "Draw it again with every token computed, and lay both side by side (Ctrl+D)",
-                Action::CompareDense(path()),
-            ),
-            ("Delete", "Delete the picture from the disk (Ctrl+Delete)", Action::Remove(path())),
-        ] {
-            if button(ui, name, help).clicked() {
-                actions.push(action);
-            }
-        }
-        map_toggle(ui, form);
-    });
-    if let Some(live) = mapped {
-        computed::matrix(ui, live);
     }
 }
 
-fn pair(
-    ui: &mut Ui,
-    stage: &mut Stage,
-    history: &History,
-    running: bool,
-    album: &mut Album,
-    actions: &mut Vec<Action>,
-) {
+fn to_live(ui: &mut Ui, running: bool, actions: &mut Vec<Action>) {
+    let help = "Show the picture that is being drawn (Ctrl+L)";
+    if running && button(ui, "Back to the picture under way", help).clicked() {
+        actions.push(Action::Follow);
+    }
+}
+
+fn pair(ui: &mut Ui, stage: &mut Stage, seen: Seen<'_>, album: &mut Album, actions: &mut Vec<Action>) {
     let Shown::Pair(pair) = &mut stage.shown else { return };
-    let rect = canvas(ui, 100.0);
+    foot(ui, "pair", |ui| {
+        let entries = [&pair.left, &pair.right].map(|path| seen.history.get(path));
+        ui.columns(2, |columns| {
+            for ((ui, entry), side) in columns.iter_mut().zip(entries).zip(["Left", "Right"]) {
+                let Some(entry) = entry else { continue };
+                ui.strong(format!("{side}: {}", policy(entry)));
+                quiet(ui, entry.took.as_ref().map_or("Its times are not known".into(), took));
+            }
+        });
+        ui.horizontal(|ui| {
+            if button(ui, "Done", "Back to the picture on the right (Esc)").clicked() {
+                actions.push(Action::Show(pair.right.clone()));
+            }
+            to_live(ui, seen.running, actions);
+        });
+    });
+    let rect = canvas(ui);
     match (album.whole(&pair.left), album.whole(&pair.right)) {
         (Some(left), Some(right)) => {
             let rect = fitted(rect, right.size_vec2());
@@ -177,24 +208,6 @@ fn pair(
         }
         _ => waiting(ui, rect, "Reading"),
     }
-    let entries = [&pair.left, &pair.right].map(|path| history.get(path));
-    ui.columns(2, |columns| {
-        for ((ui, entry), side) in columns.iter_mut().zip(entries).zip(["Left", "Right"]) {
-            let Some(entry) = entry else { continue };
-            ui.strong(format!("{side}: {}", policy(entry)));
-            quiet(ui, entry.took.as_ref().map_or("Its times are not known".into(), took));
-        }
-    });
-    ui.horizontal(|ui| {
-        if button(ui, "Done", "Back to the picture on the right (Esc)").clicked() {
-            actions.push(Action::Show(pair.right.clone()));
-        }
-        if running
-            && button(ui, "Back to the picture under way", "Show the picture that is being drawn (Ctrl+L)").clicked()
-        {
-            actions.push(Action::Follow);
-        }
-    });
 }
 
 /// What a picture is, in two lines.
@@ -232,19 +245,19 @@ fn progress(ui: &mut Ui, live: &Live) {
         (steps, Some(left)) => format!("Step {} of {steps}, {} left", live.done + 1, seconds(left)),
     };
     let share = live.done as f32 / live.steps.max(1) as f32;
-    ui.add(ProgressBar::new(share).desired_height(20.0).text(text));
+    let bar = ui.add(ProgressBar::new(share).desired_height(20.0).text(text.as_str()));
+    bar.widget_info(|| WidgetInfo::labeled(Role::ProgressIndicator, true, text.as_str()));
 }
 
-/// The place for the picture: all but `foot` at the bottom, or as much as is needed.
-fn canvas(ui: &mut Ui, foot: f32) -> Rect {
-    let size = vec2(ui.available_width(), (ui.available_height() - foot).max(80.0));
-    let (rect, _) = ui.allocate_exact_size(size, Sense::hover());
+/// The place for the picture: all that is left.
+fn canvas(ui: &mut Ui) -> Rect {
+    let (rect, _) = ui.allocate_exact_size(ui.available_size(), Sense::hover());
     ui.painter().rect_filled(rect, 8.0, Palette::of(ui).ground);
     rect.shrink(GAP)
 }
 
-fn show(ui: &Ui, place: Rect, texture: &TextureHandle, size: Vec2, name: &str) -> Rect {
-    let rect = fitted(place, size);
+fn show(ui: &Ui, place: Rect, texture: &TextureHandle, name: &str) -> Rect {
+    let rect = fitted(place, texture.size_vec2());
     let response = ui.interact(rect, ui.scope_id().with(name), Sense::hover());
     response.widget_info(|| WidgetInfo::labeled(Role::Image, true, name));
     let all = Rect::from_min_max(pos2(0.0, 0.0), pos2(1.0, 1.0));
@@ -252,16 +265,11 @@ fn show(ui: &Ui, place: Rect, texture: &TextureHandle, size: Vec2, name: &str) -
     rect
 }
 
-/// As large as fits, in the middle.
+/// As large as fits, in the middle; a small picture at least that large that its pixels are still seen as a picture.
 fn fitted(place: Rect, size: Vec2) -> Rect {
-    let scale = (place.width() / size.x).min(place.height() / size.y).min(LARGEST);
+    let most = (LARGEST / size.max_elem()).max(1.0);
+    let scale = (place.width() / size.x).min(place.height() / size.y).min(most);
     Rect::from_center_size(place.center(), size * scale)
-}
-
-/// A projected preview has a pixel for each latent one: it is shown as large as the finished picture.
-fn live_size(live: &Live, preview: Vec2) -> Vec2 {
-    let _ = live;
-    preview * (512.0 / preview.max_elem()).max(1.0)
 }
 
 fn waiting(ui: &mut Ui, rect: Rect, what: &str) {
