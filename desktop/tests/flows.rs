@@ -1,12 +1,14 @@
 //! What people do with the app, from the first press to the file on the disk.
 #![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic, reason = "tests")]
 
+mod common;
 mod desk;
 
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
-use desk::{CTRL, Desk, model, origin, settings};
+use common::{model, origin, settings};
+use desk::{CTRL, Desk};
 use egui::{DroppedFile, Key, Modifiers};
 use egui_kittest::kittest::Queryable;
 use foveate::Request;
@@ -60,11 +62,11 @@ fn cancelling_keeps_what_is_finished() {
     desk.key(CTRL, Key::Enter);
     desk.until("the first is drawn", |desk| done(desk) == 1);
     drop(desk);
-    let mut long = settings(model("pixart_alpha"), "a long one", 1000);
+    let mut long = settings(model("pixart_alpha"), "a long one", 400);
     long.form.pictures = 3;
     let mut desk = Desk::start(&long).opened();
     desk.key(CTRL, Key::Enter);
-    desk.until("steps are taken", |desk| desk.says(" of 1000, "));
+    desk.until("steps are taken", |desk| desk.says(" of 400, "));
     desk.key(Modifiers::NONE, Key::Escape);
     assert_eq!(desk.jobs()[0].state, State::Cancelled);
     desk.until("the next one begins", |desk| desk.jobs()[1].state == State::Running);

@@ -1,6 +1,6 @@
 //! The app without a window: its controls by their names for screen readers, its threads as they are.
 
-use std::path::{Path, PathBuf};
+use std::path::PathBuf;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
@@ -9,9 +9,8 @@ use egui_kittest::Harness;
 use egui_kittest::kittest::Queryable;
 use foveate_desktop::app::App;
 use foveate_desktop::disk::Places;
-use foveate_desktop::state::{Form, Job, Settings};
+use foveate_desktop::state::{Job, Settings};
 use foveate_desktop::theme;
-use foveate_studio::Origin;
 use tempfile::TempDir;
 
 /// As long as the slowest machine needs for a few steps of a tiny model.
@@ -23,22 +22,6 @@ pub const CTRL: Modifiers = Modifiers::COMMAND;
 pub struct Desk {
     pub harness: Harness<'static, App>,
     pub folder: Arc<TempDir>,
-}
-
-/// A tiny model of the repository, by its path below the goldens.
-pub fn model(name: &str) -> String {
-    let goldens = Path::new(env!("CARGO_MANIFEST_DIR")).join("../tests/goldens").canonicalize().unwrap();
-    goldens.join(name).join("model").to_str().unwrap().to_owned()
-}
-
-/// Settings that draw `prompt` with this model on the processor.
-pub fn settings(model: String, prompt: &str, steps: usize) -> Settings {
-    let mut form = Form { keep_seed: true, ..Form::default() };
-    form.request.prompt = prompt.into();
-    (form.request.steps, form.request.seed) = (Some(steps), 7);
-    let mut settings = Settings { form, ..Settings::default() };
-    (settings.choice.model, settings.choice.adapter) = (model, Some("cpu".into()));
-    settings
 }
 
 impl Desk {
@@ -109,9 +92,4 @@ impl Desk {
         paths.sort();
         paths
     }
-}
-
-/// How a picture says it was drawn.
-pub fn origin(path: &Path) -> Origin {
-    Origin::read(path).unwrap()
 }
