@@ -25,7 +25,7 @@ pub async fn run(options: &Devices) -> Result<()> {
 
 /// The text for a bug report.
 pub async fn doctor(options: &Devices) -> Result<()> {
-    let found = Report::gather().await?;
+    let found = Report::gather(Some(device::open(None, false).await?.caps().to_string())).await?;
     match options.json {
         true => report::say_json(&found.json()),
         false => report::say(&found.text()),

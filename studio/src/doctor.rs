@@ -4,7 +4,7 @@ use std::fmt::Write;
 
 use foveate::Result;
 use foveate::low_level::gpu;
-use foveate::low_level::graph::{AdapterClass, Caps};
+use foveate::low_level::graph::Caps;
 use serde_json::{Value, json};
 
 use crate::device;
@@ -14,22 +14,21 @@ use crate::device;
 pub struct Report {
     /// Every adapter, then the processor.
     pub devices: Vec<Caps>,
-    /// Which of them is used where none is named.
-    pub chosen: String,
+    /// The one that draws, where that is known.
+    pub chosen: Option<String>,
 }
 
 impl Report {
-    /// Looks at this machine.
-    pub async fn gather() -> Result<Self> {
+    /// Looks at this machine, on which `chosen` draws.
+    pub async fn gather(chosen: Option<String>) -> Result<Self> {
         let mut devices = gpu::adapters().await;
         devices.push(device::processor()?.caps().clone());
-        let chosen = device::open(None, false).await?.caps().to_string();
         Ok(Self { devices, chosen })
     }
 
     /// Whether there is a GPU: without one the processor computes.
     pub fn has_gpu(&self) -> bool {
-        self.devices.iter().any(|caps| caps.class == AdapterClass::Hardware)
+        self.devices.iter().any(device::is_gpu)
     }
 
     /// The text to put into a bug report.
@@ -43,7 +42,9 @@ impl Report {
             std::env::consts::OS,
             std::env::consts::ARCH
         );
-        let _ = writeln!(text, "draws on {}", self.chosen);
+        if let Some(chosen) = &self.chosen {
+            let _ = writeln!(text, "draws on {chosen}");
+        }
         if !self.has_gpu() {
             let _ = writeln!(text, "no GPU was found: {}", gpu::INSTALL_HINT);
         }
@@ -106,15 +107,17 @@ pub fn as_json(caps: &Caps) -> Value {
 
 #[cfg(test)]
 mod tests {
+    use foveate::low_level::graph::AdapterClass;
+
     use super::*;
 
     #[test]
     fn a_machine_without_a_gpu_is_told_what_to_install() {
         let cpu = Caps { backend: "CPU".into(), class: AdapterClass::Software, driver: "2".into(), ..Caps::minimum() };
-        let without = Report { devices: vec![cpu.clone()], chosen: cpu.to_string() };
+        let without = Report { devices: vec![cpu.clone()], chosen: None };
         assert!(without.text().contains("no GPU was found: install a Vulkan driver"), "{}", without.text());
         let gpu = Caps { name: "Some GPU".into(), ..Caps::minimum() };
-        let with = Report { chosen: gpu.to_string(), devices: vec![gpu, cpu] };
+        let with = Report { chosen: Some(gpu.to_string()), devices: vec![gpu, cpu] };
         assert!(!with.text().contains("no GPU") && with.text().contains("\nSome GPU\n  backend"), "{}", with.text());
         assert_eq!(with.json()["adapters"].as_array().map(Vec::len), Some(2));
     }

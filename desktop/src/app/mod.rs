@@ -13,7 +13,7 @@ use foveate::{Error, Result};
 pub use keys::KEYS;
 
 use crate::disk::{Clerk, Errand, Places, kept};
-use crate::engine::{Command, Engine, Shared, Stop, Trouble, Wake};
+use crate::engine::{Engine, Shared, Stop, Trouble, Wake};
 use crate::state::{History, Notices, Queue, Settings};
 use crate::views::{Album, Model, Page, Stage};
 
@@ -101,6 +101,9 @@ impl App {
     /// Takes in what the threads told, and hands on what is to be done. Called while the window is hidden, too.
     pub fn logic(&mut self, ctx: &Context) {
         self.take_in(ctx);
+        if let Some(left) = self.notices.fade() {
+            ctx.request_repaint_after(left);
+        }
         if let Some(job) = self.queue.begin() {
             let (id, choice, request) = (job.id, job.choice.clone(), job.request.clone());
             self.begin(id, choice, request);
@@ -137,7 +140,7 @@ impl App {
 
     fn describe_machine(&mut self) {
         if !std::mem::replace(&mut self.machine_asked, true) {
-            self.engine.send(Command::Describe);
+            self.engine.describe(self.model.facts().map(|facts| facts.device.clone()));
         }
     }
 }

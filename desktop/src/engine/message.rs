@@ -47,8 +47,6 @@ pub enum Command {
     Open(Choice, Stop),
     /// Draw a picture, with the model that it names.
     Draw(Box<Task>, Stop),
-    /// Describe this machine for a bug report.
-    Describe,
 }
 
 /// A picture to draw.

@@ -20,6 +20,8 @@ pub use message::{Choice, Command, Drawn, Event, Preview, Stop, Task, Took, Trac
 pub use projection::Projection;
 pub use trouble::Trouble;
 
+use foveate_studio::doctor::Report;
+use message::Teller;
 use worker::Worker;
 
 /// Wakes the window when there is an event to read.
@@ -39,6 +41,7 @@ pub struct Engine {
     /// None once it was told to end.
     commands: Option<Sender<Command>>,
     events: Receiver<Event>,
+    teller: Teller,
     thread: Option<JoinHandle<()>>,
     /// What the window wishes to see, which may change while a picture is drawn.
     pub wishes: Arc<Wishes>,
@@ -50,10 +53,10 @@ impl Engine {
         let (commands, inbox) = channel();
         let (outbox, events) = channel();
         let wishes = Arc::new(Wishes::default());
-        let teller = message::Teller { events: outbox, wake };
-        let worker = Worker::new(shared, folders, teller, wishes.clone());
+        let teller = Teller { events: outbox, wake };
+        let worker = Worker::new(shared, folders, teller.clone(), wishes.clone());
         let thread = std::thread::Builder::new().name("engine".into()).spawn(move || worker.run(&inbox))?;
-        Ok(Self { commands: Some(commands), events, thread: Some(thread), wishes })
+        Ok(Self { commands: Some(commands), events, teller, thread: Some(thread), wishes })
     }
 
     /// Hands over a command. The engine takes them in order.
@@ -61,6 +64,19 @@ impl Engine {
         // The thread ends only with the engine itself; where it has panicked, its silence is noticed by `alive`.
         if let Some(commands) = &self.commands {
             let _ = commands.send(command);
+        }
+    }
+
+    /// Describes this machine for a bug report, beside whatever is drawn. `chosen` is the device that draws.
+    pub fn describe(&self, chosen: Option<String>) {
+        let teller = self.teller.clone();
+        let describe = move || {
+            let report = pollster::block_on(Report::gather(chosen));
+            let text = report.map_or_else(|error| Trouble::of(&error).line(), |report| report.text());
+            teller.tell(Event::Machine(text));
+        };
+        if let Err(error) = std::thread::Builder::new().name("doctor".into()).spawn(describe) {
+            self.teller.tell(Event::Machine(format!("this machine could not be looked at: {error}")));
         }
     }
 

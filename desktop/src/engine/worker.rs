@@ -6,7 +6,6 @@ use std::sync::Arc;
 use std::sync::mpsc::Receiver;
 
 use foveate::{Context, Device, Error, LoadOptions, Model, Pipeline, Result};
-use foveate_studio::doctor::Report;
 use foveate_studio::model::name;
 use foveate_studio::output::Output;
 
@@ -46,11 +45,6 @@ impl Worker {
             match command {
                 Command::Open(choice, stop) => self.open_and_tell(choice, &stop),
                 Command::Draw(task, stop) => self.draw_and_tell(&task, &stop),
-                Command::Describe => {
-                    let report = pollster::block_on(Report::gather());
-                    let text = report.map_or_else(|error| Trouble::of(&error).line(), |report| report.text());
-                    self.teller.tell(Event::Machine(text));
-                }
             }
         }
     }

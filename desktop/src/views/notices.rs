@@ -1,6 +1,6 @@
 //! Errors, warnings and words below the header, each of which can be closed.
 
-use egui::{Frame, Margin, Stroke, Ui};
+use egui::{Frame, Margin, Ui};
 
 use super::Action;
 use super::controls::sign;
@@ -16,7 +16,7 @@ pub fn notices(ui: &mut Ui, notices: &Notices, actions: &mut Vec<Action>) {
             Kind::Warning => ("⚠", palette.warm),
             Kind::Word => ("✔", palette.accent),
         };
-        let frame = Frame::new().inner_margin(Margin::symmetric(12, 4)).stroke(Stroke::new(1.0, palette.line));
+        let frame = Frame::new().inner_margin(Margin::symmetric(12, 2)).fill(palette.raised);
         frame.show(ui, |ui| {
             ui.horizontal(|ui| {
                 ui.colored_label(colour, mark);

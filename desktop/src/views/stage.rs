@@ -166,7 +166,7 @@ fn to_do(ui: &mut Ui, path: &Path, actions: &mut Vec<Action>) {
         ("Save a copy", "Save the picture elsewhere, with its request inside (Ctrl+S)", Action::SaveCopy(path())),
         ("Copy", "Copy the picture to the clipboard (Ctrl+Shift+C)", Action::Copy(path())),
         ("Show file", "Show the file in the file manager", Action::Reveal(path())),
-        ("Compare with dense", dense, Action::CompareDense(path())),
+        ("Compare", dense, Action::CompareDense(path())),
         ("Delete", "Delete the picture from the disk (Ctrl+Delete)", Action::Remove(path())),
     ] {
         if button(ui, name, help).clicked() {
@@ -177,7 +177,7 @@ fn to_do(ui: &mut Ui, path: &Path, actions: &mut Vec<Action>) {
 
 fn to_live(ui: &mut Ui, running: bool, actions: &mut Vec<Action>) {
     let help = "Show the picture that is being drawn (Ctrl+L)";
-    if running && button(ui, "Back to the picture under way", help).clicked() {
+    if running && button(ui, "Back to live", help).clicked() {
         actions.push(Action::Follow);
     }
 }
