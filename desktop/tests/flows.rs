@@ -35,7 +35,7 @@ fn a_prompt_becomes_a_picture_with_its_request_inside() {
         ("a red house by a river", 7, Some(2))
     );
     desk.until("it is in the history", |desk| desk.says("Picture: a red house by a river"));
-    desk.until("it is shown, with what it took", |desk| desk.says("seed 7") && desk.says("in all steps"));
+    desk.until("it is shown, with what it took", |desk| desk.says("seed 7") && desk.says("GFLOP"));
     desk.harness.check_accessibility();
 }
 

@@ -49,7 +49,7 @@ impl App {
             Action::FocusPrompt => self.focus(ctx, PROMPT),
             Action::FocusSearch => self.focus(ctx, SEARCH),
         }
-        if self.page == Page::Machine {
+        if self.page != Page::Draw {
             self.describe_machine();
         }
     }

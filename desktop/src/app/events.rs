@@ -56,7 +56,8 @@ impl App {
                 self.notices.trouble(&trouble);
             }
             Event::Stopped(task) => self.queue.end(task, State::Cancelled),
-            Event::Machine(text) => self.machine = Some(text),
+            Event::Machine(Ok(report)) => self.machine = Some(*report),
+            Event::Machine(Err(trouble)) => self.notices.trouble(&trouble),
         }
     }
 

@@ -1,6 +1,6 @@
 //! Where the views are, by the page and the room there is.
 
-use egui::{CentralPanel, Frame, Margin, Panel, Ui};
+use egui::{CentralPanel, Frame, Margin, Panel, ScrollArea, Ui};
 
 use super::App;
 use crate::theme::Palette;
@@ -14,7 +14,7 @@ impl App {
         let palette = Palette::of(ui);
         let frame = Frame::new().fill(palette.panel).inner_margin(Margin::symmetric(12, 8));
         let device = self.model.facts().map(|facts| facts.device.clone());
-        let top = Panel::top("header").frame(frame);
+        let top = Panel::top("header").frame(frame).resizable(false);
         top.show(ui, |ui| header(ui, self.page, device.as_deref(), actions));
         if self.notices.iter().next().is_some() {
             let frame = Frame::new().fill(palette.panel);
@@ -24,11 +24,13 @@ impl App {
             Page::Draw => self.drawing(ui, frame, actions),
             Page::Models => {
                 let central = CentralPanel::default().frame(frame.inner_margin(Margin::same(20)));
-                central.show(ui, |ui| models(ui, &self.model, &self.settings, &mut self.named, actions));
+                central.show(ui, |ui| {
+                    models(ui, (&self.model, self.machine.as_ref()), &self.settings, &mut self.named, actions)
+                });
             }
             Page::Machine => {
                 let central = CentralPanel::default().frame(frame.inner_margin(Margin::same(20)));
-                central.show(ui, |ui| machine(ui, self.machine.as_deref()));
+                central.show(ui, |ui| machine(ui, self.machine.as_ref()));
             }
         }
     }
@@ -37,16 +39,22 @@ impl App {
         let wide = ui.available_width() >= WIDE;
         let left = Panel::left("form").frame(frame).resizable(true).default_size(300.0).size_range(240.0..=420.0);
         left.show(ui, |ui| {
-            compose(ui, &mut self.settings.form, self.model.facts(), actions);
-            if !wide {
-                ui.separator();
-                ui.push_id("narrow", |ui| queue(ui, &self.queue, self.stage.live.as_ref(), actions));
-            }
+            ScrollArea::vertical().auto_shrink([false, true]).show(ui, |ui| {
+                compose(ui, &mut self.settings.form, self.model.facts(), actions);
+                if !wide {
+                    ui.separator();
+                    queue(ui, &self.queue, self.stage.live.as_ref(), actions);
+                }
+            });
         });
         if wide {
             let right =
                 Panel::right("queue").frame(frame).resizable(true).default_size(220.0).size_range(180.0..=360.0);
-            right.show(ui, |ui| queue(ui, &self.queue, self.stage.live.as_ref(), actions));
+            right.show(ui, |ui| {
+                ScrollArea::vertical().auto_shrink([false, true]).show(ui, |ui| {
+                    queue(ui, &self.queue, self.stage.live.as_ref(), actions);
+                });
+            });
         }
         let shown = self.shown();
         let bottom = Panel::bottom("history").frame(frame).resizable(false).exact_size(158.0);

@@ -9,6 +9,7 @@ use std::path::PathBuf;
 
 use egui::Context;
 use foveate::{Error, Result};
+use foveate_studio::doctor::Report;
 
 pub use keys::KEYS;
 
@@ -32,8 +33,8 @@ pub struct App {
     stage: Stage,
     page: Page,
     album: Album,
-    /// The text about this machine, once it was asked for.
-    machine: Option<String>,
+    /// This machine, once it was asked for.
+    machine: Option<Report>,
     machine_asked: bool,
     /// The field for a model's folder or address.
     named: String,

@@ -93,8 +93,8 @@ mod tests {
 
     fn picture(folder: &Path, name: &str, prompt: &str) {
         let origin = Origin::new(&Request { seed: 9, ..Request::prompt(prompt) }, "scenes", None, "DDIMScheduler");
-        let about = About { origin, text: vec![] };
-        let took = Took { seconds: 1.5, flops: 7, dense_flops: 9, device: "CPU".into() };
+        let about = About { origin, text: vec![("compress", "dense".to_owned())] };
+        let took = Took { seconds: 1.5, flops: 7, dense_flops: 9, device: "CPU".into(), policy: String::new() };
         let bytes = about.png(&RgbImage::new(640, 320), 0, &took.words()).unwrap();
         fs::write(folder.join(name), bytes).unwrap();
     }
@@ -112,6 +112,7 @@ mod tests {
         assert_eq!(prompts, ["a fox", "A red house"]);
         assert_eq!((found[0].thumbnail.width(), found[0].thumbnail.height()), (160, 80));
         assert_eq!(found[0].took.as_ref().map(|took| (took.seconds, took.flops)), Some((1.5, 7)));
+        assert_eq!(found[0].took.as_ref().map(|took| took.policy.as_str()), Some("dense"));
         assert!(found[1].matches("HOUSE red 9") && found[1].matches("") && !found[1].matches("red fox"));
         assert!(scan(&folder.path().join("absent"), |_| {}).is_err());
     }

@@ -57,6 +57,7 @@ impl Easel<'_> {
         let mut took = Took {
             dense_flops: run.dense_flops_per_step() * run.steps() as u64,
             device: device.caps().name.clone(),
+            policy: run.policy().to_owned(),
             ..Took::default()
         };
         let mut shown = Instant::now();

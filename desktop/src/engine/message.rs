@@ -8,6 +8,7 @@ use std::sync::mpsc::Sender;
 use foveate::low_level::weights::Format;
 use foveate::{Error, Grid, Request, Result, Source};
 use foveate_studio::Origin;
+use foveate_studio::doctor::Report;
 use foveate_studio::model::{BUNDLED, bundled};
 use image::RgbImage;
 use serde::{Deserialize, Serialize};
@@ -123,8 +124,8 @@ pub enum Event {
     Failed(u64, Trouble),
     /// A task was stopped.
     Stopped(u64),
-    /// This machine, for a bug report.
-    Machine(String),
+    /// This machine; or why it could not be looked at.
+    Machine(Result<Box<Report>, Trouble>),
 }
 
 /// What a policy computed in one step, of the picture's conditional half.
@@ -162,10 +163,12 @@ pub struct Took {
     pub dense_flops: u64,
     /// The device.
     pub device: String,
+    /// The policy that the run had.
+    pub policy: String,
 }
 
 impl Took {
-    /// As text for a picture, to be read back by [`Took::from_words`].
+    /// As text for a picture, to be read back by [`Took::from_words`]. All pictures name their policy.
     pub fn words(&self) -> [(&'static str, String); 4] {
         [
             ("seconds", format!("{:.3}", self.seconds)),
@@ -183,6 +186,7 @@ impl Took {
             flops: word("flops")?.parse().ok()?,
             dense_flops: word("dense_flops")?.parse().ok()?,
             device: word("device")?.to_owned(),
+            policy: word("compress")?.to_owned(),
         })
     }
 }

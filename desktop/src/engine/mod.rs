@@ -20,6 +20,7 @@ pub use message::{Choice, Command, Drawn, Event, Preview, Stop, Task, Took, Trac
 pub use projection::Projection;
 pub use trouble::Trouble;
 
+use foveate::Error;
 use foveate_studio::doctor::Report;
 use message::Teller;
 use worker::Worker;
@@ -72,11 +73,11 @@ impl Engine {
         let teller = self.teller.clone();
         let describe = move || {
             let report = pollster::block_on(Report::gather(chosen));
-            let text = report.map_or_else(|error| Trouble::of(&error).line(), |report| report.text());
-            teller.tell(Event::Machine(text));
+            teller.tell(Event::Machine(report.map(Box::new).map_err(|error| Trouble::of(&error))));
         };
         if let Err(error) = std::thread::Builder::new().name("doctor".into()).spawn(describe) {
-            self.teller.tell(Event::Machine(format!("this machine could not be looked at: {error}")));
+            let trouble = Trouble::of(&Error::io("a thread of this program", error));
+            self.teller.tell(Event::Machine(Err(trouble)));
         }
     }
 

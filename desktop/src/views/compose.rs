@@ -1,6 +1,6 @@
 //! The form: what to draw, and how.
 
-use egui::{ComboBox, DragValue, Id, Response, RichText, ScrollArea, TextEdit, Ui};
+use egui::{ComboBox, DragValue, Id, Response, TextEdit, Ui};
 use foveate::Size;
 
 use super::Action;
@@ -16,21 +16,18 @@ const MOST_STEPS: usize = 1000;
 
 /// Shows it. Without a model it shows what any model takes.
 pub fn compose(ui: &mut Ui, form: &mut Form, model: Option<&ModelFacts>, actions: &mut Vec<Action>) {
-    ScrollArea::vertical().auto_shrink([false, true]).show(ui, |ui| {
-        what(ui, form, model);
-        draw(ui, form, actions);
-        ui.add_space(4.0);
-        numbers(ui, form, model);
-        ui.add_space(4.0);
-        if let Some(model) = model {
-            ui.collapsing(RichText::new("Which tokens are computed"), |ui| {
-                policy(ui, &mut form.request.compression, model)
-            })
-            .header_response
-            .on_hover_text("A policy may skip tokens in some layers and steps, to save time");
-            ui.collapsing("More", |ui| scheduler(ui, form, model)).header_response.on_hover_text("The scheduler");
-        }
-    });
+    what(ui, form, model);
+    draw(ui, form, actions);
+    ui.add_space(4.0);
+    numbers(ui, form, model);
+    ui.add_space(4.0);
+    if let Some(model) = model {
+        let help = "A policy may skip tokens in some layers and steps, to save time";
+        let tokens = ui.collapsing("Which tokens are computed", |ui| policy(ui, &mut form.request.compression, model));
+        tokens.header_response.on_hover_text(help);
+        let more = ui.collapsing("More", |ui| scheduler(ui, form, model));
+        more.header_response.on_hover_text("The scheduler");
+    }
 }
 
 fn what(ui: &mut Ui, form: &mut Form, model: Option<&ModelFacts>) {

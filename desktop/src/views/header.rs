@@ -5,6 +5,9 @@ use egui::{RichText, ThemePreference, Ui};
 use super::Action;
 use super::controls::{quiet, sign};
 
+/// Below this width there is no room for the device's name.
+const ROOM: f32 = 260.0;
+
 /// The pages of the window.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub enum Page {
@@ -38,7 +41,7 @@ pub fn header(ui: &mut Ui, page: Page, device: Option<&str>, actions: &mut Vec<A
         }
         ui.with_layout(egui::Layout::right_to_left(egui::Align::Center), |ui| {
             looks(ui);
-            if let Some(device) = device {
+            if let Some(device) = device.filter(|_| ui.available_width() > ROOM) {
                 ui.add_space(8.0);
                 quiet(ui, device).on_hover_text("What pictures are drawn on. The page Models has the others");
             }

@@ -2,18 +2,22 @@
 
 use egui::{Grid, ScrollArea, Spinner, TextEdit, Ui};
 
+use foveate_studio::doctor::Report;
+
 use super::controls::{button, quiet};
 use crate::app::KEYS;
 
-/// Shows the page. `report` is the text, once it is there.
-pub fn machine(ui: &mut Ui, report: Option<&str>) {
+/// Shows the page. `report` is there once the machine was looked at.
+pub fn machine(ui: &mut Ui, report: Option<&Report>) {
     ScrollArea::vertical().auto_shrink([false, false]).show(ui, |ui| {
         ui.set_max_width(760.0);
         ui.heading("This machine");
         quiet(ui, "What a bug report needs to say. `foveate doctor` prints the same.");
         match report {
             None => drop(ui.add(Spinner::new())),
-            Some(mut text) => {
+            Some(report) => {
+                let text = report.text();
+                let mut text = text.as_str();
                 if button(ui, "Copy the text", "Copy it to the clipboard, for a bug report").clicked() {
                     ui.ctx().copy_text(text.to_owned());
                 }

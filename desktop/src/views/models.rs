@@ -2,6 +2,9 @@
 
 use egui::{Grid, Id, RichText, ScrollArea, TextEdit, Ui};
 
+use foveate_studio::device::CPU;
+use foveate_studio::doctor::Report;
+
 use super::Action;
 use super::controls::{button, bytes, main_button, quiet};
 use crate::disk::Question;
@@ -29,11 +32,19 @@ impl Model {
 }
 
 /// Shows the page. `named` is the field for a folder or an address.
-pub fn models(ui: &mut Ui, model: &Model, settings: &Settings, named: &mut String, actions: &mut Vec<Action>) {
+pub fn models(
+    ui: &mut Ui,
+    (model, machine): (&Model, Option<&Report>),
+    settings: &Settings,
+    named: &mut String,
+    actions: &mut Vec<Action>,
+) {
     ScrollArea::vertical().auto_shrink([false, false]).show(ui, |ui| {
         ui.set_max_width(760.0);
         ui.heading("The model in use");
         in_use(ui, model, settings, actions);
+        ui.add_space(8.0);
+        devices(ui, machine, &settings.choice, actions);
         ui.add_space(16.0);
         ui.heading("Open another");
         other(ui, settings, named, actions);
@@ -86,16 +97,23 @@ fn open(ui: &mut Ui, facts: &ModelFacts, actions: &mut Vec<Action>) {
             }
         }
     });
-    ui.add_space(8.0);
+}
+
+/// Where it is drawn: by itself, on the processor, or on a GPU by its name, once the machine was looked at.
+fn devices(ui: &mut Ui, machine: Option<&Report>, choice: &Choice, actions: &mut Vec<Action>) {
     ui.label("What it is drawn on");
     ui.horizontal_wrapped(|ui| {
-        let devices = [
-            (None, "The GPU", "The GPU that shows this window; the processor where there is none"),
-            (Some("cpu"), "The processor", "The processor, with all its threads"),
-        ];
-        for (adapter, text, help) in devices {
-            if ui.selectable_label(facts.choice.adapter.as_deref() == adapter, text).on_hover_text(help).clicked() {
-                reopen(&facts.choice, actions, |choice| choice.adapter = adapter.map(str::to_owned));
+        let found = machine.map_or(&[][..], |machine| &machine.devices).iter().filter(|caps| caps.backend != "Gl");
+        let found =
+            found.filter(|caps| caps.backend != "CPU").map(|caps| (Some(caps.name.as_str()), caps.name.as_str()));
+        for (adapter, text) in [(None, "Automatic"), (Some(CPU), "The processor")].into_iter().chain(found) {
+            let help = match adapter {
+                None => "The GPU that shows this window; the processor where that is none",
+                Some(CPU) => "The processor, with all its threads",
+                Some(_) => "This adapter. A software adapter is slower than the processor",
+            };
+            if ui.selectable_label(choice.adapter.as_deref() == adapter, text).on_hover_text(help).clicked() {
+                reopen(choice, actions, |choice| choice.adapter = adapter.map(str::to_owned));
             }
         }
     });

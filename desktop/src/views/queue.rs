@@ -1,6 +1,6 @@
 //! The queue: what waits, what is drawn, what became of it.
 
-use egui::{Label, RichText, ScrollArea, Sense, Ui};
+use egui::{Label, RichText, Sense, Ui};
 
 use super::Action;
 use super::controls::{button, quiet, sign, sign_if};
@@ -40,16 +40,14 @@ pub fn queue(ui: &mut Ui, queue: &Queue, live: Option<&Live>, actions: &mut Vec<
             }
         });
     }
-    ScrollArea::vertical().auto_shrink([false, true]).show(ui, |ui| {
-        // What is at work first, then what waits in its order, then what is over, the latest first.
-        let jobs = queue.jobs();
-        let running = jobs.iter().filter(|job| job.state == State::Running);
-        let waiting = jobs.iter().filter(|job| job.state == State::Waiting);
-        let over = jobs.iter().rev().filter(|job| job.is_over());
-        for job in running.chain(waiting).chain(over) {
-            ui.push_id(job.id, |ui| entry(ui, job, live.filter(|live| live.job == job.id), actions));
-        }
-    });
+    // What is at work first, then what waits in its order, then what is over, the latest first.
+    let jobs = queue.jobs();
+    let running = jobs.iter().filter(|job| job.state == State::Running);
+    let waiting = jobs.iter().filter(|job| job.state == State::Waiting);
+    let over = jobs.iter().rev().filter(|job| job.is_over());
+    for job in running.chain(waiting).chain(over) {
+        ui.push_id(job.id, |ui| entry(ui, job, live.filter(|live| live.job == job.id), actions));
+    }
 }
 
 fn entry(ui: &mut Ui, job: &Job, live: Option<&Live>, actions: &mut Vec<Action>) {

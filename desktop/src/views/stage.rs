@@ -3,8 +3,8 @@
 use std::path::{Path, PathBuf};
 
 use egui::{
-    Align2, Color32, FontId, Frame, Margin, Panel, ProgressBar, Rect, Role, Sense, Spinner, TextureHandle, Ui, Vec2,
-    WidgetInfo, pos2, vec2,
+    Align, Align2, Color32, FontId, Frame, Layout, Margin, Panel, ProgressBar, Rect, Role, Sense, Spinner,
+    TextureHandle, Ui, Vec2, WidgetInfo, pos2, vec2,
 };
 
 use super::album::Album;
@@ -189,8 +189,10 @@ fn pair(ui: &mut Ui, stage: &mut Stage, seen: Seen<'_>, album: &mut Album, actio
         ui.columns(2, |columns| {
             for ((ui, entry), side) in columns.iter_mut().zip(entries).zip(["Left", "Right"]) {
                 let Some(entry) = entry else { continue };
-                ui.strong(format!("{side}: {}", policy(entry)));
-                quiet(ui, entry.took.as_ref().map_or("Its times are not known".into(), took));
+                ui.with_layout(Layout::top_down(Align::LEFT), |ui| {
+                    ui.strong(format!("{side}: {}", policy(entry)));
+                    quiet(ui, entry.took.as_ref().map_or("Its times are not known".into(), took));
+                });
             }
         });
         ui.horizontal(|ui| {
@@ -224,7 +226,8 @@ fn describe(ui: &mut Ui, entry: &Entry) {
 
 fn policy(entry: &Entry) -> String {
     let compression = &entry.origin.request.compression;
-    let name = compression.policy.as_deref().unwrap_or("the model's policy");
+    let ran = entry.took.as_ref().map(|took| took.policy.as_str());
+    let name = ran.or(compression.policy.as_deref()).unwrap_or("the model's policy");
     match compression.ratio {
         Some(ratio) => format!("{name}, {:.0} % saved", ratio * 100.0),
         None => name.to_owned(),
@@ -234,7 +237,7 @@ fn policy(entry: &Entry) -> String {
 fn took(took: &Took) -> String {
     let saved = 1.0 - took.flops as f64 / took.dense_flops.max(1) as f64;
     let saved = if saved > 0.005 { format!(", {:.0} % less than dense", saved * 100.0) } else { String::new() };
-    format!("{} in all steps, {}{saved} · {}", seconds(took.seconds), flops(took.flops), took.device)
+    format!("{}, {}{saved}, on {}", seconds(took.seconds), flops(took.flops), took.device)
 }
 
 fn progress(ui: &mut Ui, live: &Live) {
