@@ -9,7 +9,7 @@ use egui::{IconData, ViewportBuilder, vec2};
 use foveate_desktop::app::App;
 use foveate_desktop::engine::Shared;
 use foveate_desktop::theme;
-use wgpu::{Adapter, Backend, DeviceDescriptor, DeviceType, Features, Limits, MemoryHints};
+use wgpu::{Adapter, DeviceDescriptor, Limits};
 
 use crate::arguments::Arguments;
 
@@ -64,37 +64,21 @@ pub fn complain(what: &str, code: u8) -> ExitCode {
     ExitCode::from(code)
 }
 
-/// Whether Foveate draws on this adapter: a GPU by one of the APIs that it is tested with.
-fn computes(adapter: &Adapter) -> bool {
-    let info = adapter.get_info();
-    info.device_type != DeviceType::Cpu && matches!(info.backend, Backend::Vulkan | Backend::Metal | Backend::Dx12)
-}
-
-/// What the window's device is asked for: all that Foveate's kernels can use, where Foveate shares it.
+/// What the window's device is asked for. Where Foveate does not share it, little, but for as many pixels as the
+/// largest screens have.
 fn descriptor(adapter: &Adapter) -> DeviceDescriptor<'static> {
-    let (required_features, required_limits) = if computes(adapter) {
-        (adapter.features() & (Features::SHADER_F16 | Features::SUBGROUP), adapter.limits())
-    } else {
-        // A window needs little, but for as many pixels as the largest screens have.
-        let most = adapter.limits().max_texture_dimension_2d.min(8192);
-        let least = Limits { max_texture_dimension_2d: most, ..Limits::downlevel_webgl2_defaults() };
-        (Features::empty(), least)
-    };
-    let label = Some("foveate window");
-    // Models are a few large, long-lived buffers: do not grow pools around them.
-    DeviceDescriptor {
-        label,
-        required_features,
-        required_limits,
-        memory_hints: MemoryHints::MemoryUsage,
-        ..Default::default()
+    if Shared::serves(adapter) {
+        return Shared::descriptor(adapter);
     }
+    let most = adapter.limits().max_texture_dimension_2d.min(8192);
+    let required_limits = Limits { max_texture_dimension_2d: most, ..Limits::downlevel_webgl2_defaults() };
+    DeviceDescriptor { label: Some("foveate window"), required_limits, ..DeviceDescriptor::default() }
 }
 
 /// The window's device, where Foveate can draw on it. Its errors are not the end of the program: wgpu would end it.
 fn shared(state: &RenderState) -> Option<Shared> {
     let RenderState { adapter, device, queue, .. } = state;
-    if !computes(adapter) {
+    if !Shared::serves(adapter) {
         return None;
     }
     device.on_uncaptured_error(Arc::new(|error| log::error!("the GPU: {error}")));

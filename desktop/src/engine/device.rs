@@ -2,16 +2,37 @@
 
 use foveate::{Device, Gpu, Result};
 use foveate_studio::device;
+use wgpu::{Adapter, Backend, DeviceDescriptor, DeviceType, Features, MemoryHints};
 
 /// The window's device, which Foveate shares where it is a GPU's.
 #[derive(Clone, Debug)]
 pub struct Shared {
     /// The adapter.
-    pub adapter: wgpu::Adapter,
+    pub adapter: Adapter,
     /// Its device.
     pub device: wgpu::Device,
     /// The queue that the window's frames go through too.
     pub queue: wgpu::Queue,
+}
+
+impl Shared {
+    /// Whether Foveate draws on this adapter: a GPU, by one of the APIs that it is tested with.
+    pub fn serves(adapter: &Adapter) -> bool {
+        let info = adapter.get_info();
+        info.device_type != DeviceType::Cpu && matches!(info.backend, Backend::Vulkan | Backend::Metal | Backend::Dx12)
+    }
+
+    /// What the window's device is asked for where it is shared: all that Foveate's kernels can use.
+    pub fn descriptor(adapter: &Adapter) -> DeviceDescriptor<'static> {
+        DeviceDescriptor {
+            label: Some("foveate window"),
+            required_features: adapter.features() & (Features::SHADER_F16 | Features::SUBGROUP),
+            required_limits: adapter.limits(),
+            // Models are a few large, long-lived buffers: do not grow pools around them.
+            memory_hints: MemoryHints::MemoryUsage,
+            ..DeviceDescriptor::default()
+        }
+    }
 }
 
 /// Opens a device. A window on a software adapter, or on OpenGL, is no place to compute: the processor is faster.

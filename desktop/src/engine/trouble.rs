@@ -29,7 +29,7 @@ impl Trouble {
 fn advice(error: &Error) -> Option<&'static str> {
     Some(match error.root() {
         Error::Refused(refusal) => return of_refusal(refusal),
-        Error::DeviceLost(_) => "The device was opened again; draw once more",
+        Error::DeviceLost(_) => "Retry it in the queue: another device is opened for it",
         Error::OutOfMemory(_) => "Choose a smaller size, or store the model as int8 on the page Models",
         Error::Limit { .. } => "Choose a smaller size, or the processor on the page Models",
         Error::NoAdapter(_) => "Choose the processor on the page Models",
