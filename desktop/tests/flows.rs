@@ -54,6 +54,12 @@ fn several_pictures_follow_each_other_and_the_search_finds_one() {
     desk.harness.step();
     desk.harness.step();
     assert!(desk.says("1 picture"));
+    // What is found is deleted, and kept aside.
+    desk.click("Picture: a fox");
+    desk.click("Delete");
+    desk.until("it is gone", |desk| desk.pictures().len() == 2);
+    desk.until("the user is told", |desk| desk.says("Deleted. Until the next start"));
+    assert_eq!(std::fs::read_dir(desk.folder.path().join("removed")).unwrap().count(), 1);
 }
 
 #[test]

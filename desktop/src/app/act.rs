@@ -39,7 +39,7 @@ impl App {
                     self.notices.trouble(&Trouble::of(&error));
                 }
             }
-            Action::Remove(path) => self.clerk.send(Errand::Remove(path)),
+            Action::Remove(picture) => self.clerk.send(Errand::Remove { picture, into: self.places.removed() }),
             Action::CompareDense(path) => self.compare_dense(path),
             Action::Compare(left, right) => self.stage.shown = Shown::Pair(Pair::new(left, right)),
             Action::Open(choice) => self.open(choice),

@@ -105,6 +105,8 @@ impl App {
             self.stage.shown = other.map_or(Shown::Live, |entry| Shown::Picture(entry.path.clone()));
         }
         self.history.remove(path);
+        let place = self.places.removed();
+        self.notices.say(format!("Deleted. Until the next start the file is in {}.", place.display()));
         self.album.remove(path);
     }
 

@@ -45,7 +45,7 @@ impl App {
         when(ctrl(Key::Enter), Action::Draw);
         // The longer ones first: the shorter would take them.
         when(pressed(Modifiers::SHIFT, Key::Escape), Action::CancelAll);
-        // Where a menu is open or a field is being edited, Escape is theirs.
+        // Where a menu is open, Escape closes it.
         let free = !egui::Popup::is_any_open(ctx);
         when(free && pressed(Modifiers::NONE, Key::Escape), Action::Stop);
         when(ctrl(Key::P), Action::FocusPrompt);
@@ -76,5 +76,18 @@ impl App {
             ctx.set_theme(if light { ThemePreference::Light } else { ThemePreference::Dark });
         }
         actions
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_document_has_all_keys() {
+        let document = include_str!("../../../docs/app.md");
+        for (keys, what) in KEYS {
+            assert!(document.contains(&format!("| {keys} | {what} |")), "{keys}");
+        }
     }
 }

@@ -36,8 +36,8 @@ pub enum Errand {
     Write(PathBuf, Vec<u8>),
     /// Copy a picture.
     Copy { from: PathBuf, to: PathBuf },
-    /// Remove a picture.
-    Remove(PathBuf),
+    /// Move a picture into the folder of those that were deleted.
+    Remove { picture: PathBuf, into: PathBuf },
 }
 
 /// What became of it.
@@ -152,9 +152,10 @@ fn run(errand: Errand, voice: &Voice) -> Result<()> {
             voice.say(Report::Copied(to));
             Ok(())
         }
-        Errand::Remove(path) => {
-            fs::remove_file(&path).map_err(|error| Error::io(&path, error))?;
-            voice.say(Report::Removed(path));
+        Errand::Remove { picture, into } => {
+            let target = into.join(picture.file_name().unwrap_or_default());
+            fs::rename(&picture, &target).map_err(|error| Error::io(&picture, error))?;
+            voice.say(Report::Removed(picture));
             Ok(())
         }
     }

@@ -21,7 +21,11 @@ impl Places {
     /// Everything below `root`, which is made where it is not there.
     pub fn below(root: PathBuf) -> Result<Self> {
         let places = Self { root };
-        for folder in [places.pictures(), places.projections()] {
+        match fs::remove_dir_all(places.removed()) {
+            Err(error) if error.kind() != std::io::ErrorKind::NotFound => log::warn!("{error}"),
+            _ => {}
+        }
+        for folder in [places.pictures(), places.projections(), places.removed()] {
             fs::create_dir_all(&folder).map_err(|error| Error::io(folder, error))?;
         }
         Ok(places)
@@ -30,6 +34,11 @@ impl Places {
     /// Finished pictures.
     pub fn pictures(&self) -> PathBuf {
         self.root.join("pictures")
+    }
+
+    /// Pictures that were deleted, until the next start.
+    pub fn removed(&self) -> PathBuf {
+        self.root.join("removed")
     }
 
     fn projections(&self) -> PathBuf {

@@ -64,7 +64,7 @@ pub enum Action {
     Copy(PathBuf),
     /// Show a picture in the file manager.
     Reveal(PathBuf),
-    /// Remove a picture from the disk.
+    /// Delete a picture.
     Remove(PathBuf),
     /// Show a picture beside the one that is drawn with every token computed; draw that first.
     CompareDense(PathBuf),

@@ -167,7 +167,11 @@ fn to_do(ui: &mut Ui, path: &Path, actions: &mut Vec<Action>) {
         ("Copy", "Copy the picture to the clipboard (Ctrl+Shift+C)", Action::Copy(path())),
         ("Show file", "Show the file in the file manager", Action::Reveal(path())),
         ("Compare", dense, Action::CompareDense(path())),
-        ("Delete", "Delete the picture from the disk (Ctrl+Delete)", Action::Remove(path())),
+        (
+            "Delete",
+            "Delete the picture; its file is kept aside until the next start (Ctrl+Delete)",
+            Action::Remove(path()),
+        ),
     ] {
         if button(ui, name, help).clicked() {
             actions.push(action);
