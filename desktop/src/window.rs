@@ -47,9 +47,12 @@ pub fn open(arguments: Arguments) -> Result<(), String> {
         };
     eframe::run_native("foveate", options, Box::new(start)).map_err(|error| match error {
         eframe::Error::AppCreation(error) => format!("the app could not start: {error}"),
+        eframe::Error::Winit(_) | eframe::Error::WinitEventLoop(_) => {
+            "no window could be opened: there is no display. Start the app on a desktop".into()
+        }
         error => format!(
             "no window could be opened: {error}. Install a graphics driver for Vulkan or OpenGL (Debian, Ubuntu: \
-             apt-get install mesa-vulkan-drivers libgl1-mesa-dri), and start the app on a desktop"
+             apt-get install mesa-vulkan-drivers libgl1-mesa-dri)"
         ),
     })
 }
@@ -75,14 +78,13 @@ fn descriptor(adapter: &Adapter) -> DeviceDescriptor<'static> {
     DeviceDescriptor { label: Some("foveate window"), required_limits, ..DeviceDescriptor::default() }
 }
 
-/// The window's device, where Foveate can draw on it. Its errors are not the end of the program: wgpu would end it.
+/// The window's device, where Foveate can draw on it.
 fn shared(state: &RenderState) -> Option<Shared> {
     let RenderState { adapter, device, queue, .. } = state;
     if !Shared::serves(adapter) {
         return None;
     }
-    device.on_uncaptured_error(Arc::new(|error| log::error!("the GPU: {error}")));
-    Some(Shared { adapter: adapter.clone(), device: device.clone(), queue: queue.clone() })
+    Some(Shared::new(adapter.clone(), device.clone(), queue.clone()))
 }
 
 /// The project's sign: nine tokens, the middle one at work.

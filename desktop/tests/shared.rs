@@ -24,6 +24,16 @@ fn the_engine_draws_on_the_windows_device_and_outlives_it() {
     assert_eq!(first.took.device, shared.adapter.get_info().name);
     assert_eq!(origin(&first.path).request.prompt, "a house");
 
+    // An error that nobody caught fails the picture, not the program.
+    let _ = shared.device.create_buffer(&wgpu::BufferDescriptor {
+        label: Some("impossible"),
+        size: u64::MAX - 7,
+        usage: wgpu::BufferUsages::STORAGE,
+        mapped_at_creation: false,
+    });
+    let failed = drawn(&engine, &shared, 4).unwrap_err();
+    assert!(failed.contains("impossible"), "{failed}");
+
     shared.device.destroy();
     let failed = drawn(&engine, &shared, 2).unwrap_err();
     assert!(failed.contains("device was lost") && failed.contains("another device"), "{failed}");
@@ -60,6 +70,5 @@ fn shared() -> Shared {
     let adapter = adapter.expect("no adapter: apt-get install mesa-vulkan-drivers");
     let opened = pollster::block_on(adapter.request_device(&Shared::descriptor(&adapter)));
     let (device, queue) = opened.unwrap();
-    device.on_uncaptured_error(Arc::new(|error| eprintln!("the GPU: {error}")));
-    Shared { adapter, device, queue }
+    Shared::new(adapter, device, queue)
 }

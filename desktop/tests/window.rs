@@ -11,7 +11,7 @@ use std::process::{Child, Command, Stdio};
 use std::time::{Duration, Instant};
 
 use common::{model, origin, settings};
-use foveate_desktop::state::{Queue, State};
+use foveate_desktop::state::{Queue, Settings, State};
 
 /// As long as the slowest machine needs to open a window or to draw a tiny picture.
 const PATIENCE: Duration = Duration::from_secs(120);
@@ -21,12 +21,22 @@ fn from_the_start_to_a_picture_and_again_after_a_kill() {
     let folder = tempfile::tempdir().unwrap();
     let mut settings = settings(model("pixart_alpha"), "", 2);
     settings.choice.adapter = None; // as people start it
-    std::fs::write(folder.path().join("settings.json"), serde_json::to_vec(&settings).unwrap()).unwrap();
+    let kept = folder.path().join("settings.json");
+    let forget = || std::fs::write(&kept, serde_json::to_vec(&settings).unwrap()).unwrap();
+    // The form is kept with the settings. What is pressed before the window listens is pressed again.
+    let in_form = || {
+        let settings: Option<Settings> = serde_json::from_slice(&std::fs::read(&kept).ok()?).ok();
+        (settings?.form.request.prompt == "a red house").then_some(())
+    };
+    forget();
     let display = Display::start();
 
     let app = App::start(&display, folder.path());
-    display.xdotool(&["mousemove", "140", "95", "click", "1"]);
-    display.xdotool(&["type", "--delay", "15", "a red house"]);
+    until("the prompt is in the form", || {
+        display.xdotool(&["mousemove", "140", "95", "click", "1", "key", "ctrl+a"]);
+        display.xdotool(&["type", "--delay", "15", "a red house"]);
+        in_form()
+    });
     display.xdotool(&["key", "ctrl+Return"]);
     let pictures = until("a picture is on the disk", || Some(pictures(folder.path())).filter(|paths| paths.len() == 1));
     let said = origin(&pictures[0]);
@@ -38,9 +48,13 @@ fn from_the_start_to_a_picture_and_again_after_a_kill() {
     });
     drop(app); // killed, not closed
 
+    forget();
     let app = App::start(&display, folder.path());
-    display.xdotool(&["key", "ctrl+Right"]); // the newest picture of the history
-    display.xdotool(&["key", "ctrl+r"]);
+    until("the picture is recalled", || {
+        display.xdotool(&["key", "ctrl+Right"]); // the newest picture of the history
+        display.xdotool(&["key", "ctrl+r"]);
+        in_form()
+    });
     display.xdotool(&["key", "ctrl+Return"]);
     let both = until("it is drawn again", || Some(self::pictures(folder.path())).filter(|paths| paths.len() == 2));
     assert_eq!(origin(&both[0]), origin(&both[1]));
@@ -68,7 +82,7 @@ impl Display {
     fn xdotool(&self, words: &[&str]) -> String {
         let done = Command::new("xdotool").env("DISPLAY", &self.name).args(words).output();
         let done = done.expect("xdotool is missing: apt-get install xvfb xdotool");
-        std::thread::sleep(Duration::from_millis(200)); // what was pressed is seen in a later frame
+        std::thread::sleep(Duration::from_millis(500)); // what was pressed is seen in a later frame
         String::from_utf8(done.stdout).unwrap()
     }
 }
@@ -94,7 +108,6 @@ impl App {
         });
         // No window manager is there to do it.
         display.xdotool(&["windowfocus", "--sync", &window]);
-        std::thread::sleep(Duration::from_secs(1)); // the history is read
         app
     }
 }

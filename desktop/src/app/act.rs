@@ -143,8 +143,10 @@ impl App {
         }
         match self.counterpart.take_if(|(job, _)| *job == id) {
             Some((_, other)) => self.stage.shown = Shown::Pair(Pair::new(path, other)),
-            // Whoever looks at another picture goes on looking at it.
-            None if self.stage.shown == Shown::Live => self.stage.shown = Shown::Picture(path),
+            // Whoever looks at another picture goes on looking at it, and whoever follows sees the next one form.
+            None if self.stage.shown == Shown::Live && (self.queue.waiting() == 0 || self.queue.paused) => {
+                self.stage.shown = Shown::Picture(path);
+            }
             None => {}
         }
     }

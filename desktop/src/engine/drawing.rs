@@ -9,6 +9,7 @@ use foveate_studio::About;
 use foveate_studio::output::Output;
 use image::RgbImage;
 
+use super::device::Shared;
 use super::message::{Drawn, Event, Preview, Stop, Task, Teller, Took, Traced, Wishes};
 use super::projection::Projection;
 
@@ -24,6 +25,8 @@ pub(super) struct Easel<'a> {
     pub teller: &'a Teller,
     pub wishes: &'a Wishes,
     pub stop: &'a Stop,
+    /// The window's device, where it is shared.
+    pub shared: Option<&'a Shared>,
 }
 
 impl Easel<'_> {
@@ -31,7 +34,7 @@ impl Easel<'_> {
     pub fn draw(&mut self, task: &Task, path: PathBuf) -> Result<Drawn> {
         let mut run = self.pipeline.start(&task.request)?;
         pollster::block_on(self.pipeline.device().wait())?; // for the text encoder, which was only submitted
-        self.stop.check()?;
+        self.check()?;
         self.teller.tell(Event::Began {
             task: task.id,
             steps: run.steps(),
@@ -40,7 +43,7 @@ impl Easel<'_> {
         });
         let took = self.steps(task, &mut run)?;
         let pictures = pollster::block_on(run.decode())?;
-        self.stop.check()?;
+        self.check()?;
         self.learn(&pollster::block_on(run.read(LATENTS))?, &pictures);
 
         let about = About::new(&task.request, self.model, task.choice.dtype, &run);
@@ -49,6 +52,12 @@ impl Easel<'_> {
         let save = || Output::check(&path)?.stage(&bytes)?.commit();
         save().context(|| "saving the picture")?;
         Ok(Drawn { task: task.id, path, origin: about.origin, took, picture })
+    }
+
+    /// Fails once the user stopped it, or the shared device has reported an error.
+    fn check(&self) -> Result<()> {
+        self.stop.check()?;
+        self.shared.map_or(Ok(()), Shared::check)
     }
 
     /// Takes all steps.
@@ -69,14 +78,14 @@ impl Easel<'_> {
             pollster::block_on(device.wait())?;
             let seconds = clock.elapsed().as_secs_f64();
             took.seconds += seconds;
-            self.stop.check()?;
+            self.check()?;
             let due = shown.elapsed() >= BETWEEN_PREVIEWS || index + 1 == of;
             let preview = if due { self.preview(run)? } else { None };
             if due {
                 shown = Instant::now();
             }
             let traced = if task.request.traced { Some(traced(run)?) } else { None };
-            self.stop.check()?;
+            self.check()?;
             self.teller.tell(Event::Step { task: task.id, index, seconds, preview, traced });
         }
         Ok(took)

@@ -118,6 +118,7 @@ impl Worker {
             teller: &self.teller,
             wishes: &self.wishes,
             stop,
+            shared: self.shared.as_ref(),
         };
         let drawn = easel.draw(task, path)?;
         self.keep_projection();
