@@ -32,6 +32,8 @@ pub enum Command {
     Bench(Box<Bench>),
     /// List the devices: GPU adapters with the capabilities that matter, and the processor
     Devices(Devices),
+    /// Describe this machine for a bug report: version, system, every device and the one that is used
+    Doctor(Devices),
 }
 
 /// `foveate generate`
@@ -159,7 +161,7 @@ pub struct Inspect {
     pub json: bool,
 }
 
-/// `foveate devices`
+/// `foveate devices`, `foveate doctor`
 #[derive(Debug, clap::Args)]
 pub struct Devices {
     /// Print JSON

@@ -1,14 +1,14 @@
 //! A finished drawing: its files, and the report about it.
 
 use foveate::{Device, Pictures, Result, Run};
+use foveate_studio::output::{Output, Staged};
+use foveate_studio::{About, device};
 use serde_json::json;
 
-use super::about::{About, Origin};
-use super::adapter;
 use super::args::Generate;
 use super::cancel::Cancel;
 use super::maps;
-use super::output::{Output, Outputs, Staged};
+use super::output::Outputs;
 use super::photo::Original;
 use super::record::Record;
 use super::report;
@@ -42,7 +42,9 @@ pub struct Drawing {
 impl Drawing {
     /// Writes every file beside its place; only when all are complete does the first take its place.
     pub fn write(&self, outputs: &Outputs, mut record: Record, cancel: &Cancel) -> Result<()> {
-        let (about, mut staged) = (self.about(), Vec::new());
+        let Asked { request, dtype, .. } = &self.asked;
+        let about = About::new(request, &self.model, *dtype, &self.run);
+        let mut staged = Vec::new();
         for (index, output) in outputs.pictures.iter().enumerate() {
             staged.push(output.stage(&about.png(&self.original.finished(&self.pictures, index)?, index, &[])?)?);
         }
@@ -60,35 +62,6 @@ impl Drawing {
         maps.map_or(Ok(()), maps::Staged::commit)
     }
 
-    /// What the pictures say about themselves: enough to draw them again, and for people what the run made of it.
-    fn about(&self) -> About {
-        let Self { asked: Asked { request, dtype, .. }, run, .. } = self;
-        let compression = &request.compression;
-        let set: Vec<String> = compression.set.iter().map(|(key, value)| format!("{key}={value}")).collect();
-        let some = |text: String| Some(text).filter(|text| !text.is_empty());
-        let text = [
-            ("prompt", some(request.prompt.clone())),
-            ("negative", request.negative.clone()),
-            ("class", request.class.map(|class| class.to_string())),
-            ("ratio", compression.ratio.map(|ratio| ratio.to_string())),
-            ("set", some(set.join(" "))),
-            ("step_cache", compression.cache.map(|cache| cache.to_string())),
-            ("strength", request.strength.map(|strength| strength.to_string())),
-            ("seed", Some(request.seed.to_string())),
-            ("steps", Some(run.steps().to_string())),
-            ("guidance", Some(run.guidance().unwrap_or(1.0).to_string())),
-            ("scheduler", Some(self.run.scheduler().to_owned())),
-            ("size", Some(run.size().to_string())),
-            ("model", Some(self.model.clone())),
-            ("compress", Some(run.policy().to_owned())),
-            ("version", Some(concat!("foveate ", env!("CARGO_PKG_VERSION")).to_owned())),
-        ];
-        About {
-            origin: Origin::new(request, &self.model, *dtype, self.run.scheduler()),
-            text: text.into_iter().filter_map(|(key, text)| Some((key, text?))).collect(),
-        }
-    }
-
     /// The result, on stdout.
     pub fn report(&self, options: &Generate, outputs: &Outputs) -> Result<()> {
         let path = |output: &Output| output.path.display().to_string();
@@ -99,7 +72,7 @@ impl Drawing {
             let step = steps / count.max(1) as f64;
             let spent = format!("load {load:.1} s, compile {compile:.1} s, decode {decode:.1} s");
             // The program chose the processor by itself.
-            let chosen = options.adapter.is_none() && adapter::is_processor(&self.device);
+            let chosen = options.adapter.is_none() && device::is_processor(&self.device);
             let place = if chosen { " on the processor, as there is no GPU" } else { "" };
             return report::say(&format!("{}  ({count} steps of {step:.3} s{place}; {spent})", paths.join(" ")));
         }

@@ -5,15 +5,15 @@ use std::time::Instant;
 use foveate::low_level::pipeline::Parts;
 use foveate::low_level::text::printable;
 use foveate::{Device, LoadOptions, Model, Pictures, Pipeline, Request, Result, Run};
+use foveate_studio::{device, model::name};
 
-use super::adapter;
 use super::args::Generate;
 use super::cancel::Cancel;
 use super::drawing::{Drawing, Seconds};
 use super::hints;
 use super::inputs;
 use super::loading::{self, Told};
-use super::model;
+use super::model::find;
 use super::output::Outputs;
 use super::photo::Original;
 use super::progress::Progress;
@@ -25,8 +25,8 @@ pub async fn run(options: &Generate) -> Result<()> {
     let mut asked = Asked::new(options)?;
     inputs::read(options, &mut asked.request).await?;
     let mut original = Original::read(options)?;
-    let source = model::find(options.model.as_deref())?;
-    let name = model::name(&source);
+    let source = find(options.model.as_deref())?;
+    let name = name(&source);
     let outputs = Outputs::check(options, asked.request.pictures())?;
     let model = Model::open(source, LoadOptions { dtype: asked.dtype, ..LoadOptions::default() }).await?;
     // Found wrong before anything is loaded.
@@ -69,7 +69,7 @@ struct Studio {
 impl Studio {
     async fn open(options: &Generate) -> Result<Self> {
         let cancel = Cancel::on_interrupt()?;
-        let device = adapter::open(options.adapter.as_deref(), options.profile.is_some()).await?;
+        let device = device::open(options.adapter.as_deref(), options.profile.is_some()).await?;
         Ok(Self { device, progress: Progress::new(), cancel, seconds: Seconds::default(), warnings: Vec::new() })
     }
 

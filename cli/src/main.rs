@@ -1,7 +1,5 @@
 //! The `foveate` command. Each of its commands has a file or a folder of its own.
 
-mod about;
-mod adapter;
 mod args;
 mod bench;
 mod cancel;
@@ -16,7 +14,6 @@ mod loading;
 mod maps;
 mod model;
 mod output;
-mod paths;
 mod photo;
 mod progress;
 mod quiet;
@@ -48,6 +45,7 @@ fn main() -> ExitCode {
         Command::Inspect(options) => (options.json, pollster::block_on(inspect::run(options))),
         Command::Bench(options) => (options.json, pollster::block_on(bench::run(options))),
         Command::Devices(options) => (options.json, pollster::block_on(devices::run(options))),
+        Command::Doctor(options) => (options.json, pollster::block_on(devices::doctor(options))),
     };
     match done {
         Ok(()) => ExitCode::SUCCESS,

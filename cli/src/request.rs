@@ -7,8 +7,8 @@ use std::path::Path;
 use foveate::compress::{Policies, Traces};
 use foveate::low_level::weights::Format;
 use foveate::{Compression, Error, Request, Result};
+use foveate_studio::Origin;
 
-use super::about::Origin;
 use super::args::Generate;
 use super::values;
 

@@ -428,4 +428,7 @@ fn adapters_are_listed() {
     let told = Shell::new().json(&["devices"]);
     assert!(told["adapters"][0]["max_storage_buffers"].as_u64().unwrap() >= 8);
     assert_eq!(told["adapters"].as_array().unwrap().last().unwrap()["name"], "processor");
+    let report = Shell::new().json(&["doctor"]);
+    assert_eq!(report["adapters"], told["adapters"]);
+    assert!(report["chosen"].as_str().unwrap().contains('('), "{report}");
 }

@@ -7,10 +7,12 @@ use image::{DynamicImage, GrayImage, ImageDecoder, ImageFormat, ImageReader, Rgb
 use crate::size::{MOST_SIDE, elements};
 use crate::{Error, Refusal, Result, Size, Tensor};
 
-/// The most pixels of a picture that is read.
-const MOST_PIXELS: u64 = 1 << 28;
-/// The most bytes that a decoder may take: 16 bits of RGBA for each pixel, and as much for its own work.
-const MOST_BYTES: u64 = 16 * MOST_PIXELS;
+/// The most pixels of a picture that is read: more than a side of 10,000 each way.
+const MOST_PIXELS: u64 = 1 << 27;
+/// The most bytes that a decoder may take.
+const MOST_BYTES: u64 = 8 * MOST_PIXELS;
+/// No PNG is compressed further than this (deflate's limit is 1032): a header that claims more has no pixels behind it.
+const MOST_COMPRESSED: u64 = 1100;
 
 /// A picture as it should be looked at: turned upright, without transparency, 8 bits a channel.
 #[derive(Clone, Debug, PartialEq)]
@@ -86,7 +88,8 @@ fn decode(file: &str, bytes: &[u8]) -> Result<DynamicImage> {
     let failed = |error: image::ImageError| Error::file(file, format!("it cannot be read as a picture: {error}"));
     let reader = ImageReader::new(Cursor::new(bytes)).with_guessed_format();
     let mut reader = reader.map_err(|error| Error::io(file, error))?;
-    if !matches!(reader.format(), Some(ImageFormat::Png | ImageFormat::Jpeg | ImageFormat::WebP)) {
+    let format = reader.format();
+    if !matches!(format, Some(ImageFormat::Png | ImageFormat::Jpeg | ImageFormat::WebP)) {
         return Err(Error::file(file, "it is no picture in PNG, JPEG or WebP"));
     }
     let mut limits = image::Limits::default();
@@ -98,6 +101,9 @@ fn decode(file: &str, bytes: &[u8]) -> Result<DynamicImage> {
     if elements(&[width as usize, height as usize]) > MOST_PIXELS {
         let what = format!("{file}: a picture of {width}x{height}");
         return Err(Refusal::TooLarge { what, most: MOST_PIXELS, unit: "pixels are read" }.into());
+    }
+    if format == Some(ImageFormat::Png) && decoder.total_bytes() / MOST_COMPRESSED > bytes.len() as u64 {
+        return Err(Error::file(file, format!("it is cut short: {width}x{height} pixels do not lie in it")));
     }
     let orientation = decoder.orientation().map_err(failed)?;
     let mut picture = DynamicImage::from_decoder(decoder).map_err(failed)?;
@@ -163,9 +169,21 @@ mod tests {
         }
         // A header alone, which claims more pixels than anyone has.
         let mut huge = good.clone();
-        huge[16..20].copy_from_slice(&60_000u32.to_be_bytes());
-        huge[20..24].copy_from_slice(&60_000u32.to_be_bytes());
-        assert!(Photo::decode("p.png", &huge).is_err());
+        for (side, reason) in [(60_000u32, "too large: at most 134217728 pixels"), (10_000, "it is cut short")] {
+            huge[16..20].copy_from_slice(&side.to_be_bytes());
+            huge[20..24].copy_from_slice(&side.to_be_bytes());
+            let crc = crc(&huge[12..29]).to_be_bytes();
+            huge[29..33].copy_from_slice(&crc);
+            let error = Photo::decode("p.png", &huge).unwrap_err().to_string();
+            assert!(error.contains(reason), "{error}");
+        }
+    }
+
+    /// The checksum of a PNG's chunk.
+    fn crc(bytes: &[u8]) -> u32 {
+        !bytes.iter().fold(!0u32, |crc, byte| {
+            (0..8).fold(crc ^ u32::from(*byte), |crc, _| if crc & 1 == 1 { crc >> 1 ^ 0xedb8_8320 } else { crc >> 1 })
+        })
     }
 
     #[test]

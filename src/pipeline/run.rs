@@ -92,6 +92,11 @@ impl Run {
         self.canvas.grid
     }
 
+    /// The model's blocks, which a trace counts as layers.
+    pub fn layers(&self) -> usize {
+        self.layers
+    }
+
     /// The guidance scale, where guidance is on.
     pub fn guidance(&self) -> Option<f32> {
         self.guidance

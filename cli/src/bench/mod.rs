@@ -15,9 +15,9 @@ use std::sync::Arc;
 use foveate::compress::Policies;
 use foveate::low_level::device::Plan;
 use foveate::{Context, Result};
+use foveate_studio::device;
 use serde_json::json;
 
-use super::adapter;
 use super::cancel::Cancel;
 use super::loading::{self, Told};
 use super::progress::Progress;
@@ -45,7 +45,7 @@ pub async fn run(options: &Bench) -> Result<()> {
 
     let cancel = Cancel::on_interrupt()?;
     let mut progress = Progress::new();
-    let device = adapter::open_for_times(options.adapter.as_deref()).await?;
+    let device = device::open_for_times(options.adapter.as_deref()).await?;
     let (loaded, onto) = (subject.clone(), device.clone());
     let load = move |told: Told<'_>| pollster::block_on(loaded.transformer.load(&onto, told));
     let mut store = loading::apart(&mut progress, &cancel, load)?;

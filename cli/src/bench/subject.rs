@@ -5,12 +5,13 @@ use foveate::compress::Policies;
 use foveate::low_level::pipeline::{StepSize, TransformerSteps};
 use foveate::models::{Draws, Sizes};
 use foveate::{Grid, LoadOptions, Result, Size};
+use foveate_studio::model;
 use serde_json::{Value, json};
 
 use super::options::{Bench, RATIO};
 use super::random_model;
 use super::shape::PATCH;
-use crate::model;
+use crate::model::find;
 
 /// A transformer and the step to take with it.
 #[derive(Debug)]
@@ -35,7 +36,7 @@ impl Subject {
     pub async fn open(options: &Bench) -> Result<Self> {
         let source = match &options.shape {
             Some(shape) => random_model::folder(shape, options.ratio.unwrap_or(RATIO))?,
-            None => model::find(options.model.as_deref())?,
+            None => find(options.model.as_deref())?,
         };
         let name = options.shape.is_none().then(|| model::name(&source));
         let model = Model::open(source, LoadOptions { dtype: options.dtype, ..LoadOptions::default() }).await?;

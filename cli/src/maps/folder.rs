@@ -9,7 +9,7 @@ use std::path::{Path, PathBuf};
 use foveate::{Context, Error, Result};
 use tempfile::TempDir;
 
-use crate::paths::{failed_in, look, parent};
+use foveate_studio::paths::{failed_in, look, parent};
 
 /// A place where a folder is, or can be made.
 #[derive(Debug)]

@@ -1,5 +1,6 @@
 //! One number per token, painted over the picture.
 
+use foveate_studio::viridis;
 use image::{Rgb, RgbImage};
 
 use super::cells::Cells;
@@ -31,7 +32,7 @@ impl Scale {
 pub fn values(picture: &RgbImage, cells: Cells, values: &[f32]) -> RgbImage {
     let (scale, greys) =
         (Scale::of(values), Scale::of(&picture.pixels().map(|&p| colour::luma(p)).collect::<Vec<_>>()));
-    let colours: Vec<_> = values.iter().map(|&value| colour::viridis(scale.place(value))).collect();
+    let colours: Vec<_> = values.iter().map(|&value| viridis(scale.place(value))).collect();
     paint(picture, cells, |token, pixel| colour::over(colours[token], 255.0 * greys.place(colour::luma(pixel))))
 }
 
@@ -77,7 +78,7 @@ mod tests {
         let picture = RgbImage::new(2, 1);
         let cells = Cells::new(Grid::new(1, 2), 2, 1).unwrap();
         let map = values(&picture, cells, &[0.4, 0.3]);
-        let ends = [1.0, 0.0].map(|end| colour::over(colour::viridis(end), 127.5));
+        let ends = [1.0, 0.0].map(|end| colour::over(viridis(end), 127.5));
         assert_eq!([*map.get_pixel(0, 0), *map.get_pixel(cells.zoom, 0)], ends);
         assert_eq!(Scale::of(&[7.0; 3]).place(7.0), 0.5);
     }

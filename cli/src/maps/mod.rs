@@ -13,11 +13,11 @@ mod trail;
 use std::path::PathBuf;
 
 use foveate::{Error, Pictures, Result, Run};
+use foveate_studio::About;
 
 pub use folder::{Folder, Staged};
 pub use trail::{Routing, StepTrail, Trail};
 
-use super::about::About;
 use super::cancel::Cancel;
 use cells::Cells;
 use heat::Scale;

@@ -2,6 +2,7 @@
 
 use foveate::Result;
 use foveate::compress::KeptRatios;
+use foveate_studio::viridis;
 use image::imageops::{self, FilterType};
 use image::{Rgb, RgbImage};
 
@@ -71,7 +72,7 @@ impl Sheet<'_> {
         let below = canvas.panel(second, "how often a token was kept", touched);
         let Scale { least, most } = self.scale;
         let pairs = format!("of {} (layer, step) pairs", self.pairs);
-        let over_grey = |value| colour::over(colour::viridis(value), 127.5);
+        let over_grey = |value| colour::over(viridis(value), 127.5);
         canvas.legend([second[0], below], wide, [&least.to_string(), &most.to_string()], &pairs, over_grey);
         Ok(canvas.picture)
     }
@@ -104,7 +105,7 @@ impl Sheet<'_> {
             canvas.centred([x, top + 4 + 2 * HEIGHT], CELL[0], &format!("{steps} step{plural}"), FAINT);
             for (layer, &ratio) in ratios.iter().enumerate() {
                 let y = cells + layer as u32 * CELL[1];
-                let colour = colour::viridis(ratio as f32);
+                let colour = viridis(ratio as f32);
                 canvas.fill([x, y], [CELL[0] - 1, CELL[1] - 1], |_| colour);
                 canvas.centred([x, y + (CELL[1] - HEIGHT) / 2], CELL[0], &format!("{ratio:.2}"), colour::ink(colour));
                 if region == 0 {
@@ -113,7 +114,7 @@ impl Sheet<'_> {
             }
         }
         let width = (self.regions() * CELL[0]).max(2 * CELL[0]);
-        canvas.legend([first, cells + self.layers() * CELL[1]], width, ["0", "1"], "kept ratio", colour::viridis);
+        canvas.legend([first, cells + self.layers() * CELL[1]], width, ["0", "1"], "kept ratio", viridis);
     }
 }
 
@@ -201,8 +202,8 @@ mod tests {
     fn cells_have_the_colours_of_their_ratios() {
         let sheet = sheet(3, [256, 256]);
         let [x, y] = [MARGIN + NUMBERS, MARGIN + 2 * HEIGHT + MARGIN + 3 * HEIGHT + 8];
-        assert_eq!(*sheet.get_pixel(x, y), colour::viridis(0.5));
-        assert_eq!(*sheet.get_pixel(x + CELL[0], y + 2 * CELL[1]), colour::viridis(1.0));
+        assert_eq!(*sheet.get_pixel(x, y), viridis(0.5));
+        assert_eq!(*sheet.get_pixel(x + CELL[0], y + 2 * CELL[1]), viridis(1.0));
     }
 
     #[test]

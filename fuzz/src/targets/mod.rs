@@ -57,8 +57,10 @@ pub fn named(name: &str) -> Option<&'static Target> {
 /// The processor with one thread. It keeps little from input to input.
 fn processor() -> &'static Device {
     static PROCESSOR: OnceLock<Device> = OnceLock::new();
-    PROCESSOR.get_or_init(|| match Processor::new(ProcessorOptions { threads: Some(1), packed: 1 << 20 }) {
-        Ok(processor) => processor.into(),
-        Err(error) => panic!("a processor: {error}"),
+    PROCESSOR.get_or_init(|| {
+        match Processor::new(ProcessorOptions { threads: Some(1), packed: 1 << 20, ..ProcessorOptions::default() }) {
+            Ok(processor) => processor.into(),
+            Err(error) => panic!("a processor: {error}"),
+        }
     })
 }

@@ -1,22 +1,18 @@
-//! A picture of a stranger, for `generate --like`: the text that it carries.
+//! A picture of a stranger: the text that it carries, for `generate --like`; and its pixels and a mask, for `--image`.
 
 use std::sync::OnceLock;
 
 use foveate::compress::Policies;
+use foveate::photo::{Fit, Frame, Photo, PhotoMask};
 use foveate::{Compression, Request, Size};
+use foveate_studio::{About, Origin};
 use image::RgbImage;
 use tempfile::NamedTempFile;
 
 use crate::outcome;
 
-/// The program's own file: what is fuzzed is what it runs.
-#[path = "../../../cli/src/about.rs"]
-#[allow(dead_code, reason = "the program uses all of it")]
-mod about;
-
-use about::{About, Origin};
-
 pub fn run(data: &[u8]) {
+    pixels(data);
     static FILE: OnceLock<Option<NamedTempFile>> = OnceLock::new();
     let file = FILE.get_or_init(|| NamedTempFile::new().ok()).as_ref().map(NamedTempFile::path);
     let Some(path) = file.filter(|path| std::fs::write(path, data).is_ok()) else { panic!("no file can be written") };
@@ -29,6 +25,20 @@ pub fn run(data: &[u8]) {
                 Err(error) => outcome::failed(&error),
             }
         }
+    }
+}
+
+/// The picture as one to begin with, and as the mask of itself.
+fn pixels(data: &[u8]) {
+    let read = Photo::decode("a picture", data).and_then(|photo| {
+        let mask = PhotoMask::decode("a mask", data)?.of(&photo)?;
+        let frame = Frame::new(&photo, Some(&mask), Size::new(24, 16), Fit::Crop);
+        frame.picture(&photo)?;
+        frame.mask(&mask).map(drop)
+    });
+    match read {
+        Ok(()) => outcome::reached("pixels"),
+        Err(error) => outcome::failed(&error),
     }
 }
 

@@ -1,8 +1,8 @@
-//! Which device a command works on: a GPU by its name, or the processor.
+//! Which device the work is done on: a GPU by its name, or the processor.
 
 use foveate::low_level::device::{Processor, ProcessorOptions};
 use foveate::low_level::gpu;
-use foveate::low_level::graph::AdapterClass;
+use foveate::low_level::graph::{AdapterClass, Caps};
 use foveate::{Device, Gpu, GpuOptions, Result};
 
 /// The processor, as `--adapter` names it.
@@ -47,5 +47,10 @@ pub fn is_processor(device: &Device) -> bool {
 }
 
 async fn has_gpu() -> bool {
-    gpu::adapters().await.iter().any(|caps| caps.class == AdapterClass::Hardware)
+    gpu::adapters().await.iter().any(is_gpu)
+}
+
+/// Whether an adapter is a GPU, by an API that Foveate draws with. Programs with windows may find OpenGL, too.
+pub fn is_gpu(caps: &Caps) -> bool {
+    caps.class == AdapterClass::Hardware && caps.backend != "Gl"
 }

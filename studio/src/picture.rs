@@ -9,7 +9,7 @@ use std::io::BufReader;
 use std::path::Path;
 
 use foveate::low_level::weights::Format;
-use foveate::{Error, Request, Result};
+use foveate::{Error, Request, Result, Run};
 use image::RgbImage;
 use serde::{Deserialize, Serialize};
 
@@ -24,7 +24,7 @@ const MOST_CHUNKS: usize = 8 << 20;
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct Origin {
-    /// The version of this program.
+    /// The version of Foveate.
     pub version: String,
     /// What was asked for.
     pub request: Request,
@@ -47,6 +47,7 @@ pub struct Origin {
 /// What all pictures of a batch say.
 #[derive(Clone, Debug)]
 pub struct About {
+    /// For programs.
     pub origin: Origin,
     /// For people, by name.
     pub text: Vec<(&'static str, String)>,
@@ -92,6 +93,36 @@ impl Origin {
 }
 
 impl About {
+    /// What the pictures of a run say: enough to draw them again, and for people what the run made of it. `model` is a
+    /// name, see [`crate::model::name`].
+    pub fn new(request: &Request, model: &str, dtype: Option<Format>, run: &Run) -> Self {
+        let compression = &request.compression;
+        let set: Vec<String> = compression.set.iter().map(|(key, value)| format!("{key}={value}")).collect();
+        let some = |text: String| Some(text).filter(|text| !text.is_empty());
+        let text = [
+            ("prompt", some(request.prompt.clone())),
+            ("negative", request.negative.clone()),
+            ("class", request.class.map(|class| class.to_string())),
+            ("ratio", compression.ratio.map(|ratio| ratio.to_string())),
+            ("set", some(set.join(" "))),
+            ("step_cache", compression.cache.map(|cache| cache.to_string())),
+            ("strength", request.strength.map(|strength| strength.to_string())),
+            ("masked", compression.masked.map(|masked| masked.to_string())),
+            ("seed", Some(request.seed.to_string())),
+            ("steps", Some(run.steps().to_string())),
+            ("guidance", Some(run.guidance().unwrap_or(1.0).to_string())),
+            ("scheduler", Some(run.scheduler().to_owned())),
+            ("size", Some(run.size().to_string())),
+            ("model", Some(model.to_owned())),
+            ("compress", Some(run.policy().to_owned())),
+            ("version", Some(concat!("foveate ", env!("CARGO_PKG_VERSION")).to_owned())),
+        ];
+        Self {
+            origin: Origin::new(request, model, dtype, run.scheduler()),
+            text: text.into_iter().filter_map(|(key, text)| Some((key, text?))).collect(),
+        }
+    }
+
     /// Encodes picture `index` of the batch, or a map of it, with `more` to say for people.
     pub fn png(&self, picture: &RgbImage, index: usize, more: &[(&str, String)]) -> Result<Vec<u8>> {
         let failed = |error| Error::io("the picture", std::io::Error::other(error));
@@ -101,6 +132,19 @@ impl About {
         encode(picture, self.text.iter().chain([&origin]).chain(more), &mut bytes).map_err(failed)?;
         Ok(bytes)
     }
+}
+
+/// What the picture in this file says for people, by name: as it is, so nothing to rely on. No pixel is decoded.
+pub fn words(path: &Path) -> Result<Vec<(String, String)>> {
+    let file = File::open(path).map_err(|error| Error::io(path, error))?;
+    let read = header(BufReader::new(file)).map(|reader| {
+        let plain = reader.info().uncompressed_latin1_text.iter().map(|chunk| (&chunk.keyword, Ok(chunk.text.clone())));
+        let wide = reader.info().utf8_text.iter().map(|chunk| (&chunk.keyword, chunk.get_text()));
+        let said = plain.chain(wide).filter(|(key, _)| *key != KEY);
+        said.map(|(key, text)| Ok((key.clone(), text?))).collect::<Result<_, png::DecodingError>>()
+    });
+    let refuse = |error| Error::Usage(format!("{}: it cannot be read as PNG: {error}", path.display()));
+    read.and_then(|words| words).map_err(refuse)
 }
 
 fn encode<'a>(
@@ -123,14 +167,19 @@ fn encode<'a>(
     writer.finish()
 }
 
-/// The chunk for programs, of those before the pixels.
-fn chunk(file: BufReader<File>) -> Result<Option<String>, png::DecodingError> {
+/// All chunks before the pixels.
+fn header(file: BufReader<File>) -> Result<png::Reader<BufReader<File>>, png::DecodingError> {
     let mut options = png::DecodeOptions::default();
     options.set_skip_ancillary_crc_failures(false); // a damaged request is not one
     options.set_ignore_iccp_chunk(true);
     let mut decoder = png::Decoder::new_with_options(file, options);
     decoder.set_limits(png::Limits { bytes: MOST_CHUNKS });
-    let reader = decoder.read_info()?;
+    decoder.read_info()
+}
+
+/// The chunk for programs, of those before the pixels.
+fn chunk(file: BufReader<File>) -> Result<Option<String>, png::DecodingError> {
+    let reader = header(file)?;
     let info = reader.info();
     if let Some(chunk) = info.uncompressed_latin1_text.iter().find(|chunk| chunk.keyword == KEY) {
         return Ok(Some(chunk.text.clone()));
@@ -159,6 +208,10 @@ mod tests {
             let file = tempfile::NamedTempFile::new().unwrap();
             std::fs::write(file.path(), &bytes).unwrap();
             assert_eq!(Origin::read(file.path()).unwrap(), Origin { index: 2, ..about.origin });
+            let said = [("seed", "7"), ("prompt", prompt), ("map", "sheet")];
+            let mut words = words(file.path()).unwrap();
+            words.sort_by_key(|(key, _)| said.iter().position(|(known, _)| known == key));
+            assert_eq!(words, said.map(|(key, text)| (key.to_owned(), text.to_owned())));
             let reader = png::Decoder::new(std::io::Cursor::new(&bytes)).read_info().unwrap();
             let info = reader.info();
             let plain: Vec<_> = info.uncompressed_latin1_text.iter().map(|chunk| chunk.keyword.as_str()).collect();

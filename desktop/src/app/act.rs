@@ -1,0 +1,158 @@
+//! Does what the user did.
+
+use std::path::PathBuf;
+
+use egui::{Context, Id};
+use foveate::{Compression, Request};
+
+use super::App;
+use crate::disk::{Errand, reveal};
+use crate::engine::{Choice, Command, Stop, Task, Trouble};
+use crate::state::{Live, State};
+use crate::views::{Action, Model, PROMPT, Page, Pair, SEARCH, Shown};
+
+impl App {
+    pub(super) fn act(&mut self, ctx: &Context, action: Action) {
+        match action {
+            Action::Draw => self.draw(),
+            Action::Stop => self.stop_or_close(),
+            Action::Cancel(id) => self.cancel(id),
+            Action::CancelAll => {
+                self.queue.cancel_waiting();
+                self.stop_running();
+            }
+            Action::Retry(id) => self.queue.retry(id),
+            Action::Shift(id, earlier) => self.queue.shift(id, earlier),
+            Action::ClearQueue => self.queue.clear(),
+            Action::Continue => self.queue.paused = false,
+            Action::Show(path) => self.stage.shown = Shown::Picture(path),
+            Action::Beside(newer) => self.beside(newer),
+            Action::Follow => self.stage.shown = Shown::Live,
+            Action::Recall(path) => self.clerk.send(Errand::Recall(path)),
+            Action::SaveCopy(path) => self.clerk.ask(crate::disk::Question::Copy(path)),
+            Action::Copy(path) => {
+                self.copying = Some(path.clone());
+                self.clerk.send(Errand::Load(path));
+            }
+            Action::Reveal(path) => {
+                if let Err(error) = reveal(&path) {
+                    self.notices.trouble(&Trouble::of(&error));
+                }
+            }
+            Action::Remove(picture) => self.clerk.send(Errand::Remove { picture, into: self.places.removed() }),
+            Action::CompareDense(path) => self.compare_dense(path),
+            Action::Compare(left, right) => self.stage.shown = Shown::Pair(Pair::new(left, right)),
+            Action::Open(choice) => self.open(choice),
+            Action::Ask(question) => self.clerk.ask(question),
+            Action::Go(page) => self.page = page,
+            Action::Close(at) => self.notices.close(at),
+            Action::FocusPrompt => self.focus(ctx, PROMPT),
+            Action::FocusSearch => self.focus(ctx, SEARCH),
+        }
+        if self.page != Page::Draw {
+            self.describe_machine();
+        }
+    }
+
+    /// The picture that is shown.
+    pub(super) fn shown(&self) -> Option<PathBuf> {
+        match &self.stage.shown {
+            Shown::Live => None,
+            Shown::Picture(path) => Some(path.clone()),
+            Shown::Pair(pair) => Some(pair.right.clone()),
+        }
+    }
+
+    /// Opens a model, instead of the one that is being opened.
+    pub(super) fn open(&mut self, choice: Choice) {
+        self.opening.raise();
+        self.opening = Stop::default();
+        self.model = Model::Opening;
+        self.settings.remember(&choice.model);
+        self.settings.choice = choice.clone();
+        self.engine.send(Command::Open(choice, self.opening.clone()));
+    }
+
+    fn draw(&mut self) {
+        self.notices.forget_words();
+        if let Model::Failed(trouble) = &self.model {
+            self.notices.trouble(trouble);
+            return;
+        }
+        let requests = self.settings.form.draw(self.model.facts());
+        for request in requests {
+            self.queue.add(self.settings.choice.clone(), request);
+        }
+        self.stage.shown = Shown::Live;
+    }
+
+    /// Hands a job to the engine.
+    pub(super) fn begin(&mut self, id: u64, choice: Choice, request: Request) {
+        self.stop = Stop::default();
+        self.stage.live = Some(Live::new(id));
+        self.stage.finished = None;
+        self.engine.send(Command::Draw(Box::new(Task { id, choice, request }), self.stop.clone()));
+    }
+
+    /// Escape: out of a comparison, else stops the picture under way.
+    fn stop_or_close(&mut self) {
+        match &self.stage.shown {
+            Shown::Pair(pair) => self.stage.shown = Shown::Picture(pair.right.clone()),
+            _ => self.stop_running(),
+        }
+    }
+
+    fn stop_running(&mut self) {
+        if let Some(id) = self.queue.running().map(|job| job.id) {
+            self.cancel(id);
+        }
+    }
+
+    fn cancel(&mut self, id: u64) {
+        if self.queue.cancel(id) {
+            self.stop.raise();
+        }
+    }
+
+    fn beside(&mut self, newer: bool) {
+        let other = match self.shown() {
+            Some(path) => self.history.beside(&path, newer),
+            None => self.history.found().next(),
+        };
+        if let Some(entry) = other {
+            self.stage.shown = Shown::Picture(entry.path.clone());
+        }
+    }
+
+    /// Draws the dense counterpart of a picture; where the picture is dense, the one that the model's policy makes.
+    fn compare_dense(&mut self, path: PathBuf) {
+        let Some(entry) = self.history.get(&path) else { return };
+        let dense = entry.took.as_ref().is_some_and(|took| took.flops >= took.dense_flops);
+        let compression = if dense { Compression::default() } else { Compression::policy("dense") };
+        let request = Request { compression, traced: false, count: None, ..entry.origin.request.clone() };
+        let id = self.queue.add(self.settings.choice.clone(), request);
+        self.counterpart = Some((id, path));
+        self.notices.say("The counterpart is being drawn; both are shown when it is done.");
+    }
+
+    /// What becomes of the picture that was just finished.
+    pub(super) fn finished(&mut self, id: u64, path: PathBuf) {
+        self.queue.end(id, State::Done(path.clone()));
+        if self.stage.live.as_ref().is_some_and(|live| live.job == id) {
+            self.stage.finished = Some(path.clone());
+        }
+        match self.counterpart.take_if(|(job, _)| *job == id) {
+            Some((_, other)) => self.stage.shown = Shown::Pair(Pair::new(path, other)),
+            // Whoever looks at another picture goes on looking at it, and whoever follows sees the next one form.
+            None if self.stage.shown == Shown::Live && (self.queue.waiting() == 0 || self.queue.paused) => {
+                self.stage.shown = Shown::Picture(path);
+            }
+            None => {}
+        }
+    }
+
+    fn focus(&mut self, ctx: &Context, id: &str) {
+        self.page = Page::Draw;
+        ctx.memory_mut(|memory| memory.request_focus(Id::unique(id)));
+    }
+}

@@ -1,0 +1,137 @@
+//! Takes in what the engine and the disk told, and what was dropped on the window.
+
+use std::path::PathBuf;
+
+use egui::Context;
+
+use super::App;
+use crate::disk::{Entry, Errand, Question, Report, thumbnail};
+use crate::engine::{Choice, Drawn, Event, Trouble};
+use crate::state::State;
+use crate::views::{Action, Model, Page, Shown, pixels};
+
+impl App {
+    pub(super) fn take_in(&mut self, ctx: &Context) {
+        while let Some(event) = self.engine.event() {
+            self.hear(ctx, event);
+        }
+        while let Some(report) = self.clerk.report() {
+            self.learn(ctx, report);
+        }
+        if !self.engine.alive() && !std::mem::replace(&mut self.engine_lost, true) {
+            let advice = Some("Close the app and start it again; the queue and the history are kept".into());
+            self.notices.trouble(&Trouble { what: "the part that draws has stopped".into(), advice });
+        }
+    }
+
+    fn hear(&mut self, ctx: &Context, event: Event) {
+        match event {
+            Event::Loading { component, done, total } => self.model = Model::Loading { component, done, total },
+            Event::Opened(facts) => {
+                // A job of another model may have opened its own.
+                if facts.choice == self.settings.choice {
+                    self.model = Model::Open(facts);
+                }
+            }
+            Event::NotOpened(choice, trouble) => {
+                if choice == self.settings.choice {
+                    self.notices.trouble(&trouble);
+                    self.model = Model::Failed(trouble);
+                }
+            }
+            Event::Began { task, steps, grid, warnings } => {
+                if let Some(live) = self.stage.live.as_mut().filter(|live| live.job == task) {
+                    (live.steps, live.grid) = (steps, Some(grid));
+                }
+                warnings.into_iter().for_each(|warning| self.notices.warn(warning));
+            }
+            Event::Step { task, index, seconds, preview, traced } => {
+                if let Some(live) = self.stage.live.as_mut().filter(|live| live.job == task) {
+                    live.step(index, seconds, preview, traced);
+                }
+            }
+            Event::Drawn(drawn) => self.drawn(ctx, *drawn),
+            Event::Failed(task, trouble) => {
+                self.queue.end(task, State::Failed(trouble.line()));
+                self.notices.trouble(&trouble);
+            }
+            Event::Stopped(task) => self.queue.end(task, State::Cancelled),
+            Event::Machine(Ok(report)) => self.machine = Some(*report),
+            Event::Machine(Err(trouble)) => self.notices.trouble(&trouble),
+        }
+    }
+
+    fn drawn(&mut self, ctx: &Context, drawn: Drawn) {
+        let Drawn { task, path, origin, took, picture } = drawn;
+        self.album.put(ctx, path.clone(), &picture);
+        self.history.add(Entry { path: path.clone(), origin, took: Some(took), thumbnail: thumbnail(&picture) });
+        self.finished(task, path);
+    }
+
+    fn learn(&mut self, ctx: &Context, report: Report) {
+        match report {
+            Report::Found(entries) => self.history.extend(entries),
+            Report::Scanned => self.history.read = true,
+            Report::Loaded(path, picture) => {
+                if self.copying.take_if(|copying| *copying == path).is_some() {
+                    ctx.copy_image(pixels(&picture));
+                    self.notices.say("The picture is in the clipboard.");
+                }
+                self.album.put(ctx, path, &picture);
+            }
+            Report::Recalled(origin) => {
+                self.settings.form.recall(&origin);
+                self.page = Page::Draw;
+                let name = self.model.facts().map(|facts| facts.name.clone());
+                self.notices.forget_words();
+                match name.filter(|name| *name != origin.model) {
+                    Some(name) => self.notices.warn(format!(
+                        "The picture was drawn with the model {:?}, and {name:?} is in use.",
+                        origin.model
+                    )),
+                    None => self.notices.say("Everything that made the picture is in the form."),
+                }
+            }
+            Report::Copied(path) => self.notices.say(format!("The copy is {}.", path.display())),
+            Report::Removed(path) => self.removed(&path),
+            Report::Picked(question, path) => self.picked(ctx, question, path),
+            Report::Failed(trouble) => self.notices.trouble(&trouble),
+        }
+    }
+
+    fn removed(&mut self, path: &std::path::Path) {
+        if self.shown().is_some_and(|shown| shown == path) {
+            let other = self.history.beside(path, false).or_else(|| self.history.beside(path, true));
+            self.stage.shown = other.map_or(Shown::Live, |entry| Shown::Picture(entry.path.clone()));
+        }
+        self.history.remove(path);
+        let place = self.places.removed();
+        self.notices.say(format!("Deleted. Until the next start the file is in {}.", place.display()));
+        self.album.remove(path);
+    }
+
+    fn picked(&mut self, ctx: &Context, question: Question, path: PathBuf) {
+        match question {
+            Question::Model => self.act(ctx, Action::Open(self.choice(&path))),
+            Question::Picture => self.clerk.send(Errand::Recall(path)),
+            Question::Copy(from) => self.clerk.send(Errand::Copy { from, to: path }),
+        }
+    }
+
+    /// A folder that is dropped is a model; a file is a picture to recall.
+    pub(super) fn dropped(&mut self, ctx: &Context) {
+        let files = ctx.input(|input| input.raw.dropped_files.clone());
+        for path in files.iter().map(|file| file.path().to_owned()) {
+            match path.is_dir() {
+                true => self.open(self.choice(&path)),
+                false => self.clerk.send(Errand::Recall(path)),
+            }
+        }
+    }
+
+    /// Another model, on the same device.
+    fn choice(&self, folder: &std::path::Path) -> Choice {
+        let model = folder.to_string_lossy().into_owned();
+        Choice { model, dtype: None, adapter: self.settings.choice.adapter.clone() }
+    }
+}

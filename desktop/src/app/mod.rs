@@ -1,0 +1,168 @@
+//! The window's loop: takes in what the threads tell, shows the views, does what the user did.
+
+mod act;
+mod events;
+mod keys;
+mod layout;
+
+use std::path::PathBuf;
+
+use egui::Context;
+use foveate::{Error, Result};
+use foveate_studio::doctor::Report;
+
+pub use keys::KEYS;
+
+use crate::disk::{Clerk, Errand, Places, kept};
+use crate::engine::{Engine, Shared, Stop, Trouble, Wake};
+use crate::state::{History, Notices, Queue, Settings};
+use crate::views::{Album, Model, Page, Stage};
+
+/// The app.
+pub struct App {
+    places: Places,
+    engine: Engine,
+    clerk: Clerk,
+    queue: Queue,
+    history: History,
+    notices: Notices,
+    settings: Settings,
+    /// The settings as they are on the disk.
+    settings_kept: Settings,
+    model: Model,
+    stage: Stage,
+    page: Page,
+    album: Album,
+    /// This machine, once it was asked for.
+    machine: Option<Report>,
+    machine_asked: bool,
+    /// The field for a model's folder or address.
+    named: String,
+    /// Stops the picture under way.
+    stop: Stop,
+    /// Stops the model that is being opened.
+    opening: Stop,
+    /// A job that draws the dense counterpart of a picture, to compare both.
+    counterpart: Option<(u64, PathBuf)>,
+    /// Whether the whole picture that comes next goes to the clipboard.
+    copying: Option<PathBuf>,
+    /// Whether the dead engine was reported.
+    engine_lost: bool,
+}
+
+impl App {
+    /// The app with what it kept below `places`. `wake` is called from other threads when there is something to show.
+    pub fn new(places: Places, shared: Option<Shared>, wake: Wake) -> Result<Self> {
+        let failed = |error| Error::io("a thread of this program", error);
+        let engine = Engine::start(shared, places.folders(), wake.clone()).map_err(failed)?;
+        let clerk = Clerk::start(wake).map_err(failed)?;
+        let mut notices = Notices::default();
+        let settings: Settings = remembered(kept(&places.settings()), &mut notices);
+        let queue: Queue = remembered(kept(&places.queue()), &mut notices);
+        clerk.send(Errand::Scan(places.pictures()));
+        let mut app = Self {
+            places,
+            engine,
+            clerk,
+            queue: queue.restored(),
+            history: History::default(),
+            notices,
+            settings_kept: settings.clone(),
+            settings,
+            model: Model::Opening,
+            stage: Stage::default(),
+            page: Page::default(),
+            album: Album::default(),
+            machine: None,
+            machine_asked: false,
+            named: String::new(),
+            stop: Stop::default(),
+            opening: Stop::default(),
+            counterpart: None,
+            copying: None,
+            engine_lost: false,
+        };
+        app.engine.wishes.set(app.settings.preview);
+        app.open(app.settings.choice.clone());
+        Ok(app)
+    }
+
+    /// Shows the window and does what the user did in it.
+    pub fn ui(&mut self, ui: &mut egui::Ui) {
+        let ctx = ui.ctx().clone();
+        let mut actions = self.keys(&ctx);
+        self.dropped(&ctx);
+        self.layout(ui, &mut actions);
+        for action in actions {
+            self.act(&ctx, action);
+        }
+        self.keep();
+    }
+
+    /// Takes in what the threads told, and hands on what is to be done. Called while the window is hidden, too.
+    pub fn logic(&mut self, ctx: &Context) {
+        self.take_in(ctx);
+        if let Some(left) = self.notices.fade() {
+            ctx.request_repaint_after(left);
+        }
+        if let Some(job) = self.queue.begin() {
+            let (id, choice, request) = (job.id, job.choice.clone(), job.request.clone());
+            self.begin(id, choice, request);
+        }
+        for path in self.album.wanted() {
+            self.clerk.send(Errand::Load(path));
+        }
+        self.keep();
+    }
+
+    /// Keeps what changed, on the disk.
+    fn keep(&mut self) {
+        if let Some(bytes) = self.queue.to_keep() {
+            self.clerk.send(Errand::Write(self.places.queue(), bytes));
+        }
+        if self.settings != self.settings_kept
+            && let Ok(bytes) = serde_json::to_vec_pretty(&self.settings)
+        {
+            self.engine.wishes.set(self.settings.preview);
+            self.settings_kept = self.settings.clone();
+            self.clerk.send(Errand::Write(self.places.settings(), bytes));
+        }
+    }
+
+    /// What is to be drawn, and what became of it.
+    pub fn queue(&self) -> &Queue {
+        &self.queue
+    }
+
+    /// The model in use.
+    pub fn model(&self) -> &Model {
+        &self.model
+    }
+
+    fn describe_machine(&mut self) {
+        if !std::mem::replace(&mut self.machine_asked, true) {
+            self.engine.describe(self.model.facts().map(|facts| facts.device.clone()));
+        }
+    }
+}
+
+impl Drop for App {
+    /// A picture under way is left; it waits in the queue for the next start.
+    fn drop(&mut self) {
+        self.stop.raise();
+        self.opening.raise();
+        self.keep();
+    }
+}
+
+/// What was kept, or what there is at first; with a word to the user where it could not be read.
+fn remembered<T: Default>(kept: Result<Option<T>>, notices: &mut Notices) -> T {
+    match kept {
+        Ok(kept) => kept.unwrap_or_default(),
+        Err(error) => {
+            let advice = Some("It was put aside, and this start begins without it".into());
+            notices.trouble(&Trouble { what: error.chain().join(": "), advice });
+            T::default()
+        }
+    }
+}

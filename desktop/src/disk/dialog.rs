@@ -1,0 +1,42 @@
+//! The system's own dialogs for folders and files, on a thread of their own: they stay open as long as people think.
+
+use std::path::PathBuf;
+
+use rfd::AsyncFileDialog;
+
+use super::{Report, Voice};
+
+/// What is asked for.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Question {
+    /// The folder of a model.
+    Model,
+    /// A picture, to recall how it was drawn.
+    Picture,
+    /// Where to put a copy of this picture.
+    Copy(PathBuf),
+}
+
+/// Opens the dialog. It has to begin on the window's thread, where some systems want it; its answer is waited for
+/// elsewhere.
+pub(super) fn ask(question: Question, voice: Voice) {
+    let dialog = AsyncFileDialog::new();
+    let png = |dialog: AsyncFileDialog| dialog.add_filter("PNG pictures", &["png"]);
+    let answer: std::pin::Pin<Box<dyn Future<Output = Option<rfd::FileHandle>> + Send>> = match &question {
+        Question::Model => Box::pin(dialog.set_title("A model folder").pick_folder()),
+        Question::Picture => Box::pin(png(dialog).set_title("A picture drawn by Foveate").pick_file()),
+        Question::Copy(picture) => {
+            let name = picture.file_name().unwrap_or_default().to_string_lossy();
+            Box::pin(png(dialog).set_title("Save a copy").set_file_name(name).save_file())
+        }
+    };
+    let wait = move || {
+        if let Some(file) = pollster::block_on(answer) {
+            voice.say(Report::Picked(question, file.path().to_owned()));
+        }
+    };
+    // A dialog whose answer nobody can wait for is as good as one that was dismissed.
+    if let Err(error) = std::thread::Builder::new().name("dialog".into()).spawn(wait) {
+        log::warn!("no thread for a dialog: {error}");
+    }
+}

@@ -1,0 +1,119 @@
+//! The history: pictures on the disk, each of which says how it was drawn.
+
+use std::fs::{self, File};
+use std::io::BufReader;
+use std::path::{Path, PathBuf};
+
+use foveate::{Error, Result};
+use foveate_studio::{Origin, words};
+use image::{ImageFormat, ImageReader, Limits, RgbImage};
+
+use super::names::number;
+use crate::engine::Took;
+
+/// The longer side of a thumbnail, in pixels.
+const THUMBNAIL: u32 = 160;
+/// How many pictures are reported at once.
+const PAGE: usize = 24;
+/// The most memory for one picture, which a file may ask for: the largest that is drawn takes 768 MiB.
+const MOST_BYTES: u64 = 1 << 30;
+
+/// A picture of the history.
+#[derive(Clone, Debug)]
+pub struct Entry {
+    /// Its file.
+    pub path: PathBuf,
+    /// How it was drawn.
+    pub origin: Origin,
+    /// What it took, where this program drew it.
+    pub took: Option<Took>,
+    /// The picture, small.
+    pub thumbnail: RgbImage,
+}
+
+impl Entry {
+    /// Whether all words of `sought` are in what it was drawn from.
+    pub fn matches(&self, sought: &str) -> bool {
+        let request = &self.origin.request;
+        let class = request.class.map(|class| format!("class {class}")).unwrap_or_default();
+        let negative = request.negative.as_deref().unwrap_or_default();
+        let text = format!("{} {negative} {class} {} {}", request.prompt, self.origin.model, request.seed);
+        let text = text.to_lowercase();
+        sought.to_lowercase().split_whitespace().all(|word| text.contains(word))
+    }
+}
+
+/// Reads the pictures of a folder, the newest first, and tells them by the page. A file that says nothing of its
+/// origin is none of ours.
+pub(super) fn scan(folder: &Path, mut tell: impl FnMut(Vec<Entry>)) -> Result<()> {
+    let entries = fs::read_dir(folder).map_err(|error| Error::io(folder, error))?;
+    let paths = entries.filter_map(Result::ok).map(|entry| entry.path());
+    let mut paths: Vec<(u64, PathBuf)> = paths.filter_map(|path| Some((number(&path)?, path))).collect();
+    paths.sort_by_key(|(number, _)| std::cmp::Reverse(*number));
+    for page in paths.chunks(PAGE) {
+        let read = page.iter().filter_map(|(_, path)| read(path).inspect_err(|error| log::info!("{error}")).ok());
+        tell(read.collect());
+    }
+    Ok(())
+}
+
+fn read(path: &Path) -> Result<Entry> {
+    let origin = Origin::read(path)?;
+    let took = Took::from_words(&words(path)?);
+    Ok(Entry { path: path.to_owned(), origin, took, thumbnail: thumbnail(&load(path)?) })
+}
+
+/// A picture, whole.
+pub(super) fn load(path: &Path) -> Result<RgbImage> {
+    let file = File::open(path).map_err(|error| Error::io(path, error))?;
+    let mut reader = ImageReader::with_format(BufReader::new(file), ImageFormat::Png);
+    let mut limits = Limits::default();
+    limits.max_alloc = Some(MOST_BYTES);
+    reader.limits(limits);
+    let decoded = reader.decode().map_err(|error| Error::file(path.display().to_string(), error.to_string()))?;
+    Ok(decoded.into_rgb8())
+}
+
+/// The same picture, small.
+pub fn thumbnail(picture: &RgbImage) -> RgbImage {
+    let longer = picture.width().max(picture.height());
+    if longer <= THUMBNAIL {
+        return picture.clone();
+    }
+    let scaled = |side: u32| (u64::from(side) * u64::from(THUMBNAIL) / u64::from(longer)).max(1) as u32;
+    image::imageops::thumbnail(picture, scaled(picture.width()), scaled(picture.height()))
+}
+
+#[cfg(test)]
+mod tests {
+    use foveate::Request;
+    use foveate_studio::About;
+
+    use super::*;
+
+    fn picture(folder: &Path, name: &str, prompt: &str) {
+        let origin = Origin::new(&Request { seed: 9, ..Request::prompt(prompt) }, "scenes", None, "DDIMScheduler");
+        let about = About { origin, text: vec![("compress", "dense".to_owned())] };
+        let took = Took { seconds: 1.5, flops: 7, dense_flops: 9, device: "CPU".into(), policy: String::new() };
+        let bytes = about.png(&RgbImage::new(640, 320), 0, &took.words()).unwrap();
+        fs::write(folder.join(name), bytes).unwrap();
+    }
+
+    #[test]
+    fn pictures_are_found_the_newest_first() {
+        let folder = tempfile::tempdir().unwrap();
+        picture(folder.path(), "00001 a red house.png", "A red house");
+        picture(folder.path(), "00010 a fox.png", "a fox");
+        fs::write(folder.path().join("00011 broken.png"), "no picture").unwrap();
+        picture(folder.path(), "not numbered.png", "a wolf");
+        let mut found = Vec::new();
+        scan(folder.path(), |page| found.extend(page)).unwrap();
+        let prompts: Vec<_> = found.iter().map(|entry| entry.origin.request.prompt.as_str()).collect();
+        assert_eq!(prompts, ["a fox", "A red house"]);
+        assert_eq!((found[0].thumbnail.width(), found[0].thumbnail.height()), (160, 80));
+        assert_eq!(found[0].took.as_ref().map(|took| (took.seconds, took.flops)), Some((1.5, 7)));
+        assert_eq!(found[0].took.as_ref().map(|took| took.policy.as_str()), Some("dense"));
+        assert!(found[1].matches("HOUSE red 9") && found[1].matches("") && !found[1].matches("red fox"));
+        assert!(scan(&folder.path().join("absent"), |_| {}).is_err());
+    }
+}

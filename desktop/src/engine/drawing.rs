@@ -1,0 +1,129 @@
+//! One picture, from a task to a file: steps with previews, then the decoder, then the PNG with its request inside.
+
+use std::path::PathBuf;
+use std::time::{Duration, Instant};
+
+use foveate::low_level::pipeline::LATENTS;
+use foveate::{Context, Pictures, Pipeline, Result, Run, Tensor};
+use foveate_studio::About;
+use foveate_studio::output::Output;
+use image::RgbImage;
+
+use super::device::Shared;
+use super::message::{Drawn, Event, Preview, Stop, Task, Teller, Took, Traced, Wishes};
+use super::projection::Projection;
+
+/// Quick previews come no faster than anyone sees.
+const BETWEEN_PREVIEWS: Duration = Duration::from_millis(60);
+
+/// What drawing works with.
+pub(super) struct Easel<'a> {
+    pub pipeline: &'a Pipeline,
+    /// The model's name.
+    pub model: &'a str,
+    pub projection: &'a mut Projection,
+    pub teller: &'a Teller,
+    pub wishes: &'a Wishes,
+    pub stop: &'a Stop,
+    /// The window's device, where it is shared.
+    pub shared: Option<&'a Shared>,
+}
+
+impl Easel<'_> {
+    /// Draws the picture of a task and puts it at `path`.
+    pub fn draw(&mut self, task: &Task, path: PathBuf) -> Result<Drawn> {
+        let mut run = self.pipeline.start(&task.request)?;
+        pollster::block_on(self.pipeline.device().wait())?; // for the text encoder, which was only submitted
+        self.check()?;
+        self.teller.tell(Event::Began {
+            task: task.id,
+            steps: run.steps(),
+            grid: run.grid(),
+            warnings: run.warnings.iter().map(ToString::to_string).collect(),
+        });
+        let took = self.steps(task, &mut run)?;
+        let pictures = pollster::block_on(run.decode())?;
+        self.check()?;
+        self.learn(&pollster::block_on(run.read(LATENTS))?, &pictures);
+
+        let about = About::new(&task.request, self.model, task.choice.dtype, &run);
+        let picture = pictures.rgb(0)?;
+        let bytes = about.png(&picture, 0, &took.words())?;
+        let save = || Output::check(&path)?.stage(&bytes)?.commit();
+        save().context(|| "saving the picture")?;
+        Ok(Drawn { task: task.id, path, origin: about.origin, took, picture })
+    }
+
+    /// Fails once the user stopped it, or the shared device has reported an error.
+    fn check(&self) -> Result<()> {
+        self.stop.check()?;
+        self.shared.map_or(Ok(()), Shared::check)
+    }
+
+    /// Takes all steps.
+    fn steps(&mut self, task: &Task, run: &mut Run) -> Result<Took> {
+        let device = self.pipeline.device();
+        let mut took = Took {
+            dense_flops: run.dense_flops_per_step() * run.steps() as u64,
+            device: device.caps().name.clone(),
+            policy: run.policy().to_owned(),
+            ..Took::default()
+        };
+        let mut shown = Instant::now();
+        while let Some(step) = run.next_step() {
+            let clock = Instant::now();
+            let (index, of) = (step.index, step.of);
+            took.flops += step.flops();
+            step.run()?;
+            pollster::block_on(device.wait())?;
+            let seconds = clock.elapsed().as_secs_f64();
+            took.seconds += seconds;
+            self.check()?;
+            let due = shown.elapsed() >= BETWEEN_PREVIEWS || index + 1 == of;
+            let preview = if due { self.preview(run)? } else { None };
+            if due {
+                shown = Instant::now();
+            }
+            let traced = if task.request.traced { Some(traced(run)?) } else { None };
+            self.check()?;
+            self.teller.tell(Event::Step { task: task.id, index, seconds, preview, traced });
+        }
+        Ok(took)
+    }
+
+    /// What the picture looks like now. A model whose projection is not known yet is decoded, which teaches it.
+    fn preview(&mut self, run: &Run) -> Result<Option<RgbImage>> {
+        let exact = match self.wishes.preview() {
+            Preview::Off => return Ok(None),
+            Preview::Quick => false,
+            Preview::Exact => true,
+        };
+        let latents = pollster::block_on(run.read(LATENTS))?;
+        if let Some(quick) = self.projection.show(&latents).filter(|_| !exact) {
+            return Ok(Some(quick));
+        }
+        let pictures = pollster::block_on(run.decode())?;
+        self.learn(&latents, &pictures);
+        pictures.rgb(0).map(Some)
+    }
+
+    fn learn(&mut self, latents: &Tensor, pictures: &Pictures) {
+        self.projection.learn(latents, &pictures.0);
+    }
+}
+
+/// What the last step computed.
+fn traced(run: &Run) -> Result<Traced> {
+    let (layers, tokens, sample) = (run.layers(), run.grid().tokens(), run.conditional_sample(0));
+    let mut traced = Traced { layers: vec![1.0; layers], tokens: vec![layers as f32; tokens] };
+    for layer in pollster::block_on(run.trace())? {
+        let computed = layer.tokens.computed()?;
+        let Some(row) = computed.f32().get(sample * tokens..(sample + 1) * tokens) else { continue };
+        if let Some(share) = traced.layers.get_mut(layer.layer) {
+            *share = row.iter().sum::<f32>() / tokens.max(1) as f32;
+            traced.tokens.iter_mut().zip(row).for_each(|(sum, kept)| *sum -= 1.0 - kept);
+        }
+    }
+    traced.tokens.iter_mut().for_each(|sum| *sum /= layers.max(1) as f32);
+    Ok(traced)
+}

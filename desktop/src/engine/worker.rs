@@ -1,0 +1,147 @@
+//! The engine's thread: takes commands in order, and keeps the model that is open.
+
+use std::fs;
+use std::path::PathBuf;
+use std::sync::Arc;
+use std::sync::mpsc::Receiver;
+
+use foveate::{Context, Device, Error, LoadOptions, Model, Pipeline, Result};
+use foveate_studio::model::name;
+use foveate_studio::output::Output;
+
+use super::Folders;
+use super::device::{self, Shared};
+use super::drawing::Easel;
+use super::facts::ModelFacts;
+use super::message::{Choice, Command, Drawn, Event, Stop, Task, Teller, Wishes};
+use super::projection::Projection;
+use super::trouble::Trouble;
+use crate::disk::names;
+
+pub(super) struct Worker {
+    shared: Option<Shared>,
+    folders: Folders,
+    teller: Teller,
+    wishes: Arc<Wishes>,
+    open: Option<Open>,
+}
+
+/// A loaded model.
+struct Open {
+    choice: Choice,
+    name: String,
+    pipeline: Pipeline,
+    projection: Projection,
+}
+
+impl Worker {
+    pub fn new(shared: Option<Shared>, folders: Folders, teller: Teller, wishes: Arc<Wishes>) -> Self {
+        Self { shared, folders, teller, wishes, open: None }
+    }
+
+    /// Works until nobody can send commands any more.
+    pub fn run(mut self, inbox: &Receiver<Command>) {
+        while let Ok(command) = inbox.recv() {
+            match command {
+                Command::Open(choice, stop) => self.open_and_tell(choice, &stop),
+                Command::Draw(task, stop) => self.draw_and_tell(&task, &stop),
+            }
+        }
+    }
+
+    fn open_and_tell(&mut self, choice: Choice, stop: &Stop) {
+        match self.open(&choice, stop) {
+            Ok(()) | Err(Error::Cancelled) => {}
+            Err(error) => self.teller.tell(Event::NotOpened(choice, Trouble::of(&error))),
+        }
+    }
+
+    fn draw_and_tell(&mut self, task: &Task, stop: &Stop) {
+        match self.draw(task, stop) {
+            Ok(drawn) => self.teller.tell(Event::Drawn(Box::new(drawn))),
+            Err(Error::Cancelled) => self.teller.tell(Event::Stopped(task.id)),
+            Err(error) => {
+                if matches!(error.root(), Error::DeviceLost(_)) {
+                    // The next task opens another device; the window's own is gone for good.
+                    (self.open, self.shared) = (None, None);
+                }
+                self.teller.tell(Event::Failed(task.id, Trouble::of(&error)));
+            }
+        }
+    }
+
+    /// Opens a model, unless it is open.
+    fn open(&mut self, choice: &Choice, stop: &Stop) -> Result<()> {
+        if let Some(open) = &self.open
+            && open.choice == *choice
+        {
+            let facts = pollster::block_on(ModelFacts::gather(choice, &open.name, &open.pipeline))?;
+            self.teller.tell(Event::Opened(Box::new(facts)));
+            return Ok(());
+        }
+        stop.check()?;
+        let source = choice.source()?;
+        let name = name(&source);
+        let options = LoadOptions { dtype: choice.dtype, ..LoadOptions::default() };
+        let opened = pollster::block_on(Model::open(source, options));
+        let model = opened.context(|| format!("opening the model {name}"))?;
+        // One model is in memory at a time.
+        self.open = None;
+        let device = device::open(choice.adapter.as_deref(), self.shared.as_ref())?;
+        let pipeline = self.load(&device, model, stop).context(|| format!("loading the model {name}"))?;
+        let facts = pollster::block_on(ModelFacts::gather(choice, &name, &pipeline))?;
+        let projection = self.projection(&name);
+        self.open = Some(Open { choice: choice.clone(), name, pipeline, projection });
+        self.teller.tell(Event::Opened(Box::new(facts)));
+        Ok(())
+    }
+
+    fn load(&self, device: &Device, model: Model, stop: &Stop) -> Result<Pipeline> {
+        let told = |at: foveate::Progress<'_>| {
+            self.teller.tell(Event::Loading { component: at.component.into(), done: at.done, total: at.total });
+            stop.check()
+        };
+        pollster::block_on(Pipeline::from_model(device, model, told))
+    }
+
+    fn draw(&mut self, task: &Task, stop: &Stop) -> Result<Drawn> {
+        stop.check()?;
+        if self.open.as_ref().is_none_or(|open| open.choice != task.choice) {
+            self.open(&task.choice, stop)?;
+        }
+        let path = names::next(&self.folders.pictures, &task.request)?;
+        let Some(open) = &mut self.open else { return Err(Error::Cancelled) };
+        let mut easel = Easel {
+            pipeline: &open.pipeline,
+            model: &open.name,
+            projection: &mut open.projection,
+            teller: &self.teller,
+            wishes: &self.wishes,
+            stop,
+            shared: self.shared.as_ref(),
+        };
+        let drawn = easel.draw(task, path)?;
+        self.keep_projection();
+        Ok(drawn)
+    }
+
+    /// What was learnt about previews of this model before. Nothing, where it cannot be read: it is learnt again.
+    fn projection(&self, model: &str) -> Projection {
+        let read = fs::read(self.projection_path(model)).ok();
+        read.and_then(|bytes| serde_json::from_slice(&bytes).ok()).unwrap_or_default()
+    }
+
+    fn keep_projection(&self) {
+        let Some(Open { name, projection, .. }) = &self.open else { return };
+        let path = self.projection_path(name);
+        let kept = serde_json::to_vec(projection).map_err(|error| Error::io(&path, error.into()));
+        let kept = kept.and_then(|bytes| Output::check(&path)?.stage(&bytes)?.commit());
+        if let Err(error) = kept {
+            log::warn!("the preview's projection was not kept: {error}");
+        }
+    }
+
+    fn projection_path(&self, model: &str) -> PathBuf {
+        self.folders.projections.join(format!("{}.json", names::slug(model, 80)))
+    }
+}

@@ -1,0 +1,23 @@
+//! The window of Foveate.
+
+// On Windows a program with a window needs no console.
+#![cfg_attr(not(debug_assertions), windows_subsystem = "windows")]
+
+mod arguments;
+mod window;
+
+use std::process::ExitCode;
+
+use arguments::Arguments;
+
+fn main() -> ExitCode {
+    let arguments = match Arguments::of_program() {
+        Ok(Some(arguments)) => arguments,
+        Ok(None) => return ExitCode::SUCCESS,
+        Err(wrong) => return window::complain(&wrong, 2),
+    };
+    match window::open(arguments) {
+        Ok(()) => ExitCode::SUCCESS,
+        Err(failed) => window::complain(&failed, 1),
+    }
+}

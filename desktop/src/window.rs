@@ -1,0 +1,107 @@
+//! Opens the window: on a GPU where there is one, whose device Foveate then shares; else on whatever can show it.
+
+use std::process::ExitCode;
+use std::sync::Arc;
+
+use eframe::egui_wgpu::{RenderState, WgpuConfiguration, WgpuSetup, WgpuSetupCreateNew};
+use eframe::{CreationContext, NativeOptions};
+use egui::{IconData, ViewportBuilder, vec2};
+use foveate_desktop::app::App;
+use foveate_desktop::engine::Shared;
+use foveate_desktop::theme;
+use wgpu::{Adapter, DeviceDescriptor, Limits};
+
+use crate::arguments::Arguments;
+
+/// The app in its window.
+struct Window(App);
+
+impl eframe::App for Window {
+    fn logic(&mut self, ctx: &egui::Context, _: &mut eframe::Frame) {
+        self.0.logic(ctx);
+    }
+
+    fn ui(&mut self, ui: &mut egui::Ui, _: &mut eframe::Frame) {
+        self.0.ui(ui);
+    }
+}
+
+/// Opens it, and returns when it is closed.
+pub fn open(arguments: Arguments) -> Result<(), String> {
+    let viewport = ViewportBuilder::default().with_title("Foveate").with_app_id("foveate").with_icon(icon());
+    let setup =
+        WgpuSetupCreateNew { device_descriptor: Arc::new(descriptor), ..WgpuSetupCreateNew::without_display_handle() };
+    let options = NativeOptions {
+        viewport: viewport.with_inner_size(vec2(1180.0, 780.0)).with_min_inner_size(vec2(640.0, 480.0)),
+        wgpu_options: WgpuConfiguration { wgpu_setup: WgpuSetup::CreateNew(setup), ..WgpuConfiguration::default() },
+        persistence_path: Some(arguments.places.window()),
+        ..NativeOptions::default()
+    };
+    let start =
+        move |context: &CreationContext<'_>| -> Result<Box<dyn eframe::App>, Box<dyn std::error::Error + Send + Sync>> {
+            theme::dress(&context.egui_ctx);
+            let shared = context.wgpu_render_state.as_ref().and_then(shared);
+            let ctx = context.egui_ctx.clone();
+            let app = App::new(arguments.places, shared, Arc::new(move || ctx.request_repaint()))?;
+            Ok(Box::new(Window(app)))
+        };
+    eframe::run_native("foveate", options, Box::new(start)).map_err(|error| match error {
+        eframe::Error::AppCreation(error) => format!("the app could not start: {error}"),
+        eframe::Error::Winit(_) | eframe::Error::WinitEventLoop(_) => {
+            "no window could be opened: there is no display. Start the app on a desktop".into()
+        }
+        error => format!(
+            "no window could be opened: {error}. Install a graphics driver for Vulkan or OpenGL (Debian, Ubuntu: \
+             apt-get install mesa-vulkan-drivers libgl1-mesa-dri)"
+        ),
+    })
+}
+
+/// Says why the program ends, on stderr and, where one can be shown, in a dialog.
+pub fn complain(what: &str, code: u8) -> ExitCode {
+    eprintln!("error: {what}");
+    // Where there is a console to read it in, that is enough.
+    if !std::io::IsTerminal::is_terminal(&std::io::stderr()) && cfg!(any(windows, target_os = "macos")) {
+        rfd::MessageDialog::new().set_level(rfd::MessageLevel::Error).set_title("Foveate").set_description(what).show();
+    }
+    ExitCode::from(code)
+}
+
+/// What the window's device is asked for. Where Foveate does not share it, little, but for as many pixels as the
+/// largest screens have.
+fn descriptor(adapter: &Adapter) -> DeviceDescriptor<'static> {
+    if Shared::serves(adapter) {
+        return Shared::descriptor(adapter);
+    }
+    let most = adapter.limits().max_texture_dimension_2d.min(8192);
+    let required_limits = Limits { max_texture_dimension_2d: most, ..Limits::downlevel_webgl2_defaults() };
+    DeviceDescriptor { label: Some("foveate window"), required_limits, ..DeviceDescriptor::default() }
+}
+
+/// The window's device, where Foveate can draw on it.
+fn shared(state: &RenderState) -> Option<Shared> {
+    let RenderState { adapter, device, queue, .. } = state;
+    if !Shared::serves(adapter) {
+        return None;
+    }
+    Some(Shared::new(adapter.clone(), device.clone(), queue.clone()))
+}
+
+/// The project's sign: nine tokens, the middle one at work.
+fn icon() -> IconData {
+    const SIDE: u32 = 64;
+    let mut rgba = Vec::with_capacity((SIDE * SIDE * 4) as usize);
+    for at in 0..SIDE * SIDE {
+        let (x, y) = (at % SIDE, at / SIDE);
+        // Three cells of twelve pixels, four between them, ten around.
+        let cell = |along: u32| along.checked_sub(10).filter(|at| at % 16 < 12 && at / 16 < 3).map(|at| at / 16);
+        let colour = match (cell(x), cell(y)) {
+            (Some(1), Some(1)) => [0xff, 0xd4, 0x79, 0xff],
+            (Some(a), Some(b)) if a == 1 || b == 1 => [0x6c, 0x7a, 0xdd, 0xff],
+            (Some(_), Some(_)) => [0x36, 0x3d, 0x68, 0xff],
+            _ => [0x12, 0x14, 0x1c, 0xff],
+        };
+        rgba.extend(colour);
+    }
+    IconData { rgba, width: SIDE, height: SIDE }
+}

@@ -1,0 +1,124 @@
+//! What a bug report needs to say about a machine: the program, the system, and every device with what it can do.
+
+use std::fmt::Write;
+
+use foveate::Result;
+use foveate::low_level::gpu;
+use foveate::low_level::graph::Caps;
+use serde_json::{Value, json};
+
+use crate::device;
+
+/// A machine as Foveate finds it.
+#[derive(Clone, Debug)]
+pub struct Report {
+    /// Every adapter, then the processor.
+    pub devices: Vec<Caps>,
+    /// The one that draws, where that is known.
+    pub chosen: Option<String>,
+}
+
+impl Report {
+    /// Looks at this machine, on which `chosen` draws.
+    pub async fn gather(chosen: Option<String>) -> Result<Self> {
+        let mut devices = gpu::adapters().await;
+        devices.push(device::processor()?.caps().clone());
+        Ok(Self { devices, chosen })
+    }
+
+    /// Whether there is a GPU: without one the processor computes.
+    pub fn has_gpu(&self) -> bool {
+        self.devices.iter().any(device::is_gpu)
+    }
+
+    /// The text to put into a bug report.
+    pub fn text(&self) -> String {
+        let mut text = String::new();
+        // Writing to a String cannot fail.
+        let _ = writeln!(
+            text,
+            "foveate {} on {} {}",
+            env!("CARGO_PKG_VERSION"),
+            std::env::consts::OS,
+            std::env::consts::ARCH
+        );
+        if let Some(chosen) = &self.chosen {
+            let _ = writeln!(text, "draws on {chosen}");
+        }
+        if !self.has_gpu() {
+            let _ = writeln!(text, "no GPU was found: {}", gpu::INSTALL_HINT);
+        }
+        for caps in &self.devices {
+            let _ = write!(text, "\n{}\n", described(caps));
+        }
+        text.trim_end().to_owned()
+    }
+
+    /// The same for programs.
+    pub fn json(&self) -> Value {
+        json!({
+            "version": env!("CARGO_PKG_VERSION"),
+            "system": std::env::consts::OS,
+            "machine": std::env::consts::ARCH,
+            "chosen": self.chosen,
+            "adapters": self.devices.iter().map(as_json).collect::<Vec<_>>(),
+        })
+    }
+}
+
+/// A device and what decides how kernels run on it, in lines.
+pub fn described(caps: &Caps) -> String {
+    if caps.backend == "CPU" {
+        return format!("{} (--adapter {})\n  {:16} {}", caps.name, device::CPU, "threads", caps.driver);
+    }
+    let mib = |bytes: u64| format!("{} MiB", bytes >> 20);
+    let yes = |has: bool| if has { "yes" } else { "no" };
+    let rows = [
+        ("backend", format!("{} ({:?}), {}", caps.backend, caps.class, caps.driver)),
+        ("largest binding", format!("{}, largest buffer {}", mib(caps.max_binding), mib(caps.max_buffer))),
+        ("storage buffers", format!("{} a kernel", caps.max_storage_buffers)),
+        ("workgroups", format!("{} threads, {} KiB shared", caps.workgroup_threads, caps.workgroup_memory >> 10)),
+        ("f16", yes(caps.f16).into()),
+        ("subgroups", yes(caps.subgroups).into()),
+        ("timestamps", yes(caps.timestamps).into()),
+    ];
+    let rows = rows.map(|(name, value)| format!("  {name:16} {value}"));
+    format!("{}\n{}", caps.name, rows.join("\n"))
+}
+
+/// A device for programs.
+pub fn as_json(caps: &Caps) -> Value {
+    json!({
+        "name": caps.name,
+        "backend": caps.backend,
+        "driver": caps.driver,
+        "class": format!("{:?}", caps.class).to_lowercase(),
+        "max_binding": caps.max_binding,
+        "max_buffer": caps.max_buffer,
+        "max_storage_buffers": caps.max_storage_buffers,
+        "workgroup_memory": caps.workgroup_memory,
+        "workgroup_threads": caps.workgroup_threads,
+        "max_workgroups": caps.max_workgroups,
+        "f16": caps.f16,
+        "subgroups": caps.subgroups,
+        "timestamps": caps.timestamps,
+    })
+}
+
+#[cfg(test)]
+mod tests {
+    use foveate::low_level::graph::AdapterClass;
+
+    use super::*;
+
+    #[test]
+    fn a_machine_without_a_gpu_is_told_what_to_install() {
+        let cpu = Caps { backend: "CPU".into(), class: AdapterClass::Software, driver: "2".into(), ..Caps::minimum() };
+        let without = Report { devices: vec![cpu.clone()], chosen: None };
+        assert!(without.text().contains("no GPU was found: install a Vulkan driver"), "{}", without.text());
+        let gpu = Caps { name: "Some GPU".into(), ..Caps::minimum() };
+        let with = Report { chosen: Some(gpu.to_string()), devices: vec![gpu, cpu] };
+        assert!(!with.text().contains("no GPU") && with.text().contains("\nSome GPU\n  backend"), "{}", with.text());
+        assert_eq!(with.json()["adapters"].as_array().map(Vec::len), Some(2));
+    }
+}
