@@ -66,7 +66,7 @@ impl Poller {
         }
         drop(state);
         inner.changed.notify_one();
-        before.map(end);
+        before.into_iter().for_each(end);
         Attendance(self.clone())
     }
 }
@@ -99,7 +99,7 @@ impl Drop for Owner {
     fn drop(&mut self) {
         lock(&self.inner.state).closed = true;
         self.inner.changed.notify_one();
-        lock(&self.thread).take().map(end);
+        lock(&self.thread).take().into_iter().for_each(end);
     }
 }
 
