@@ -6,13 +6,19 @@
 
 use std::fmt;
 use std::sync::{Arc, Condvar, Mutex, PoisonError};
+use std::thread::{self, JoinHandle};
 use std::time::Duration;
 
 use crate::shared::lock;
 
-/// Asks by a thread while there is an [`Attendance`].
+/// Asks by a thread while there is an [`Attendance`]. Cloning shares it; with the last clone the thread ends.
 #[derive(Clone)]
-pub(super) struct Poller(Arc<Inner>);
+pub(super) struct Poller(Arc<Owner>);
+
+struct Owner {
+    inner: Arc<Inner>,
+    thread: Mutex<Option<JoinHandle<()>>>,
+}
 
 struct Inner {
     /// Asks the device.
@@ -29,6 +35,8 @@ struct State {
     began: u64,
     /// Whether the thread is there.
     running: bool,
+    /// Whether it has to go.
+    closed: bool,
 }
 
 /// The pauses between two questions: short at first, for what takes little.
@@ -41,31 +49,37 @@ pub(super) struct Attendance(Poller);
 
 impl Poller {
     pub fn new(ask: impl Fn() + Send + Sync + 'static) -> Self {
-        Self(Arc::new(Inner { ask: Box::new(ask), state: Mutex::default(), changed: Condvar::new() }))
+        let inner = Inner { ask: Box::new(ask), state: Mutex::default(), changed: Condvar::new() };
+        Self(Arc::new(Owner { inner: Arc::new(inner), thread: Mutex::default() }))
     }
 
     /// Asks until the result is dropped.
     pub fn attend(&self) -> Attendance {
-        let mut state = lock(&self.0.state);
+        let inner = &self.0.inner;
+        let mut state = lock(&inner.state);
         (state.waiting, state.began) = (state.waiting + 1, state.began + 1);
+        let mut before = None;
         if !state.running {
             state.running = true;
-            let own = self.clone();
-            std::thread::spawn(move || own.poll());
+            let own = inner.clone();
+            before = lock(&self.0.thread).replace(thread::spawn(move || own.poll()));
         }
         drop(state);
-        self.0.changed.notify_one();
+        inner.changed.notify_one();
+        before.into_iter().for_each(end);
         Attendance(self.clone())
     }
+}
 
+impl Inner {
     fn poll(&self) {
         let (mut pause, mut began) = (PAUSES[0], 0);
         loop {
             {
-                let state = lock(&self.0.state);
-                let idle = self.0.changed.wait_timeout_while(state, LINGER, |state| state.waiting == 0);
-                let mut state = idle.unwrap_or_else(PoisonError::into_inner).0;
-                if state.waiting == 0 {
+                let idle = |state: &mut State| state.waiting == 0 && !state.closed;
+                let waited = self.changed.wait_timeout_while(lock(&self.state), LINGER, idle);
+                let mut state = waited.unwrap_or_else(PoisonError::into_inner).0;
+                if state.waiting == 0 || state.closed {
                     state.running = false;
                     return;
                 }
@@ -73,16 +87,33 @@ impl Poller {
                     (pause, began) = (PAUSES[0], state.began);
                 }
             }
-            (self.0.ask)();
-            std::thread::sleep(pause);
+            (self.ask)();
+            thread::sleep(pause);
             pause = (pause * 3 / 2).min(PAUSES[1]);
         }
     }
 }
 
+/// Waits for the thread: the device that it asks must not end there, while the program ends elsewhere.
+impl Drop for Owner {
+    fn drop(&mut self) {
+        lock(&self.inner.state).closed = true;
+        self.inner.changed.notify_one();
+        lock(&self.thread).take().into_iter().for_each(end);
+    }
+}
+
+/// Waits for a thread that ends.
+fn end(thread: JoinHandle<()>) {
+    // A callback of the device, on that thread, may have held the last clone. Had it panicked, it would have said so.
+    if thread.thread().id() != thread::current().id() {
+        _ = thread.join();
+    }
+}
+
 impl Drop for Attendance {
     fn drop(&mut self) {
-        lock(&self.0.0.state).waiting -= 1;
+        lock(&self.0.0.inner.state).waiting -= 1;
     }
 }
 
@@ -108,13 +139,18 @@ mod tests {
             let (one, two) = (poller.attend(), poller.attend());
             drop(one);
             while asked.load(Ordering::SeqCst) < before + 5 {
-                std::thread::yield_now();
+                thread::yield_now();
             }
             drop(two);
             // The thread has gone, and comes back for the second round.
-            while lock(&poller.0.state).running {
-                std::thread::yield_now();
+            while lock(&poller.0.inner.state).running {
+                thread::yield_now();
             }
         }
+
+        // It does not outlive the last clone, and nor does what it asks.
+        drop(poller.attend());
+        drop(poller);
+        assert_eq!(Arc::strong_count(&asked), 1);
     }
 }

@@ -13,7 +13,6 @@ use std::time::Duration;
 
 use bevy::asset::RenderAssetUsages;
 use bevy::prelude::*;
-use bevy::render::extract_resource::{ExtractResource, ExtractResourcePlugin};
 use bevy::render::render_asset::RenderAssets;
 use bevy::render::render_resource::{Extent3d, TextureDimension, TextureFormat, TextureUsages};
 use bevy::render::renderer::{RenderAdapter, RenderDevice, RenderQueue};
@@ -29,8 +28,8 @@ const SIDE: usize = 64;
 /// What a frame can spare.
 const BUDGET: Duration = Duration::from_millis(4);
 
-/// The image on the sprite.
-#[derive(Resource, Clone, ExtractResource)]
+/// The image on the sprite, in both worlds.
+#[derive(Resource, Clone)]
 struct Canvas(Handle<Image>);
 
 /// A run that is prepared on another thread, and what is drawn of it.
@@ -44,38 +43,41 @@ enum Drawing {
 
 fn main() {
     let mut app = App::new();
-    app.add_plugins((DefaultPlugins, ExtractResourcePlugin::<Canvas>::default()));
-    app.add_systems(Startup, setup);
+    app.add_plugins(DefaultPlugins);
+    let canvas = Canvas(app.world_mut().resource_mut::<Assets<Image>>().add(empty()));
+    app.insert_resource(canvas.clone()).add_systems(Startup, setup);
     let render = app.sub_app_mut(RenderApp);
-    render.add_systems(Render, draw.in_set(RenderSystems::PrepareResources));
+    render.insert_resource(canvas).add_systems(Render, draw.in_set(RenderSystems::PrepareResources));
     app.run();
 }
 
-/// A camera, and a sprite with an empty image.
-fn setup(mut commands: Commands, mut images: ResMut<Assets<Image>>) {
+/// A grey image that pictures can be copied into.
+fn empty() -> Image {
     let size = Extent3d { width: SIDE as u32, height: SIDE as u32, depth_or_array_layers: 1 };
-    let grey = [90, 90, 90, 255];
-    let format = TextureFormat::Rgba8Unorm;
+    let (grey, format) = ([90, 90, 90, 255], TextureFormat::Rgba8Unorm);
     let mut image = Image::new_fill(size, TextureDimension::D2, &grey, format, RenderAssetUsages::RENDER_WORLD);
     image.texture_descriptor.usage = TextureUsages::COPY_DST | TextureUsages::TEXTURE_BINDING;
-    let image = images.add(image);
-    commands.insert_resource(Canvas(image.clone()));
+    image
+}
+
+/// A camera, and a sprite with the image.
+fn setup(mut commands: Commands, canvas: Res<Canvas>) {
     commands.spawn(Camera2d);
-    commands.spawn(Sprite { image, custom_size: Some(Vec2::splat(512.0)), ..default() });
+    commands.spawn(Sprite { image: canvas.0.clone(), custom_size: Some(Vec2::splat(512.0)), ..default() });
 }
 
 /// Once a frame, in the render world.
 fn draw(
     mut commands: Commands,
     drawing: Option<ResMut<Drawing>>,
-    canvas: Option<Res<Canvas>>,
+    canvas: Res<Canvas>,
     images: Res<RenderAssets<GpuImage>>,
     (device, queue, adapter): (Res<RenderDevice>, Res<RenderQueue>, Res<RenderAdapter>),
 ) {
     let Some(mut drawing) = drawing else {
         return commands.insert_resource(prepare(&adapter, device.wgpu_device(), &queue));
     };
-    let Some(image) = canvas.and_then(|canvas| images.get(&canvas.0)) else { return };
+    let Some(image) = images.get(&canvas.0) else { return };
     let now = std::mem::replace(&mut *drawing, Drawing::Done);
     match advance(now, image, &queue) {
         Ok(next) => *drawing = next,
