@@ -13,7 +13,7 @@ use super::report;
 pub async fn run(options: &Devices) -> Result<()> {
     let mut adapters = gpu::adapters().await;
     let without = adapters.is_empty().then(|| format!("\n\nno GPU adapter was found: {}", gpu::INSTALL_HINT));
-    adapters.push(adapter::processor()?.caps().clone());
+    adapters.push(adapter::processor(None)?.caps().clone());
     match options.json {
         true => report::say_json(&json!({ "adapters": adapters.iter().map(as_json).collect::<Vec<_>>() })),
         false => {

@@ -5,7 +5,6 @@ use std::time::Instant;
 use foveate::low_level::text::printable;
 use foveate::{Device, LoadOptions, Model, Pictures, Pipeline, Request, Result, Run};
 
-use super::adapter;
 use super::args::Generate;
 use super::cancel::Cancel;
 use super::drawing::{Drawing, Seconds};
@@ -61,7 +60,7 @@ struct Studio {
 impl Studio {
     async fn open(options: &Generate) -> Result<Self> {
         let cancel = Cancel::on_interrupt()?;
-        let device = adapter::open(options.adapter.as_deref(), options.profile.is_some()).await?;
+        let device = options.device.open(options.profile.is_some()).await?;
         Ok(Self { device, progress: Progress::new(), cancel, seconds: Seconds::default(), warnings: Vec::new() })
     }
 

@@ -15,7 +15,6 @@ use foveate::low_level::device::Plan;
 use foveate::{Context, Result};
 use serde_json::json;
 
-use super::adapter;
 use super::cancel::Cancel;
 use super::progress::Progress;
 use super::report;
@@ -42,7 +41,7 @@ pub async fn run(options: &Bench) -> Result<()> {
 
     let cancel = Cancel::on_interrupt()?;
     let mut progress = Progress::new();
-    let device = adapter::open_for_times(options.adapter.as_deref()).await?;
+    let device = options.device.open_for_times().await?;
     let told = |at: foveate::Progress<'_>| {
         progress.loading(at);
         cancel.check()
