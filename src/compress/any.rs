@@ -212,7 +212,8 @@ mod tests {
     #[test]
     fn steps_weigh_as_often_as_they_are_taken() {
         let step = AnyPolicy::new(Dense).step(StepAt { index: 0, of: 1, timestep: 0.0, tokens: 1 });
-        let steps = PolicySteps { distinct: vec![step.clone(), step.clone(), step], of_step: vec![0, 0, 1, 2, 2, 2, 2, 1] };
+        let steps =
+            PolicySteps { distinct: vec![step.clone(), step.clone(), step], of_step: vec![0, 0, 1, 2, 2, 2, 2, 1] };
         assert_eq!(steps.shares(), [0.25, 0.25, 0.5]);
     }
 }
