@@ -18,7 +18,8 @@ from .cases import CASES, written
 from .protocol import Failed
 
 ROOT = Path(__file__).parents[2]
-WORK = ROOT / "target/peers"
+#: Below it, where everything runs.
+WORK = Path("target/peers")
 #: Relative L2, between a peer's prediction and that of diffusers.
 TOLERANCE = 1e-4
 #: What takes longer than so many seconds a step is timed in so many rounds.
@@ -37,15 +38,16 @@ def main() -> None:
     if engines.YARDSTICK not in options.engines:
         parser.error(f"every ratio is to {engines.YARDSTICK}: it cannot be left out")
 
-    programs = engines.build(ROOT, options.engines)
+    os.chdir(ROOT)
+    programs = engines.build(options.engines)
     say("cases")
-    folders = written(WORK, ROOT / "assets/scenes")
+    folders = written(WORK, Path("assets/scenes"))
     cases = [(case, folders[case.name]) for case in CASES if case.name in options.cases]
     runs = {threads: measured(options, programs, cases, threads, adapters=threads == options.threads[0]) for threads in options.threads}
     text = report.markdown([case for case, _ in cases], runs, options.rounds)
     print(text)
     if options.write:
-        report.write(ROOT / "docs/performance.md", text)
+        report.write(Path("docs/performance.md"), text)
 
 
 def measured(options, programs, cases, threads: int, adapters: bool) -> report.Run:

@@ -34,20 +34,20 @@ class Case:
     words: str
     #: Of a random DiT; none: the bundled model.
     shape: dict | None
-    policies: list[dict] = field(default_factory=list)
+    #: By name, as requests have them.
+    policies: dict[str, dict] = field(default_factory=dict)
 
 
-DIFFCR = {"policy": "diffcr"}
+DENSE = {"dense": {"policy": "dense"}}
+DIFFCR = {"diffcr": {"policy": "diffcr"}}
+#: Few tokens merge too.
+MERGING = {name: {"policy": name, "set": {"multiple": 1}} for name in ("sdtm", "tome")}
+OTHERS = {"mod": {"policy": "mod"}, **MERGING, "kv": {"policy": "kv"}, "step-cache": {"policy": "dense", "cache": "2"}}
 CASES = [
-    Case("dit-s-2", "DiT-S/2, 256 tokens", {"width": 384, "layers": 12, "heads": 6, "side": 16}, [DIFFCR]),
-    Case("long", "width 384, 4 layers, 1024 tokens", {"width": 384, "layers": 4, "heads": 6, "side": 32}, [DIFFCR]),
-    Case("wide", "width 1152, 2 layers, 256 tokens", {"width": 1152, "layers": 2, "heads": 16, "side": 16}, [DIFFCR]),
-    Case(
-        "bundled",
-        "the bundled model",
-        None,
-        [DIFFCR, {"policy": "mod"}, {"policy": "sdtm"}, {"policy": "tome"}, {"policy": "kv"}],
-    ),
+    Case("dit-s-2", "DiT-S/2, 256 tokens", {"width": 384, "layers": 12, "heads": 6, "side": 16}, DIFFCR),
+    Case("long", "width 384, 4 layers, 1024 tokens", {"width": 384, "layers": 4, "heads": 6, "side": 32}, DIFFCR),
+    Case("wide", "width 1152, 2 layers, 256 tokens", {"width": 1152, "layers": 2, "heads": 16, "side": 16}, DIFFCR),
+    Case("bundled", "the bundled model", None, DIFFCR | OTHERS),
 ]
 
 
@@ -64,8 +64,7 @@ def written(work: Path, bundled: Path) -> dict[str, list[tuple[str, Path]]]:
         for case in CASES:
             write(case, begun / case.name, folder / case.name, bundled)
         begun.rename(folder)
-    names = {case.name: ["dense", *(policy["policy"] for policy in case.policies)] for case in CASES}
-    return {case: [(name, folder / case / name) for name in policies] for case, policies in names.items()}
+    return {case.name: [(name, folder / case.name / name) for name in DENSE | case.policies] for case in CASES}
 
 
 def write(case: Case, folder: Path, final: Path, bundled: Path) -> None:
@@ -76,11 +75,11 @@ def write(case: Case, folder: Path, final: Path, bundled: Path) -> None:
     kind = DiTTransformer2DModel if case.shape else PixArtTransformer2DModel
     logging.set_verbosity_error()  # it warns of the routers, which it has no use for
     model = kind.from_pretrained(at / "transformer", torch_dtype=torch.float32).eval()
-    for policy in [{"policy": "dense"}, *case.policies]:
-        (folder / policy["policy"]).mkdir(parents=True)
-        path = final / "model" if case.shape else bundled.resolve()
+    path = final / "model" if case.shape else bundled
+    for name, policy in (DENSE | case.policies).items():
+        (folder / name).mkdir(parents=True)
         words = {"model": str(path), "batch": BATCH, "text": TEXT, "compression": policy}
-        (folder / policy["policy"] / "case.json").write_text(json.dumps(words))
+        (folder / name / "case.json").write_text(json.dumps(words))
     dense, inputs = folder / "dense", given(model)
     save_file(inputs, dense / "inputs.safetensors")
     with torch.inference_mode():

@@ -33,21 +33,21 @@ ALL = {
 }
 
 
-def build(root: Path, names: list[str]) -> dict[str, str]:
+def build(names: list[str]) -> dict[str, str]:
     """The programs that these engines need, built where they are not."""
     needed = {ALL[name].command[0] for name in names}
     programs = {PYTHON: sys.executable}
     if FOVEATE in needed:
-        programs[FOVEATE] = cargo(root, "--bench", "peer")
+        programs[FOVEATE] = cargo("-p", "foveate", "--bench", "peer")
     if BURN in needed:
-        programs[BURN] = cargo(root / "benches/peers/burn")
+        programs[BURN] = cargo("--manifest-path", "benches/peers/burn/Cargo.toml")
     return programs
 
 
-def cargo(folder: Path, *target: str) -> str:
+def cargo(*target: str) -> str:
     """Builds as for a release; returns the program."""
     command = ["cargo", "build", "--release", "--locked", *target, "--message-format", "json-render-diagnostics"]
-    told = subprocess.run(command, cwd=folder, stdout=subprocess.PIPE, text=True, check=True).stdout
+    told = subprocess.run(command, stdout=subprocess.PIPE, text=True, check=True).stdout
     executables = [json.loads(line).get("executable") for line in told.splitlines()]
     return next(path for path in executables if path)
 

@@ -7,13 +7,18 @@ An answer is a line of JSON: `{"flops": N or null}`, `{"seconds": N}` (a step's,
 A case's folder has `case.json`, `inputs.safetensors` and the model's files (see `cases.py`).
 """
 
+import contextlib
 import json
+import select
 import subprocess
 import sys
 import time
 from pathlib import Path
 
+#: A step is repeated for so long.
 SECONDS = 0.25
+#: An answer takes so many seconds at most: shaders of some engines are long in compiling.
+PATIENCE = 300
 
 
 def serve(load) -> None:
@@ -69,16 +74,20 @@ class Peer:
     def ask(self, *words) -> dict:
         try:
             print(*words, file=self.process.stdin, flush=True)
+            ready, _, _ = select.select([self.process.stdout], [], [], PATIENCE)
+            if not ready:
+                self.process.kill()
             line = self.process.stdout.readline()
         except BrokenPipeError:
             line = ""
         if not line:
-            raise Failed(f"{self.name} ended; its words are in {self.log}")
+            raise Failed(f"it ended, or took longer than {PATIENCE} s; its words are in {self.log.name}")
         answer = json.loads(line)
         if "error" in answer:
             raise Failed(answer["error"])
         return answer
 
     def stop(self) -> None:
-        self.process.stdin.close()
+        with contextlib.suppress(BrokenPipeError):
+            self.process.stdin.close()
         self.process.wait()

@@ -59,7 +59,7 @@ def dense(cases: list[Case], run: Run) -> str:
 def policies(cases: list[Case], runs: dict[int, Run]) -> str:
     rows = []
     for case in cases:
-        for policy in (policy["policy"] for policy in case.policies):
+        for policy in case.policies:
             for threads, run in runs.items():
                 for name in (name for name in OURS if run.seconds.get((case.name, policy, name))):
                     own, key = (case.name, "dense", name), (case.name, policy, name)

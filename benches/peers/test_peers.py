@@ -9,7 +9,7 @@ from diffusers import DiTTransformer2DModel, PixArtTransformer2DModel
 
 from . import report
 from .__main__ import TOLERANCE, deviation
-from .cases import Case, given, predicted
+from .cases import DIFFCR, Case, given, predicted
 from .protocol import Failed, Peer
 from .transformer import Transformer
 
@@ -59,7 +59,7 @@ serve(load)
         assert peer.time(tmp_path / "good") > 0
     finally:
         peer.stop()
-    with pytest.raises(Failed, match="fake ended"):
+    with pytest.raises(Failed, match="it ended"):
         Peer("fake", [sys.executable, "-c", ""], dict(os.environ), tmp_path / "log").load(tmp_path, tmp_path)
 
 
@@ -73,7 +73,7 @@ def test_ratios_are_of_one_round_each():
 
 
 def test_tables_take_the_place_of_the_old_ones(tmp_path):
-    case = Case("c", "a case", None, [{"policy": "diffcr"}])
+    case = Case("c", "a case", None, DIFFCR)
     key = lambda policy, name: ("c", policy, name)
     run = report.Run(
         seconds={key("dense", "Foveate"): [0.1], key("diffcr", "Foveate"): [0.08], key("dense", YARDSTICK): [0.2]},
