@@ -30,7 +30,7 @@ def main() -> None:
     parser = argparse.ArgumentParser(prog="python -m benches.peers", description=__doc__.split("\n\n")[1])
     most = len(os.sched_getaffinity(0))
     parser.add_argument("--threads", type=int, nargs="+", default=sorted({most, 1}, reverse=True), help="of each engine on the processor")
-    parser.add_argument("--rounds", type=int, default=5)
+    parser.add_argument("--rounds", type=int, default=5, help="0: check what every engine predicts, and time nothing")
     parser.add_argument("--cases", nargs="+", default=[case.name for case in CASES], choices=[case.name for case in CASES])
     parser.add_argument("--engines", nargs="+", default=list(engines.ALL), choices=list(engines.ALL))
     parser.add_argument("--write", action="store_true", help="put the tables into docs/performance.md")
@@ -88,6 +88,7 @@ def load(run: report.Run, peer, case, folders, threads: int) -> None:
                 run.deviations[key] = off
             run.seconds[key] = []
         except Failed as failed:
+            say(f"  {failed}")
             run.failures[key] = str(failed)
 
 
@@ -98,6 +99,7 @@ def time(run: report.Run, peer, key, folder: Path, number: int) -> None:
     try:
         seconds.append(peer.time(folder))
     except Failed as failed:
+        say(f"{', '.join(key)}: {failed}")
         run.failures[key] = str(failed)
         del run.seconds[key]
 

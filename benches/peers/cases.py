@@ -40,9 +40,12 @@ class Case:
 
 DENSE = {"dense": {"policy": "dense"}}
 DIFFCR = {"diffcr": {"policy": "diffcr"}}
-#: Few tokens merge too.
-MERGING = {name: {"policy": name, "set": {"multiple": 1}} for name in ("sdtm", "tome")}
-OTHERS = {"mod": {"policy": "mod"}, **MERGING, "kv": {"policy": "kv"}, "step-cache": {"policy": "dense", "cache": "2"}}
+#: Of few tokens sdtm merges nothing unless their number may be any.
+OTHERS = {
+    **{name: {"policy": name} for name in ("mod", "tome", "kv")},
+    "sdtm": {"policy": "sdtm", "set": {"multiple": 1}},
+    "step-cache": {"policy": "dense", "cache": "2"},
+}
 CASES = [
     Case("dit-s-2", "DiT-S/2, 256 tokens", {"width": 384, "layers": 12, "heads": 6, "side": 16}, DIFFCR),
     Case("long", "width 384, 4 layers, 1024 tokens", {"width": 384, "layers": 4, "heads": 6, "side": 32}, DIFFCR),
