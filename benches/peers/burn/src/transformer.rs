@@ -80,8 +80,10 @@ impl Transformer {
 
         let dit = inputs.contains("classes")?;
         let text = if dit { None } else { Some(project_text(&weights, inputs.get("text")?)?) };
-        let batch =
-            text.as_ref().map_or_else(|| Ok(inputs.indices("classes")?.len()), |text| Result::Ok(text.dims()[0]))?;
+        let batch = match &text {
+            None => inputs.indices("classes")?.len(),
+            Some(text) => text.dims()[0],
+        };
         let condition = |block: usize, layer: Option<&str>| {
             let name = format!("transformer_blocks.{block}.norm1");
             Condition::own(&weights, &inputs, &name, layer.unwrap_or(&format!("{name}.linear")))
