@@ -1,11 +1,11 @@
-//! How fast the heavy kernels run on this machine's adapter, at the shapes of real models: GFLOP/s, median of
-//! several runs taken in turn, so that a busy machine slows all of them alike.
+//! How fast the heavy kernels run on this machine's adapter or processor, at the shapes of real models: GFLOP/s, median
+//! of several runs taken in turn, so that a busy machine slows all of them alike.
 //!
-//! `cargo bench --bench kernels -- [adapter] [part of a name]`
+//! `cargo bench --bench kernels -- [adapter|any|cpu|cpu:THREADS] [part of a name]`
 
 use std::time::Instant;
 
-use foveate::low_level::device::{Device, Memory, Plan, Store};
+use foveate::low_level::device::{Device, Memory, Plan, Processor, ProcessorOptions, Store};
 use foveate::low_level::gpu::Gpu;
 use foveate::low_level::graph::{Element, Graph, Home};
 use foveate::low_level::kernels::{Activation, Attention, Columns, Linear, ReadRows, attention, best_match, linear};
@@ -15,17 +15,24 @@ use foveate::{GpuOptions, Result};
 fn main() -> Result<()> {
     // `cargo bench` adds --bench, which is for the standard harness.
     let mut arguments = std::env::args().skip(1).filter(|argument| argument != "--bench");
-    let (adapter, only) = (arguments.next().filter(|name| name != "any"), arguments.next().unwrap_or_default());
-    pollster::block_on(run(adapter, &only))
+    let (name, only) = (arguments.next().unwrap_or("any".into()), arguments.next().unwrap_or_default());
+    pollster::block_on(async { run(&open(&name).await?, &only).await })
 }
 
-async fn run(adapter: Option<String>, only: &str) -> Result<()> {
-    let gpu = Gpu::request(GpuOptions { adapter, ..Default::default() }).await?;
-    let device = Device::from(&gpu);
-    println!("{} {:?}", gpu.caps(), gpu.caps().class);
+async fn open(name: &str) -> Result<Device> {
+    if let Some(threads) = name.strip_prefix("cpu") {
+        let threads = threads.trim_start_matches(':').parse().ok();
+        return Ok(Processor::new(ProcessorOptions { threads, ..Default::default() })?.into());
+    }
+    let adapter = (name != "any").then(|| name.to_owned());
+    Ok(Gpu::request(GpuOptions { adapter, ..Default::default() }).await?.into())
+}
+
+async fn run(device: &Device, only: &str) -> Result<()> {
+    println!("{} {:?}", device.caps(), device.caps().class);
     let mut cases = Vec::new();
     for format in [Format::F32, Format::F16, Format::Int8] {
-        for (m, k, o) in [(512, 384, 1536), (2048, 1152, 1152), (1024, 1024, 1024), (2, 1152, 6912)] {
+        for (m, k, o) in [(512, 384, 1536), (512, 1536, 384), (2048, 1152, 1152), (1024, 1024, 1024), (2, 1152, 6912)] {
             cases.push((format!("linear {format} {m}×{k}×{o}"), product(m, k, o, format)?));
         }
     }
@@ -49,14 +56,14 @@ async fn run(adapter: Option<String>, only: &str) -> Result<()> {
     for (name, graph) in &cases {
         let mut store = Store::new();
         for value in graph.values().iter().filter(|v| v.home == Home::Stored) {
-            store.allocate(&device, &value.name, &value.shape, value.element).await?;
+            store.allocate(device, &value.name, &value.shape, value.element).await?;
         }
-        plans.push((name, Plan::compile(&device, graph, &store, Memory::Shared).await?, Vec::new()));
+        plans.push((name, Plan::compile(device, graph, &store, Memory::Shared).await?, Vec::new()));
     }
     for _ in 0..7 {
         for (_, plan, seconds) in &mut plans {
             let start = Instant::now();
-            plan.run(&device)?;
+            plan.run(device)?;
             device.wait().await?;
             seconds.push(start.elapsed().as_secs_f64());
         }

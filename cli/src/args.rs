@@ -8,6 +8,7 @@ use foveate::compress::{MaskedCompute, StepCache};
 use foveate::low_level::weights::Format;
 use foveate::photo::Fit;
 
+use super::adapter::Choice;
 use super::bench::Bench;
 use super::help;
 use super::values::{class, count, finite, pair, ratio, seed, steps, strength};
@@ -141,10 +142,8 @@ pub struct Generate {
     /// Print the result or the error as JSON on stdout
     #[arg(long)]
     pub json: bool,
-    /// Part of the adapter's name (see `foveate devices`); cpu: the processor; gpu: the fastest GPU, software ones too
-    /// [default: the fastest GPU, or the processor where there is none; --profile needs a GPU]
-    #[arg(long, value_name = "NAME")]
-    pub adapter: Option<String>,
+    #[command(flatten)]
+    pub device: Choice,
     /// The picture; several become OUT-1.png, OUT-2.png, …
     #[arg(short, long, value_name = "OUT.png", default_value = "foveate.png")]
     pub output: PathBuf,

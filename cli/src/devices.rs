@@ -2,7 +2,7 @@
 
 use foveate::Result;
 use foveate::low_level::gpu;
-use foveate_studio::device;
+use foveate_studio::device::{self, Choice};
 use foveate_studio::doctor::{Report, as_json, described};
 use serde_json::json;
 
@@ -13,7 +13,7 @@ use super::report;
 pub async fn run(options: &Devices) -> Result<()> {
     let mut adapters = gpu::adapters().await;
     let without = adapters.is_empty().then(|| format!("\n\nno GPU adapter was found: {}", gpu::INSTALL_HINT));
-    adapters.push(device::processor()?.caps().clone());
+    adapters.push(device::processor(None)?.caps().clone());
     match options.json {
         true => report::say_json(&json!({ "adapters": adapters.iter().map(as_json).collect::<Vec<_>>() })),
         false => {
@@ -25,7 +25,7 @@ pub async fn run(options: &Devices) -> Result<()> {
 
 /// The text for a bug report.
 pub async fn doctor(options: &Devices) -> Result<()> {
-    let found = Report::gather(Some(device::open(None, false).await?.caps().to_string())).await?;
+    let found = Report::gather(Some(Choice::default().open(false).await?.caps().to_string())).await?;
     match options.json {
         true => report::say_json(&found.json()),
         false => report::say(&found.text()),

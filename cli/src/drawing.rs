@@ -72,7 +72,7 @@ impl Drawing {
             let step = steps / count.max(1) as f64;
             let spent = format!("load {load:.1} s, compile {compile:.1} s, decode {decode:.1} s");
             // The program chose the processor by itself.
-            let chosen = options.adapter.is_none() && device::is_processor(&self.device);
+            let chosen = options.device.choice().is_open() && device::is_processor(&self.device);
             let place = if chosen { " on the processor, as there is no GPU" } else { "" };
             return report::say(&format!("{}  ({count} steps of {step:.3} s{place}; {spent})", paths.join(" ")));
         }

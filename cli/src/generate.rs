@@ -69,7 +69,7 @@ struct Studio {
 impl Studio {
     async fn open(options: &Generate) -> Result<Self> {
         let cancel = Cancel::on_interrupt()?;
-        let device = device::open(options.adapter.as_deref(), options.profile.is_some()).await?;
+        let device = options.device.choice().open(options.profile.is_some()).await?;
         Ok(Self { device, progress: Progress::new(), cancel, seconds: Seconds::default(), warnings: Vec::new() })
     }
 

@@ -1,5 +1,6 @@
 //! The `foveate` command. Each of its commands has a file or a folder of its own.
 
+mod adapter;
 mod args;
 mod bench;
 mod cancel;

@@ -423,6 +423,26 @@ fn the_processor_draws_too() {
     shell.fails(&["generate", "x", "--adapter", "cpu", "--profile", "p.json"], 1, "a profile needs a GPU");
 }
 
+/// As many as asked for, each drawing the same bytes; a GPU has none to choose.
+#[test]
+fn the_processor_has_as_many_threads_as_asked_for() {
+    let shell = Shell::new();
+    let asked = request("dit_ddim");
+    let draw = |threads: &str| {
+        let on = ["--adapter", "cpu", "--threads", threads, "-o", "drawn.png"];
+        let told = shell.json(&[&words(&asked)[..], &on].concat());
+        (told["adapter"].as_str().unwrap().to_owned(), image::open(shell.path("drawn.png")).unwrap().to_rgb8())
+    };
+    let ((one, drawn), (three, again)) = (draw("1"), draw("3"));
+    assert!(one.contains("1 thread,") && three.contains("3 threads,"), "{one}; {three}");
+    assert_eq!(drawn, again);
+    for command in [&["generate", "x"][..], &["bench"]] {
+        let gpu = [command, &["--adapter", "gpu", "--threads", "2"]].concat();
+        shell.fails(&gpu, 2, "threads: only the processor has them, the adapter \"cpu\"");
+        shell.fails(&[command, &["--adapter", "cpu", "--threads", "0"]].concat(), 2, "from 1 to 1024");
+    }
+}
+
 #[test]
 fn adapters_are_listed() {
     let told = Shell::new().json(&["devices"]);

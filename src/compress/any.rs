@@ -80,6 +80,15 @@ impl AnyPolicy {
     }
 }
 
+impl PolicySteps {
+    /// Of each distinct step the share of all steps that are like it.
+    pub fn shares(&self) -> Vec<f64> {
+        let steps = self.of_step.len().max(1) as f64;
+        let share = |step| self.of_step.iter().filter(|&&of| of == step).count() as f64 / steps;
+        (0..self.distinct.len()).map(share).collect()
+    }
+}
+
 impl PolicyStep {
     /// The policy's name.
     pub fn name(&self) -> &str {
@@ -212,5 +221,19 @@ impl<P: Policy> UntypedStep for At<P> {
 
     fn any(&self) -> &dyn Any {
         self
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::compress::Dense;
+
+    #[test]
+    fn steps_weigh_as_often_as_they_are_taken() {
+        let step = AnyPolicy::new(Dense).step(StepAt { index: 0, of: 1, timestep: 0.0, tokens: 1 });
+        let steps =
+            PolicySteps { distinct: vec![step.clone(), step.clone(), step], of_step: vec![0, 0, 1, 2, 2, 2, 2, 1] };
+        assert_eq!(steps.shares(), [0.25, 0.25, 0.5]);
     }
 }

@@ -3,42 +3,60 @@
 use foveate::low_level::device::{Processor, ProcessorOptions};
 use foveate::low_level::gpu;
 use foveate::low_level::graph::{AdapterClass, Caps};
-use foveate::{Device, Gpu, GpuOptions, Result};
+use foveate::{Device, Error, Gpu, GpuOptions, Result};
 
-/// The processor, as `--adapter` names it.
+/// The processor, as adapters are named.
 pub const CPU: &str = "cpu";
 /// The fastest GPU, even where that is a software adapter.
 const GPU: &str = "gpu";
 
-/// The device that was named. Where none was, the fastest GPU; and the processor where there is no GPU, since it is
-/// several times as fast as a software adapter. A profile needs a GPU, of whatever kind.
-pub async fn open(name: Option<&str>, profile: bool) -> Result<Device> {
-    match name {
-        None if !profile && !has_gpu().await => processor(),
-        name => named(name.unwrap_or(GPU), profile).await,
+/// The device that somebody asks for.
+#[derive(Clone, Debug, Default)]
+pub struct Choice {
+    /// Part of an adapter's name, [`CPU`] or "gpu"; nobody named one.
+    pub adapter: Option<String>,
+    /// Threads of the processor; none: all it has.
+    pub threads: Option<usize>,
+}
+
+impl Choice {
+    /// The device of this name.
+    pub fn named(adapter: &str) -> Self {
+        Self { adapter: Some(adapter.to_owned()), threads: None }
+    }
+
+    /// The device that was named. Where none was, the fastest GPU; and the processor where there is no GPU, since it is
+    /// several times as fast as a software adapter. A profile needs a GPU, of whatever kind.
+    pub async fn open(&self, profile: bool) -> Result<Device> {
+        self.open_with(profile, profile).await
+    }
+
+    /// The same for measuring: a GPU is opened with timestamps.
+    pub async fn open_for_times(&self) -> Result<Device> {
+        self.open_with(false, true).await
+    }
+
+    /// Whether nobody named a device.
+    pub fn is_open(&self) -> bool {
+        self.adapter.is_none()
+    }
+
+    async fn open_with(&self, needs_gpu: bool, profile: bool) -> Result<Device> {
+        let named = self.adapter.as_deref();
+        if named == Some(CPU) || (named.is_none() && !needs_gpu && !has_gpu().await) {
+            return processor(self.threads);
+        }
+        if self.threads.is_some() {
+            return Err(Error::Usage(format!("threads: only the processor has them, the adapter {CPU:?}")));
+        }
+        let adapter = named.filter(|name| *name != GPU).map(str::to_owned);
+        Ok(Gpu::request(GpuOptions { adapter, profile, ..GpuOptions::default() }).await?.into())
     }
 }
 
-/// The same for measuring: a GPU is opened with timestamps.
-pub async fn open_for_times(name: Option<&str>) -> Result<Device> {
-    match name {
-        None if !has_gpu().await => processor(),
-        name => named(name.unwrap_or(GPU), true).await,
-    }
-}
-
-async fn named(name: &str, profile: bool) -> Result<Device> {
-    let adapter = match name {
-        CPU => return processor(),
-        GPU => None,
-        name => Some(name.to_owned()),
-    };
-    Ok(Gpu::request(GpuOptions { adapter, profile, ..Default::default() }).await?.into())
-}
-
-/// The processor, with all its threads.
-pub fn processor() -> Result<Device> {
-    Ok(Processor::new(ProcessorOptions::default())?.into())
+/// The processor, with so many threads; none given: with all it has.
+pub fn processor(threads: Option<usize>) -> Result<Device> {
+    Ok(Processor::new(ProcessorOptions { threads, ..ProcessorOptions::default() })?.into())
 }
 
 /// Whether a device is the processor.

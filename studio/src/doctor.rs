@@ -22,7 +22,7 @@ impl Report {
     /// Looks at this machine, on which `chosen` draws.
     pub async fn gather(chosen: Option<String>) -> Result<Self> {
         let mut devices = gpu::adapters().await;
-        devices.push(device::processor()?.caps().clone());
+        devices.push(device::processor(None)?.caps().clone());
         Ok(Self { devices, chosen })
     }
 

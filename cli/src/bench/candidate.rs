@@ -1,7 +1,7 @@
 //! A policy under test: the graphs of its steps, and how many of a picture's steps each stands for.
 
 use foveate::Result;
-use foveate::compress::{AnyPolicy, PolicySteps};
+use foveate::compress::AnyPolicy;
 use foveate::low_level::graph::Graph;
 use foveate::models::Given;
 
@@ -23,8 +23,8 @@ impl Candidate {
     /// The policy on this subject, and the graph of each distinct step. `given` is what every step finds stored.
     pub fn new(subject: &Subject, given: &Given, policy: &AnyPolicy) -> Result<(Self, Vec<Graph>)> {
         let (tokens, layers) = (subject.grid.tokens(), subject.transformer.sizes().layers);
-        let PolicySteps { distinct, of_step } = policy.steps(&subject.timesteps, tokens);
-        let shares = shares(&of_step, distinct.len());
+        let steps = policy.steps(&subject.timesteps, tokens);
+        let (shares, distinct) = (steps.shares(), steps.distinct);
         let graphs = distinct.iter().map(|step| subject.transformer.step(subject.size, given, step));
         let graphs = graphs.collect::<Result<Vec<_>>>()?;
         let saved: Option<Vec<f64>> = distinct.iter().map(|step| step.saved(tokens, layers)).collect();
@@ -44,20 +44,13 @@ pub fn mean(values: &[f64], shares: &[f64]) -> f64 {
     values.iter().zip(shares).map(|(value, share)| value * share).sum()
 }
 
-fn shares(of_step: &[usize], distinct: usize) -> Vec<f64> {
-    let steps = of_step.len().max(1) as f64;
-    (0..distinct).map(|step| of_step.iter().filter(|&&of| of == step).count() as f64 / steps).collect()
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
 
     #[test]
     fn steps_weigh_as_often_as_they_are_taken() {
-        let shares = shares(&[0, 0, 1, 2, 2, 2, 2, 1], 3);
-        assert_eq!(shares, [0.25, 0.25, 0.5]);
-        assert_eq!(mean(&[4.0, 8.0, 1.0], &shares), 3.5);
-        assert_eq!(mean(&[4.0], &super::shares(&[0; 20], 1)), 4.0);
+        assert_eq!(mean(&[4.0, 8.0, 1.0], &[0.25, 0.25, 0.5]), 3.5);
+        assert_eq!(mean(&[4.0], &[1.0]), 4.0);
     }
 }

@@ -45,7 +45,7 @@ pub async fn run(options: &Bench) -> Result<()> {
 
     let cancel = Cancel::on_interrupt()?;
     let mut progress = Progress::new();
-    let device = device::open_for_times(options.adapter.as_deref()).await?;
+    let device = options.device.choice().open_for_times().await?;
     let (loaded, onto) = (subject.clone(), device.clone());
     let load = move |told: Told<'_>| pollster::block_on(loaded.transformer.load(&onto, told));
     let mut store = loading::apart(&mut progress, &cancel, load)?;

@@ -5,6 +5,7 @@ use foveate::low_level::weights::Format;
 use foveate::{Error, Result, Size};
 
 use super::shape::Shape;
+use crate::adapter::Choice;
 use crate::values::{self, count, pair, ratio};
 
 /// What random routers save where nothing else is said.
@@ -48,10 +49,8 @@ pub struct Bench {
     /// Print JSON
     #[arg(long)]
     pub json: bool,
-    /// Part of the adapter's name (see `foveate devices`); cpu: the processor; gpu: the fastest GPU, software ones too
-    /// [default: the fastest GPU, or the processor where there is none]
-    #[arg(long, value_name = "NAME")]
-    pub adapter: Option<String>,
+    #[command(flatten)]
+    pub device: Choice,
 }
 
 impl Bench {

@@ -61,8 +61,8 @@ impl Shared {
 /// Opens a device. A window on a software adapter, or on OpenGL, is no place to compute: the processor is faster.
 pub(super) fn open(named: Option<&str>, shared: Option<&Shared>) -> Result<Device> {
     match (named, shared) {
-        (Some(name), _) => pollster::block_on(device::open(Some(name), false)),
-        (None, None) => device::processor(),
+        (Some(name), _) => pollster::block_on(device::Choice::named(name).open(false)),
+        (None, None) => device::processor(None),
         (None, Some(Shared { adapter, device, queue, .. })) => {
             Gpu::from_wgpu(adapter, device.clone(), queue.clone()).map(Device::from)
         }

@@ -1,0 +1,24 @@
+//! The options that say which device a command works on.
+
+use foveate_studio::device;
+
+use super::values::count;
+
+/// The device, as `generate` and `bench` ask for it.
+#[derive(Debug, Default, clap::Args)]
+pub struct Choice {
+    /// Part of the adapter's name (see `foveate devices`); cpu: the processor; gpu: the fastest GPU, software ones too
+    /// [default: the fastest GPU, or the processor where there is none; a profile needs a GPU]
+    #[arg(long, value_name = "NAME")]
+    adapter: Option<String>,
+    /// Threads of the processor; the picture is the same with any number [default: as many as the system offers]
+    #[arg(long, value_name = "N", value_parser = count, allow_negative_numbers = true)]
+    threads: Option<usize>,
+}
+
+impl Choice {
+    /// The same for the crate that opens it.
+    pub fn choice(&self) -> device::Choice {
+        device::Choice { adapter: self.adapter.clone(), threads: self.threads }
+    }
+}
