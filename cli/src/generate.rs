@@ -5,7 +5,7 @@ use std::time::Instant;
 use foveate::low_level::pipeline::Parts;
 use foveate::low_level::text::printable;
 use foveate::{Device, LoadOptions, Model, Pictures, Pipeline, Request, Result, Run};
-use foveate_studio::{device, model::name};
+use foveate_studio::model::name;
 
 use super::args::Generate;
 use super::cancel::Cancel;

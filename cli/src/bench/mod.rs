@@ -15,7 +15,6 @@ use std::sync::Arc;
 use foveate::compress::Policies;
 use foveate::low_level::device::Plan;
 use foveate::{Context, Result};
-use foveate_studio::device;
 use serde_json::json;
 
 use super::cancel::Cancel;
