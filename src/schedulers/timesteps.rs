@@ -34,7 +34,7 @@ impl Timesteps {
     /// `points` timesteps below `end`, the noisiest first. All are whole numbers but those of linspace.
     ///
     /// Trailing timesteps are `stride` apart, and for some strides there is one more than `points`, which is −1: see
-    /// [`numpy::arange_down`]. diffusers makes that step too.
+    /// `numpy::arange_down`. diffusers makes that step too.
     pub fn descending(&self, end: usize, points: usize, stride: f64) -> Vec<f64> {
         match self.spacing {
             Spacing::Linspace => numpy::linspace(0.0, end as f64 - 1.0, points).into_iter().rev().collect(),

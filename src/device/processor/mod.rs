@@ -53,8 +53,8 @@ pub struct ProcessorOptions {
     pub threads: Option<usize>,
     /// Bytes of weights that may be kept packed in f32, beside the weights themselves. By default 1 GiB.
     pub packed: u64,
-    /// The most memory that may be allocated for tensors, in bytes: more is [`Error::MemoryLimit`]. None: as much as
-    /// there is.
+    /// The most memory that may be allocated for tensors, in bytes: more is
+    /// [`Error::MemoryLimit`](crate::Error::MemoryLimit). None: as much as there is.
     pub max_memory: Option<u64>,
 }
 
