@@ -19,9 +19,9 @@ fn load(gpu: &Gpu, folder: &Path) -> Pipeline {
     block_on(Pipeline::load(gpu, source, LoadOptions::default(), |_| {})).unwrap()
 }
 
-/// From ten microseconds to a tenth of a second, all magnitudes alike.
+/// From a microsecond to a hundredth of a second, all magnitudes alike.
 fn budget(rng: &mut StdRng) -> Duration {
-    Duration::from_secs_f64(10f64.powf(rng.random_range(-5.0..-1.0)))
+    Duration::from_secs_f64(10f64.powf(rng.random_range(-6.0..-2.0)))
 }
 
 /// Takes all steps in frames of any budgets; how many there were.
@@ -59,7 +59,9 @@ fn any_slicing_gives_the_same_bytes() {
         // What the library submits itself, the text encoder and the decoder, is cut up as well.
         finest.set_slice(budget(&mut rng).min(Duration::from_millis(5)));
         let mut run = load(&finest, &folder).start(&request).unwrap();
-        let count = frames(&finest, &mut run, || budget(&mut rng));
+        // The first frame has nothing to spare, so that a step is cut on the fastest device.
+        let mut none = Some(Duration::ZERO);
+        let count = frames(&finest, &mut run, || none.take().unwrap_or_else(|| budget(&mut rng)));
         assert!(count > run.steps(), "{}: no step was cut", folder.display());
         let latents = block_on(run.read(LATENTS)).unwrap();
         assert_eq!((latents, block_on(run.finish()).unwrap()), whole, "{}", folder.display());
