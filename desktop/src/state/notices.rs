@@ -101,7 +101,8 @@ mod tests {
         for n in 0..5 {
             notices.warn(format!("warning {n}"));
         }
-        (notices.say("one word"), notices.say("another word"));
+        notices.say("one word");
+        notices.say("another word");
         let texts: Vec<_> = notices.iter().map(|notice| notice.text.as_str()).collect();
         assert_eq!(texts, ["warning 3", "warning 4", "another word"]);
         assert!(notices.fade().is_some_and(|left| left <= WORD));

@@ -58,7 +58,7 @@ fn picture(ui: &mut Ui, entry: &Entry, shown: bool, album: &mut Album, actions: 
         return;
     }
     let texture = album.thumbnail(ui.ctx(), entry);
-    let image = Image::from_texture(&*texture).fit_to_exact_size(vec2(SIDE, SIDE)).maintain_aspect_ratio(true);
+    let image = Image::from_texture(texture).fit_to_exact_size(vec2(SIDE, SIDE)).maintain_aspect_ratio(true);
     let response = ui.add_sized(size, Button::image(image).selected(shown));
     let response = named(response, &format!("Picture: {title}"));
     let response = response.on_hover_text(format!("{title}\nseed {} · {}", request.seed, entry.origin.model));
