@@ -12,6 +12,8 @@
 
 pub mod archive;
 pub mod goldens;
+#[cfg(feature = "libfuzzer")]
+pub mod libfuzzer;
 pub mod mutate;
 pub mod outcome;
 pub mod targets;
@@ -32,7 +34,7 @@ macro_rules! libfuzzer {
         });
 
         libfuzzer_sys::fuzz_mutator!(|data: &mut [u8], size: usize, max_size: usize, seed: u32| {
-            $crate::mutate::in_place($name, data, size, max_size, seed)
+            $crate::libfuzzer::in_place($name, data, size, max_size, seed)
         });
     };
 }

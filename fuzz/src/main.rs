@@ -5,6 +5,7 @@
 mod commands;
 mod guard;
 mod hunt;
+mod process;
 mod shrink;
 mod worker;
 

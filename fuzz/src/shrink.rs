@@ -5,7 +5,7 @@ use std::time::{Duration, Instant};
 
 use foveate_fuzz::targets::Target;
 
-use crate::hunt::{Failure, fails};
+use crate::process::{Failure, fails};
 
 /// How long it is tried.
 const TIME: Duration = Duration::from_secs(10);

@@ -3,8 +3,8 @@
 
 use std::time::Duration;
 
-use super::recording::{Command, Group, Recording};
-use super::slice::{Cursor, Piece, Slice};
+use super::recording::{Command, Group, Piece, Recording};
+use super::slice::{Cursor, Slice};
 use super::{Gpu, Profiler};
 use crate::Result;
 use crate::device::{Plan, Program};

@@ -5,7 +5,6 @@ use std::sync::Arc;
 
 use super::buffer::Storage;
 use super::pipeline::Pipeline;
-use super::slice::Piece;
 use crate::device::{Copy, DeviceId, Program};
 use crate::{Error, Result};
 
@@ -72,11 +71,26 @@ pub(super) struct Bytes {
     pub bytes: u64,
 }
 
+/// What is encoded of a command at once: a part of a kernel's workgroups, or a copy.
+#[derive(Debug)]
+pub(super) enum Piece<'a> {
+    /// Some workgroups of a dispatch, with the uniform at this offset.
+    Run { run: &'a Run, params: u32, workgroups: [u32; 3] },
+    /// A copy of bytes.
+    Copy { from: &'a wgpu::Buffer, offset: u64, to: &'a wgpu::Buffer, bytes: u64 },
+}
+
 /// A bind group and what it binds, which lives as long as it does: a buffer's memory ends with its last owner.
 #[derive(Debug)]
 pub(super) struct Bindings {
     pub group: wgpu::BindGroup,
     pub _buffers: Vec<Storage>,
+}
+
+impl Piece<'_> {
+    pub fn is_run(&self) -> bool {
+        matches!(self, Self::Run { .. })
+    }
 }
 
 impl Program for Recording {

@@ -12,7 +12,7 @@
 //!
 //! How much a slice may cost follows from the budget and the speed that earlier slices showed (`pace.rs`).
 
-use super::recording::{Command, Recording, Run};
+use super::recording::{Command, Piece, Recording};
 
 /// How far programs have been encoded: a place in a list of them.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
@@ -25,15 +25,6 @@ pub struct Cursor {
     portion: usize,
 }
 
-/// One thing to encode.
-#[derive(Debug)]
-pub(super) enum Piece<'a> {
-    /// Some workgroups of a dispatch, with the uniform at this offset.
-    Run { run: &'a Run, params: u32, workgroups: [u32; 3] },
-    /// A copy of bytes.
-    Copy { from: &'a wgpu::Buffer, offset: u64, to: &'a wgpu::Buffer, bytes: u64 },
-}
-
 /// What is encoded at once.
 #[derive(Debug, Default)]
 pub(super) struct Slice<'a> {
@@ -41,12 +32,6 @@ pub(super) struct Slice<'a> {
     pub cost: f64,
     /// Whether nothing follows.
     pub last: bool,
-}
-
-impl Piece<'_> {
-    pub fn is_run(&self) -> bool {
-        matches!(self, Self::Run { .. })
-    }
 }
 
 impl Cursor {

@@ -8,7 +8,7 @@ use foveate::models::{Denoiser, Draws, Habits};
 use foveate::{LoadOptions, Model, Pipeline, Result, Size};
 use serde::Deserialize;
 
-use super::message::Choice;
+use super::choice::Choice;
 
 /// The dtypes that are compared.
 pub const DTYPES: [Format; 4] = [Format::F32, Format::F16, Format::Int8, Format::Int4];

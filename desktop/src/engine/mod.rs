@@ -1,6 +1,7 @@
 //! The engine: one thread that owns the device and the model, and draws one picture after the other. The window sends
 //! it commands and reads its events; nothing of it runs on the window's thread.
 
+mod choice;
 mod device;
 mod drawing;
 mod facts;
@@ -14,9 +15,10 @@ use std::sync::Arc;
 use std::sync::mpsc::{Receiver, Sender, channel};
 use std::thread::JoinHandle;
 
+pub use choice::Choice;
 pub use device::Shared;
 pub use facts::{ModelFacts, PolicyFacts};
-pub use message::{Choice, Command, Drawn, Event, Preview, Stop, Task, Took, Traced, Wishes};
+pub use message::{Command, Drawn, Event, Preview, Stop, Task, Took, Traced, Wishes};
 pub use projection::Projection;
 pub use trouble::Trouble;
 

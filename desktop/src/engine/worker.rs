@@ -10,10 +10,11 @@ use foveate_studio::model::name;
 use foveate_studio::output::Output;
 
 use super::Folders;
+use super::choice::Choice;
 use super::device::{self, Shared};
 use super::drawing::Easel;
 use super::facts::ModelFacts;
-use super::message::{Choice, Command, Drawn, Event, Stop, Task, Teller, Wishes};
+use super::message::{Command, Drawn, Event, Stop, Task, Teller, Wishes};
 use super::projection::Projection;
 use super::trouble::Trouble;
 use crate::disk::names;

@@ -65,3 +65,26 @@ fn processor() -> &'static Device {
         }
     })
 }
+
+#[cfg(test)]
+mod tests {
+    use rand::SeedableRng;
+    use rand::rngs::SmallRng;
+
+    use super::*;
+    use crate::mutate::mutated;
+
+    /// Nothing is proven by inputs that are all refused alike, or by some that are the seed again.
+    #[test]
+    fn every_target_gets_new_inputs_from_its_seeds() {
+        for target in ALL {
+            let (seeds, mut rng) = ((target.seeds)(), SmallRng::seed_from_u64(1));
+            assert!(!seeds.is_empty(), "{}", target.name);
+            let changed = (0..200).filter(|round| {
+                let (data, other) = (&seeds[round % seeds.len()], &seeds[(round * 7 + 1) % seeds.len()]);
+                mutated(target.shape, data, other, &mut rng) != *data
+            });
+            assert!(changed.count() > 150, "{}", target.name);
+        }
+    }
+}
