@@ -5,8 +5,8 @@ use std::sync::{Arc, Mutex};
 use crate::shared::lock;
 use crate::{Error, Result};
 
-/// Bytes that a device holds for Foveate: weights, values in flight, what runs store. What a driver needs beside them is
-/// not known.
+/// Bytes that a device holds for Foveate: weights, values in flight, what runs store. What a driver needs beside them
+/// is not known.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub struct MemoryUse {
     /// In use.

@@ -53,8 +53,8 @@ pub struct Request {
     /// Whether [`Run::trace`](crate::Run::trace) can return what the policy did in the last step.
     #[serde(skip_serializing_if = "is_default")]
     pub traced: bool,
-    /// How much of the noise a given picture gets, above 0 and up to 1: the share of the steps that is taken. None: 0.8,
-    /// and 1 where a mask says what to draw anew.
+    /// How much of the noise a given picture gets, above 0 and up to 1: the share of the steps that is taken. None:
+    /// 0.8, and 1 where a mask says what to draw anew.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub strength: Option<f64>,
     /// A picture to begin with, `[3, H, W]` in 0…1, of the request's size.

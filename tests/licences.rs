@@ -1,4 +1,5 @@
-//! Every dependency has a licence that `deny.toml` allows. `cargo deny` asks the same, and more, in the public workflow.
+//! Every dependency has a licence that `deny.toml` allows. `cargo deny` asks the same, and more, in the public
+//! workflow.
 #![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic, reason = "tests")]
 
 use std::process::Command;

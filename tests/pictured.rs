@@ -96,6 +96,24 @@ fn latents_of_the_picture_take_its_place() {
     assert_eq!(run, latents);
 }
 
+/// What a run keeps of its picture is not in a preview's way.
+#[test]
+fn previews_show_what_decoding_gives() {
+    for name in ["blend_dpm", "fill_in"] {
+        let folder = golden("pictured").join(name);
+        let pipeline = load(Source::Folder(folder.join("model")));
+        let mut run = pipeline.start(&request(&folder, Given::Needed)).unwrap();
+        let viewer = block_on(run.viewer()).unwrap();
+        while let Some(step) = run.next_step() {
+            step.run().unwrap();
+            let shown = block_on(viewer.rgba()).unwrap();
+            let decoded = block_on(run.decode()).unwrap().rgb(0).unwrap();
+            let same = decoded.pixels().zip(shown.chunks_exact(4)).all(|(a, b)| a.0 == b[..3]);
+            assert!(same, "{name}: the preview is not the picture");
+        }
+    }
+}
+
 #[test]
 fn what_does_not_fit_is_refused_by_name() {
     let folder = golden("pictured/blend_dpm");

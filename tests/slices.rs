@@ -105,6 +105,8 @@ fn a_picture_forms_in_slices_while_steps_go_on() {
         if let Some(texture) = texture {
             break texture;
         }
+        let refused = [viewer.texture().map(drop).unwrap_err(), block_on(viewer.rgba()).map(drop).unwrap_err()];
+        assert!(refused.iter().all(|error| matches!(error, Error::Steps(_))), "a picture over a half encoded one");
     };
     assert!(frames > 3, "{frames} frames");
     assert!(run.next_step().is_none(), "the steps were done before the picture");
@@ -121,12 +123,17 @@ fn a_step_under_way_is_neither_left_nor_taken_twice() {
     let pipe = load(&finest, &golden("dit_ddim"));
     let request = Request { steps: Some(3), ..Request::class(1) };
     let mut run = pipe.start(&request).unwrap();
+    // One that was handed out and not run is not in the state.
+    run.next_step().unwrap();
+    assert_eq!(block_on(run.state()).unwrap().taken, 0);
+    let mut run = pipe.start(&request).unwrap();
     let mut encoder = finest.encoder();
     let step = run.next_step().unwrap();
     assert!(!step.encode_slice(&mut encoder, Duration::ZERO).unwrap());
     told(step.run().unwrap_err(), "only a part of step 1 was encoded");
     told(step.encode(&mut encoder).unwrap_err(), "only a part of step 1 was encoded");
     told(block_on(run.state()).unwrap_err(), "only a part of step 1 was encoded");
+    told(block_on(run.trace()).unwrap_err(), "only a part of step 1 was encoded");
     assert_eq!(run.next_step().unwrap().index, 0, "it is handed out again");
     assert!(run.next_step().unwrap().encode_slice(&mut encoder, Duration::from_secs(60)).unwrap());
     assert_eq!((run.taken(), run.next_step().unwrap().index), (1, 1));

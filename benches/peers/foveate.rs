@@ -1,4 +1,5 @@
-//! Foveate as a peer of `python -m benches.peers`: `peer cpu [THREADS]` or `peer gpu`. Commands and answers are those of
+//! Foveate as a peer of `python -m benches.peers`: `peer cpu [THREADS]` or `peer gpu`. Commands and answers are those
+//! of
 //! `protocol.py`.
 
 use std::collections::HashMap;

@@ -1,5 +1,5 @@
-//! The picture that a drawing begins with: read before the work, put on the canvas that the model draws on, and what was
-//! drawn put back into it.
+//! The picture that a drawing begins with: read before the work, put on the canvas that the model draws on, and what
+//! was drawn put back into it.
 
 use std::fs::File;
 use std::io::Read;

@@ -3,9 +3,10 @@
 //! `cargo run --release --example in_a_renderer [FOLDER]`
 //!
 //! There is no window: frames go to a texture, and every tenth to FOLDER as a PNG. A program with a window has a
-//! surface's texture instead and is else the same. At its end this one checks what it promises: that 99 of 100 frames
-//! gave the picture no longer than twice their budget, that the whole took no longer than 1.5 times what it takes in one
-//! piece, and that the picture is the same to the byte.
+//! surface's texture instead and is else the same. At its end this one checks what it promises. Every picture is the
+//! same to the byte. And in one of ten tries, since other work of the machine disturbs some, 99 of 100 frames gave the
+//! picture no longer than twice their budget, and all of them together no longer than 1.5 times what it takes in one
+//! piece.
 
 mod renderer;
 
@@ -19,7 +20,7 @@ use renderer::Renderer;
 
 const TINY: &str = concat!(env!("CARGO_MANIFEST_DIR"), "/tests/goldens/pixart_alpha/model");
 
-/// What a frame can spare for the picture. A GPU keeps 4 ms; an adapter that is software, on the processor, 50 ms.
+/// What a frame can spare for the picture. 50 ms suits an adapter that is software. A game on a GPU would give 4 ms.
 const BUDGET: Duration = Duration::from_millis(50);
 
 fn main() -> Result<ExitCode> {
@@ -39,15 +40,12 @@ fn main() -> Result<ExitCode> {
     let pipeline = preparing.join().map_err(|_| Error::Usage("preparing has panicked".into()))??;
     println!("prepared within {} frames", renderer.take_frames().len());
 
-    // On a machine with other work a frame may wait for that, so there are several tries. Of the times the best count.
-    let (mut in_time, mut best) = (false, [Duration::MAX; 2]);
+    // On a machine with other work a frame may wait for that, so there are several tries.
     for _ in 0..10 {
         let Trial { late, frames, times } = judge(&mut renderer, &gpu, &pipeline)?;
-        in_time |= 100 * late <= frames;
-        best = [best[0].min(times[0]), best[1].min(times[1])];
-        let ratio = best[0].as_secs_f64() / best[1].as_secs_f64();
+        let ratio = times[0].as_secs_f64() / times[1].as_secs_f64();
         println!("{late} of {frames} frames too late; {:.2?} within frames, {:.2?} in one piece", times[0], times[1]);
-        if in_time && ratio <= 1.5 {
+        if 100 * late <= frames && ratio <= 1.5 {
             println!("within frames it takes {ratio:.2} times as long as in one piece");
             return Ok(ExitCode::SUCCESS);
         }
@@ -71,13 +69,11 @@ fn request() -> Request {
 /// Loads the model, and draws once: software adapters compile a kernel when it first runs.
 async fn prepare(gpu: &Gpu) -> Result<Pipeline> {
     let pipeline = Pipeline::load(gpu, Source::parse(TINY), LoadOptions::default(), |_| {}).await?;
-    let (mut run, mut viewer) = begin(&pipeline).await?;
+    let (mut run, viewer) = begin(&pipeline).await?;
     while let Some(step) = run.next_step() {
         step.run_to_end().await?;
     }
     viewer.rgba().await?;
-    let mut encoder = gpu.encoder();
-    while viewer.encode_slice(&mut encoder, BUDGET)?.is_none() {}
     Ok(pipeline)
 }
 

@@ -1,5 +1,5 @@
-//! What a renderer has anyway: a device, a scene, and a loop with frames in flight. It knows nothing of Foveate, but for
-//! what it opens its device with.
+//! What a renderer has anyway: a device, a scene, and a loop with frames in flight. It knows nothing of Foveate, but
+//! for what it opens its device with.
 
 use std::path::PathBuf;
 use std::time::{Duration, Instant};

@@ -1,5 +1,5 @@
-//! Runs a target on one input within its budget of memory and time. What goes beyond ends the process: the driver, which
-//! is another one, finds the input where it was noted down.
+//! Runs a target on one input within its budget of memory and time. What goes beyond ends the process: the driver,
+//! which is another one, finds the input where it was noted down.
 
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::path::Path;

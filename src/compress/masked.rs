@@ -1,6 +1,6 @@
 //! Masked compute: where only a part of a picture is drawn anew, only that part's tokens are computed. The others are
-//! context. Their keys and values, layer by layer, come from the last step that computed all tokens; what they would add
-//! to the stream is never needed, for the picture outside the mask is known.
+//! context. Their keys and values, layer by layer, come from the last step that computed all tokens; what they would
+//! add to the stream is never needed, for the picture outside the mask is known.
 //!
 //! It wraps policies that can choose among some of the tokens: dense computes all of those under the mask, DiffCR and
 //! MoD route among them. After Lazy Diffusion (arXiv 2404.12382), which computes where the mask is, for any model: no

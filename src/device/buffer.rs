@@ -77,8 +77,8 @@ impl Places {
     }
 }
 
-/// Zeroed words for `bytes` bytes of this computer's memory, for devices that compute in it. Where there is no room, that
-/// is an error: an allocation as usual would end the process.
+/// Zeroed words for `bytes` bytes of this computer's memory, for devices that compute in it. Where there is no room,
+/// that is an error: an allocation as usual would end the process.
 pub(super) fn zeroed_words(bytes: u64, what: &str) -> Result<Vec<u32>> {
     let (count, mut words) = (usize::try_from(bytes / 4).unwrap_or(usize::MAX), Vec::new());
     let room = words.try_reserve_exact(count);

@@ -20,7 +20,8 @@ pub trait Executor: Any + Debug + Shared {
     /// Zeroed memory of at least `bytes`; `what` names it in errors.
     fn allocate<'a>(&'a self, bytes: u64, what: &'a str) -> Work<'a, Buffer>;
 
-    /// Writes `bytes` (a multiple of 4) at `offset` (another), after all that was run before and before all that runs later.
+    /// Writes `bytes` (a multiple of 4) at `offset` (another), after all that was run before and before all that runs
+    /// later.
     fn write(&self, buffer: &Buffer, offset: u64, bytes: &[u8]) -> Result<()>;
 
     /// Reads `bytes` bytes from the start of `buffer`, after all that was run before.

@@ -2,6 +2,7 @@
 
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
+use std::time::Duration;
 
 use super::fault::Fault;
 use crate::{Error, Result};
@@ -34,11 +35,25 @@ impl Borrowed {
             let polled = device.poll(wgpu::PollType::Poll);
             // The device has nothing left to do, and its queue has not said so: what is submitted there would be
             // waited for without end.
-            if polled.is_ok_and(|status| status.is_queue_empty()) && !self.told.load(Ordering::Acquire) {
+            if polled.is_ok_and(|status| status.is_queue_empty()) && !self.is_told_soon() {
                 return Err(Error::NotThisDevice { what: "the queue".into() });
             }
         }
         Ok(())
+    }
+}
+
+impl Borrowed {
+    /// Whether the queue has said so, or says so within a moment: another thread that polls may be about to call back.
+    /// Only a wrong queue has to wait for all of it.
+    fn is_told_soon(&self) -> bool {
+        (0..100).any(|_| {
+            let told = self.told.load(Ordering::Acquire);
+            if !told {
+                std::thread::sleep(Duration::from_micros(200));
+            }
+            told
+        })
     }
 }
 

@@ -21,7 +21,7 @@ const MOST_PORTIONS: u32 = 1024;
 impl Rates {
     pub fn of(class: AdapterClass) -> Self {
         match class {
-            // Measured on lavapipe with two cores: see `cargo bench --bench kernels`.
+            // Lavapipe on two cores does several times `first_speed` in products; the others are estimates.
             AdapterClass::Software => Self { per_byte: 2.0, per_dispatch: 2e5, portion: 2e7, first_speed: 2e9 },
             // From an integrated GPU (a tenth of a TFLOP/s achieved, 20 GB/s) upwards.
             AdapterClass::Hardware => Self { per_byte: 8.0, per_dispatch: 2e6, portion: 5e8, first_speed: 5e10 },

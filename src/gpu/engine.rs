@@ -9,7 +9,7 @@ use super::{Gpu, Profiler};
 use crate::Result;
 use crate::device::{Plan, Program};
 
-/// Encodes a program of a GPU into the host's encoder; an error where another device made it.
+/// Encodes a program of a GPU into an encoder of that GPU's device; an error where no GPU made it.
 pub fn encode(program: &dyn Program, encoder: &mut wgpu::CommandEncoder) -> Result<()> {
     let mut pieces = Vec::new();
     Recording::of(program)?.commands().for_each(|command| command.whole(&mut pieces));
@@ -28,7 +28,7 @@ pub fn encode_profiled(
 
 /// For hosts that own the encoder.
 impl Plan {
-    /// Encodes it into the host's encoder; an error where another device compiled it.
+    /// Encodes it into the host's encoder, of the same device; an error where no GPU compiled it.
     pub fn encode(&self, encoder: &mut wgpu::CommandEncoder) -> Result<()> {
         encode(self.program(), encoder)
     }
@@ -138,6 +138,17 @@ fn encode_run(piece: &Piece<'_>, pass: &mut wgpu::ComputePass<'_>) {
         pass.set_bind_group(0, &run.bindings.group, &[*params]);
         pass.dispatch_workgroups(*x, *y, *z);
     }
+}
+
+/// Encodes the way of two timestamps to where they can be read.
+pub(super) fn encode_timestamps(
+    set: &wgpu::QuerySet,
+    resolved: &wgpu::Buffer,
+    readback: &wgpu::Buffer,
+    encoder: &mut wgpu::CommandEncoder,
+) {
+    encoder.resolve_query_set(set, 0..2, resolved, 0);
+    encoder.copy_buffer_to_buffer(resolved, 0, readback, 0, resolved.size());
 }
 
 /// Encodes the copy of rows of `row_bytes` bytes each into a texture.

@@ -6,9 +6,9 @@
 //! A dispatch that costs more than a slice is *divisible* where its kernel says so
 //! ([`Dispatch::divisible`](crate::graph::Dispatch::divisible)): its workgroups are numbered, any range of them can run
 //! alone, and the number of the first is in its uniform. WGSL has no such base itself. The uniforms of all portions are
-//! written when the graph is compiled, so encoding allocates nothing on the device, and portions that fit one slice
-//! together are encoded as one dispatch. Every workgroup computes the same in any slice: the bytes do not depend on the
-//! budget.
+//! written when the graph is compiled, so encoding allocates nothing but the first slices' timers, and portions that
+//! fit one slice together are encoded as one dispatch. Every workgroup computes the same in any slice: the bytes do not
+//! depend on the budget.
 //!
 //! How much a slice may cost follows from the budget and the speed that earlier slices showed (`pace.rs`).
 

@@ -9,6 +9,7 @@ use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
 use super::Gpu;
+use super::engine::encode_timestamps;
 use super::pace::Pace;
 use crate::shared::{Instant, lock};
 
@@ -26,11 +27,12 @@ struct Found {
     done: Option<Instant>,
 }
 
-/// Queries that no slice uses at the moment, and how many there are in all.
+/// Queries that no slice uses at the moment.
 #[derive(Debug, Default)]
 struct Pool {
     free: Vec<Queries>,
-    made: usize,
+    /// Shared by all that there are: counts them, those among them that never come back until they are dropped.
+    all: Arc<()>,
 }
 
 /// Two timestamps, and the way that they take back.
@@ -39,6 +41,7 @@ struct Queries {
     set: wgpu::QuerySet,
     resolved: wgpu::Buffer,
     readback: wgpu::Buffer,
+    _counted: Arc<()>,
 }
 
 /// Slices in flight that the device times. Further ones are not timed: a host may never submit what it encodes.
@@ -104,9 +107,8 @@ impl Lap {
         match by {
             Clock::None => {}
             Clock::Device(queries, nanoseconds) => {
-                let Queries { set, resolved, readback } = &queries;
-                encoder.resolve_query_set(set, 0..2, resolved, 0);
-                encoder.copy_buffer_to_buffer(resolved, 0, readback, 0, BYTES);
+                let Queries { set, resolved, readback, .. } = &queries;
+                encode_timestamps(set, resolved, readback, encoder);
                 let readback = readback.clone();
                 encoder.map_buffer_on_submit(&readback, wgpu::MapMode::Read, .., move |mapped| {
                     // Where it fails, the device is gone.
@@ -132,16 +134,15 @@ impl Lap {
 
 impl Pool {
     fn take(&mut self, device: &wgpu::Device) -> Option<Queries> {
-        if self.free.is_empty() && self.made < MOST {
-            self.made += 1;
-            return Some(Queries::new(device));
+        if self.free.is_empty() && Arc::strong_count(&self.all) <= MOST {
+            return Some(Queries::new(device, self.all.clone()));
         }
         self.free.pop()
     }
 }
 
 impl Queries {
-    fn new(device: &wgpu::Device) -> Self {
+    fn new(device: &wgpu::Device, counted: Arc<()>) -> Self {
         let label = Some("stopwatch");
         let buffer = |usage| {
             device.create_buffer(&wgpu::BufferDescriptor { label, size: BYTES, usage, mapped_at_creation: false })
@@ -150,6 +151,7 @@ impl Queries {
             set: device.create_query_set(&wgpu::QuerySetDescriptor { label, ty: wgpu::QueryType::Timestamp, count: 2 }),
             resolved: buffer(wgpu::BufferUsages::QUERY_RESOLVE | wgpu::BufferUsages::COPY_SRC),
             readback: buffer(wgpu::BufferUsages::MAP_READ | wgpu::BufferUsages::COPY_DST),
+            _counted: counted,
         }
     }
 

@@ -23,7 +23,7 @@ impl Gpu {
         done.await?;
         // The loss of a device ends what was submitted, and is told only after that.
         check_maps(self.device(), self.fault())?;
-        self.check()
+        self.fault().check()
     }
 
     /// Asks the device once what is done, without waiting. A browser's event loop does it by itself.

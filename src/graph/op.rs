@@ -30,7 +30,7 @@ pub trait Op: Debug + Send + Sync {
         host.by_reference(&self.access(), |graph, values| self.reference(graph, values))
     }
 
-    /// The indices that it reads, and what they may be. A table that a policy or a caller stored is held against it.
+    /// The indices that it reads, and what they may be. A policy's tables are held against it.
     fn indices(&self, _graph: &Graph) -> Vec<Indices> {
         Vec::new()
     }

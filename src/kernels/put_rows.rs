@@ -1,5 +1,5 @@
-//! Puts rows into a value that outlives the step: the keys and values of the tokens that a step computes, among those of
-//! an earlier step.
+//! Puts rows into a value that outlives the step: the keys and values of the tokens that a step computes, among those
+//! of an earlier step.
 
 use super::host::ELEMENTS;
 use super::{Columns, NOTHING, params, shader};

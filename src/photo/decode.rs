@@ -23,7 +23,8 @@ pub struct Photo(pub RgbImage);
 pub struct PhotoMask(pub GrayImage);
 
 impl Photo {
-    /// The picture in `bytes`, the content of `file`: PNG, JPEG or WebP, of any depth. What is transparent lies on white.
+    /// The picture in `bytes`, the content of `file`: PNG, JPEG or WebP, of any depth. What is transparent lies on
+    /// white.
     pub fn decode(file: &str, bytes: &[u8]) -> Result<Self> {
         let picture = decode(file, bytes)?;
         if !picture.color().has_alpha() {

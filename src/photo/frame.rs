@@ -94,8 +94,8 @@ impl Frame {
         imageops::crop_imm(canvas, left, top, width, height).to_image()
     }
 
-    /// The photo at its own size with what was drawn in place of what `mask` marks. Every other pixel is the photo's, but
-    /// for those within `feather` pixels of the mask, over which the one fades into the other.
+    /// The photo at its own size with what was drawn in place of what `mask` marks. Every other pixel is the photo's,
+    /// but for those within `feather` pixels of the mask, over which the one fades into the other.
     pub fn put_back(&self, photo: &Photo, mask: &PhotoMask, canvas: &RgbImage, feather: u32) -> RgbImage {
         let mut result = photo.0.clone();
         let drawn = resized(self.drawn(canvas), self.photo);

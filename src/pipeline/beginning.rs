@@ -114,8 +114,8 @@ fn what_is_left(image: &Tensor, mask: &Tensor) -> Result<Tensor> {
     Tensor::new(&image.shape, values.collect())
 }
 
-/// The mask of the latents `[1, 1, h, w]`: of each latent pixel what the mask `[H, W]` says of the first pixel under it,
-/// as diffusers has it. A mask too small to be met that way covers every latent pixel that it touches.
+/// The mask of the latents `[1, 1, h, w]`: of each latent pixel what the mask `[H, W]` says of the first pixel under
+/// it, as diffusers has it. A mask too small to be met that way covers every latent pixel that it touches.
 fn latent_mask(mask: &Tensor, [_, _, height, width]: [usize; 4]) -> Result<Tensor> {
     let (down, across) = (mask.shape[0] / height, mask.shape[1] / width);
     let pixel = |y: usize, x: usize| anew(mask.f32()[y * mask.shape[1] + x]);

@@ -40,7 +40,7 @@ use crate::weights::Source;
 use crate::{Error, Refusal, Request, Result, Size};
 use compile::Start;
 use state::Fingerprint;
-use task::Task;
+use task::{Task, trained_to_fill_in};
 
 /// A loaded model, of whatever family: from requests to pictures.
 #[derive(Debug)]
@@ -252,7 +252,7 @@ impl Pipeline {
     /// Channels of the latents: those that the model sees, but for a model that sees masks beside them.
     fn channels(&self) -> usize {
         let (inputs, latents) = (self.denoiser.sizes().channels, self.decoder.channels());
-        if inputs == 2 * latents + 1 { latents } else { inputs }
+        if trained_to_fill_in(inputs, latents) { latents } else { inputs }
     }
 
     /// The shape of the latents `[L, C, h, w]`, which those of the request must have.

@@ -50,6 +50,7 @@ impl Fingerprint {
             hash.add_tensor(Some(&given.embeds));
             hash.add_tensor(given.negative.as_ref().map(|(embeds, _)| embeds));
             hash.add(bytemuck::cast_slice(&given.mask));
+            hash.add(given.negative.as_ref().map_or(&[], |(_, mask)| bytemuck::cast_slice(mask)));
         }
         Ok(hash)
     }
@@ -86,7 +87,11 @@ impl Run {
 
     /// What a later run of the same request needs to go on from here. Fails in the middle of a step.
     pub async fn state(&self) -> Result<RunState> {
-        lock(&self.handed).check_between_steps()?;
+        let taken = {
+            let handed = lock(&self.handed);
+            handed.check_between_steps()?;
+            handed.steps
+        };
         let mut words: Vec<u32> = Vec::new();
         for (name, _) in &self.carried {
             match self.read(name).await?.data {
@@ -94,7 +99,7 @@ impl Run {
                 Data::U32(values) => words.extend(values),
             }
         }
-        Ok(RunState { taken: self.at, words, fingerprint: self.fingerprint() })
+        Ok(RunState { taken, words, fingerprint: self.fingerprint() })
     }
 
     /// Goes on where `state` was taken. The steps before it are not taken again. A state of another request is refused.

@@ -65,8 +65,8 @@ impl Step<'_> {
     }
 
     /// Runs the step to its end. A GPU receives it slice by slice, each when the one before is done, so that others who
-    /// use it wait for a slice and not for a step. Where the future is dropped before, the run has ended: it can only be
-    /// resumed from an earlier state.
+    /// use it wait for a slice and not for a step. Where the future is dropped before, the run has ended: it can only
+    /// be resumed from an earlier state.
     pub async fn run_to_end(&self) -> Result<()> {
         self.once(|| Ok(()))?;
         lock(&self.run.handed).running = true;

@@ -23,13 +23,18 @@ pub(super) enum Task {
     },
 }
 
+/// Whether a model of `inputs` channels on latents of `latents` channels sees a mask and the latents of what is left.
+pub(super) fn trained_to_fill_in(inputs: usize, latents: usize) -> bool {
+    inputs == 2 * latents + 1
+}
+
 /// How much of the noise a changed picture gets where the request does not say.
 const STRENGTH: f64 = 0.8;
 
 impl Task {
     /// The task of `request` for a model of `inputs` channels on latents of `latents` channels.
     pub(super) fn of(request: &Request, inputs: usize, latents: usize) -> Result<Self> {
-        let trained_to_fill_in = inputs == 2 * latents + 1;
+        let trained_to_fill_in = trained_to_fill_in(inputs, latents);
         let pictured = request.image.is_some() || request.image_latents.is_some();
         match (pictured, request.mask.is_some()) {
             (false, false) if trained_to_fill_in => Err(Refusal::NeedsMask.into()),

@@ -4,6 +4,7 @@
 use super::run::Run;
 use crate::compress::trace::{destination_layer, place_name, scores_name};
 use crate::kernels::NOTHING;
+use crate::shared::lock;
 use crate::{Result, Tensor};
 
 /// What a policy did in one layer of the last step.
@@ -50,8 +51,9 @@ impl Traced {
 impl Run {
     /// What the policy did in the last step, after it was run: layer by layer, of layers that route or merge. Empty for
     /// a request that was not `traced`, and before the first step. Of a layer that a step cache skipped, a routing
-    /// trace is that of the step whose result was reused.
+    /// trace is that of the step whose result was reused. Fails in the middle of a step.
     pub async fn trace(&self) -> Result<Vec<LayerTrace>> {
+        lock(&self.handed).check_between_steps()?;
         let mut layers = Vec::new();
         let traced = |layer: &usize| self.shows(&scores_name(*layer)) && self.shows(&place_name(*layer));
         for layer in (0..self.layers).filter(traced) {

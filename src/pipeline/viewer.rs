@@ -8,11 +8,11 @@ use crate::gpu::Cursor;
 use crate::graph::{Element, Graph};
 use crate::kernels;
 use crate::models::Decoder;
-use crate::{Result, Size};
+use crate::{Error, Result, Size};
 
 const PIXELS: &str = "pixels";
 /// The latents that are decoded: those of the run may change before a decoding in slices is done.
-const SHOWN: &str = "shown";
+const VIEWED: &str = "viewed";
 
 /// The decoding of a run's latents to pixels, compiled once and run for every preview.
 #[derive(Debug)]
@@ -32,15 +32,15 @@ pub struct Viewer {
 impl Viewer {
     pub(super) async fn new(device: &Device, decoder: &dyn Decoder, store: &Store, latents: &[usize]) -> Result<Self> {
         let mut graph = Graph::new();
-        let shown = graph.stored(SHOWN, latents, Element::F32);
-        let picture = decoder.decode(&mut graph, shown)?;
+        let viewed = graph.stored(VIEWED, latents, Element::F32);
+        let picture = decoder.decode(&mut graph, viewed)?;
         let [_, _, height, width] = graph.dims("texture", picture)?;
         let pixels = kernels::rgba(&mut graph, picture)?;
         let stride = graph.shape(pixels)[1];
         graph.store(pixels, PIXELS);
         let mut store = store.clone();
         store.allocate_missing(device, &graph).await?;
-        let (from, to) = (store.buffer(LATENTS)?.clone(), store.buffer(SHOWN)?.clone());
+        let (from, to) = (store.buffer(LATENTS)?.clone(), store.buffer(VIEWED)?.clone());
         let take = device.copies(vec![Copy { bytes: from.size(), from, offset: 0, to }])?;
         let plan = Plan::compile(device, &graph, &store, Memory::Shared).await?;
         let size = Size::new(width, height);
@@ -49,8 +49,9 @@ impl Viewer {
 
     /// The picture as a new texture on the run's device: `Rgba8Unorm` with sRGB-encoded values (it can be viewed as
     /// `Rgba8UnormSrgb`), for sampling and copying. Submits the work itself, in slices where it would take a GPU long,
-    /// and does not wait for it. Needs a GPU.
+    /// and does not wait for it. Needs a GPU. Fails while a picture is half encoded.
     pub fn texture(&self) -> Result<wgpu::Texture> {
+        self.check_whole()?;
         let gpu = self.device.gpu("a texture")?;
         let texture = gpu.texture(self.size)?;
         self.device.run(&self.programs())?;
@@ -79,12 +80,21 @@ impl Viewer {
         Ok(Some(texture))
     }
 
-    /// The picture as RGBA bytes, for hosts that cannot show a texture.
+    /// The picture as RGBA bytes, for hosts that cannot show a texture. Fails while a picture is half encoded.
     pub async fn rgba(&self) -> Result<Vec<u8>> {
+        self.check_whole()?;
         self.device.run_to_end(&self.programs()).await?;
         let Size { width, height } = self.size;
         let bytes = self.device.read(self.store.buffer(PIXELS)?, 4 * (self.stride * height) as u64).await?;
         Ok(bytes.chunks_exact(4 * self.stride).flat_map(|row| &row[..4 * width]).copied().collect())
+    }
+
+    /// Fails where a part of a picture was encoded: its values in flight are still needed.
+    fn check_whole(&self) -> Result<()> {
+        match self.at.is_at_start() {
+            true => Ok(()),
+            false => Err(Error::Steps("only a part of the picture was encoded".into())),
+        }
     }
 
     fn programs(&self) -> [&dyn Program; 2] {

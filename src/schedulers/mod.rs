@@ -5,8 +5,8 @@
 //! of a config are honoured or refused by name, never ignored. What is not linear in sample and output (dynamic
 //! thresholding, a predicted variance) is refused.
 //!
-//! A scheduler of another crate implements [`Scheduler`], and reads its config by the same parts: [`Fields`] one by one,
-//! the [`Noising`] that the model was trained with, its [`Prediction`], and [`Timesteps`].
+//! A scheduler of another crate implements [`Scheduler`], and reads its config by the same parts: [`Fields`] one by
+//! one, the [`Noising`] that the model was trained with, its [`Prediction`], and [`Timesteps`].
 
 mod betas;
 mod config;

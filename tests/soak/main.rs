@@ -37,7 +37,10 @@ fn main() {
         return;
     }
     // Other arguments are meant for the other tests, which are run by the same command.
-    let pictures = arguments.iter().find_map(|argument| argument.parse().ok()).unwrap_or(SHORT);
+    let pictures = match &arguments[..] {
+        [number] => number.parse().unwrap_or(SHORT),
+        _ => SHORT,
+    };
     memory::the_check_can_fail();
     soak(pictures);
 }

@@ -13,7 +13,8 @@ pub struct Choice {
     pub model: String,
     /// How matrices are stored. None: as the files have them.
     pub dtype: Option<Format>,
-    /// Part of an adapter's name, or "cpu". None: the GPU that the window is shown by; the processor where that is none.
+    /// Part of an adapter's name, or "cpu". None: the GPU that the window is shown by; the processor where that is
+    /// none.
     pub adapter: Option<String>,
 }
 

@@ -1,4 +1,5 @@
-//! What the ops' CPU forms share: products by tiles, a softmax over blocks of keys, weights in panels, functions that vectorise.
+//! What the ops' CPU forms share: products by tiles, a softmax over blocks of keys, weights in panels, functions that
+//! vectorise.
 //!
 //! Code that should be compiled for the widest vectors at hand runs inside [`vectorised`], or is a
 //! [`WithSimd`](pulp::WithSimd) handed to [`pulp::Arch`]; what it calls is `inline(always)`, or it would be compiled

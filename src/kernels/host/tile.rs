@@ -8,7 +8,8 @@ use pulp::Simd;
 /// Rows of a tile: as many sums as registers hold, beside a row of the panel.
 ///
 /// WebAssembly has as many registers as one likes, which a browser maps to those of the processor: 16 on x86, of which
-/// it keeps one, and multiplying and adding in turn takes another. Measured in V8 (GFLOP/s, one thread, rows × vectors):
+/// it keeps one, and multiplying and adding in turn takes another. Measured in V8 (GFLOP/s, one thread, rows ×
+/// vectors):
 /// 4 × 2 35, 3 × 3 33, 6 × 1 30, 4 × 3 28, 6 × 2 27, 8 × 3 23.
 #[inline(always)]
 pub fn rows<S: Simd>() -> usize {
