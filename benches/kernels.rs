@@ -10,7 +10,7 @@ use foveate::low_level::gpu::Gpu;
 use foveate::low_level::graph::{Element, Graph, Home};
 use foveate::low_level::kernels::{Activation, Attention, Columns, Linear, ReadRows, attention, best_match, linear};
 use foveate::low_level::weights::Format;
-use foveate::{GpuOptions, Result};
+use foveate::{Error, GpuOptions, Result};
 
 fn main() -> Result<()> {
     // `cargo bench` adds --bench, which is for the standard harness.
@@ -20,8 +20,9 @@ fn main() -> Result<()> {
 }
 
 async fn open(name: &str) -> Result<Device> {
-    if let Some(threads) = name.strip_prefix("cpu") {
-        let threads = threads.trim_start_matches(':').parse().ok();
+    if name == "cpu" || name.starts_with("cpu:") {
+        let threads = name.strip_prefix("cpu:").map(str::parse).transpose();
+        let threads = threads.map_err(|_| Error::Usage(format!("{name}: it is cpu, or cpu:THREADS")))?;
         return Ok(Processor::new(ProcessorOptions { threads, ..Default::default() })?.into());
     }
     let adapter = (name != "any").then(|| name.to_owned());

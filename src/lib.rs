@@ -133,7 +133,7 @@ pub mod low_level {
     }
     /// The parts of a pipeline that programs measure and inspect.
     pub mod pipeline {
-        pub use crate::pipeline::{GUIDED, LATENTS, PREDICTION, Parts, StepSize, TransformerSteps};
+        pub use crate::pipeline::{FIRST_NOISE, GUIDED, LATENTS, PREDICTION, Parts, StepSize, TransformerSteps};
     }
     /// torch's random numbers.
     pub mod rng {

@@ -140,6 +140,15 @@ fn what_does_not_fit_is_refused_by_name() {
         (Request { strength: Some(f64::NAN), ..good.clone() }, "a strength of NaN is not above 0"),
         (Request { strength: Some(0.1), ..good.clone() }, "a strength of 0.1 leaves none of 4 steps"),
         (Request { image: None, ..good.clone() }, "a mask needs the picture"),
+        (
+            Request {
+                image: None,
+                image_latents: Some(Tensor::new(&[1, 4, 12, 8], vec![0.0; 384]).unwrap()),
+                mask: Some(plane(5, 3, 1.0)),
+                ..good.clone()
+            },
+            "the mask has 3x5 pixels, and 16x24 are needed",
+        ),
         (Request { image: None, mask: None, strength: Some(0.5), ..good.clone() }, "a strength needs the picture"),
     ] {
         refused(&pipeline, request, reason);
@@ -184,6 +193,7 @@ fn masked_compute_of_everything_is_the_whole() {
 fn routers_choose_among_the_tokens_under_the_mask() {
     let (source, request) = routed(Some("every=9,around=0".parse().unwrap()), |_, x| x < 8);
     let outcome = run_on(device(), source, &request);
+    let mut fewer = false;
     let columns = 5; // 20 pixels are 10 latent pixels, 5 tokens, of which the mask covers 2
     for step in 0..outcome.trace.len() {
         for (layer, _, kept) in outcome.routed(step) {
@@ -192,10 +202,15 @@ fn routers_choose_among_the_tokens_under_the_mask() {
             let under: f32 = under.map(|(_, kept)| kept).sum();
             match step {
                 0 => assert_eq!(computed as usize, kept.data.len(), "layer {layer}: the first step computes all"),
-                _ => assert_eq!(under, computed, "step {step}, layer {layer}: a token outside the mask is computed"),
+                _ => {
+                    assert_eq!(under, computed, "step {step}, layer {layer}: a token outside the mask is computed");
+                    assert!(computed >= 1.0, "step {step}, layer {layer}: no token is computed");
+                    fewer |= computed < (kept.data.len() / columns * 2) as f32;
+                }
             }
         }
     }
+    assert!(fewer, "no layer left out a token under the mask");
     // It is less work, and the processor does the same.
     let (source, plain) = routed(None, |_, x| x < 8);
     let pipeline = load(source);

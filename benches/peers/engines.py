@@ -36,13 +36,13 @@ def build(names: list[str]) -> dict[str, str]:
     needed = {ALL[name].command[0] for name in names}
     programs = {PYTHON: sys.executable}
     if FOVEATE in needed:
-        programs[FOVEATE] = cargo("-p", "foveate", "--bench", "peer")
+        programs[FOVEATE] = cargo()
     return programs
 
 
-def cargo(*target: str) -> str:
-    """Builds as for a release; returns the program."""
-    command = ["cargo", "build", "--release", "--locked", *target, "--message-format", "json-render-diagnostics"]
+def cargo() -> str:
+    """Builds Foveate's peer as for a release; returns the program."""
+    command = ["cargo", "build", "--release", "--locked", "-p", "foveate", "--bench", "peer", "--message-format", "json-render-diagnostics"]
     told = subprocess.run(command, stdout=subprocess.PIPE, text=True, check=True).stdout
     executables = [json.loads(line).get("executable") for line in told.splitlines()]
     return next(path for path in executables if path)

@@ -49,7 +49,6 @@ def load(folder):
 serve(load)
 """
 
-
     peer = Peer("fake", [sys.executable, "-c", program], dict(os.environ), tmp_path / "log")
     try:
         assert peer.load(tmp_path / "good", tmp_path / "out.safetensors") is None

@@ -2,7 +2,7 @@
 
 use foveate::Result;
 use foveate::low_level::gpu;
-use foveate_studio::device::{self, Choice};
+use foveate_studio::device::Choice;
 use foveate_studio::doctor::{Report, as_json, described};
 use serde_json::json;
 
@@ -11,14 +11,13 @@ use super::report;
 
 /// Lists them, the processor last. Where there is no GPU, it says what to install.
 pub async fn run(options: &Devices) -> Result<()> {
-    let mut adapters = gpu::adapters().await;
-    let without = adapters.is_empty().then(|| format!("\n\nno GPU adapter was found: {}", gpu::INSTALL_HINT));
-    adapters.push(device::processor(None)?.caps().clone());
+    let found = Report::gather(None).await?;
     match options.json {
-        true => report::say_json(&json!({ "adapters": adapters.iter().map(as_json).collect::<Vec<_>>() })),
+        true => report::say_json(&json!({ "adapters": found.devices.iter().map(as_json).collect::<Vec<_>>() })),
         false => {
-            let all = adapters.iter().map(described).collect::<Vec<_>>().join("\n\n");
-            report::say(&(all + &without.unwrap_or_default()))
+            let without = format!("\n\nno GPU was found: {}", gpu::INSTALL_HINT);
+            let hint = if found.has_gpu() { String::new() } else { without };
+            report::say(&(found.devices.iter().map(described).collect::<Vec<_>>().join("\n\n") + &hint))
         }
     }
 }

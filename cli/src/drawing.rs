@@ -88,6 +88,8 @@ impl Drawing {
             "ratio": request.compression.ratio,
             "set": request.compression.set,
             "step_cache": request.compression.cache,
+            "masked": request.compression.masked,
+            "strength": request.strength,
             "scheduler": self.run.scheduler(),
             "size": self.run.size(),
             "seconds": { "load": load, "compile": compile, "steps": steps, "decode": decode },

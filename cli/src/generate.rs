@@ -44,7 +44,7 @@ pub async fn run(options: &Generate) -> Result<()> {
     }
     let pipeline = studio.load(model, parts)?;
     let mut run = studio.prepare(&pipeline, request).await?;
-    record.start(request, &run).await?;
+    record.start(&run).await?;
     studio.steps(&mut run, &mut record).await?;
     let pictures = studio.decode(&run).await?;
     record.warnings().into_iter().for_each(|warning| studio.warn(warning));

@@ -15,7 +15,11 @@ pub fn of_error(error: &Error) -> Option<&'static str> {
         Refusal::NoRatio { .. } => "leave out --ratio",
         Refusal::UnknownParameter { .. } => "`foveate generate --help` lists what --set knows",
         Refusal::Untrained { .. } => "`foveate inspect` lists the policies that a model can run",
-        // The others list what there is instead.
+        Refusal::NeedsImage { .. } => "give --image",
+        Refusal::NeedsMask => "give --image and --mask",
+        Refusal::NothingMasked => "give --image and --mask, or leave out --masked",
+        Refusal::NotMasked { .. } => "leave out --masked, or give --compress dense",
+        // The others say enough.
         _ => return None,
     })
 }

@@ -51,7 +51,7 @@ pub fn apart<T: Send + 'static>(
         }
         if cancel.check().is_err() {
             while let Ok(Said::At(..)) = said.recv_timeout(GRACE) {}
-            return cancel.check().and(Err(Error::Cancelled));
+            return Err(Error::Cancelled);
         }
     }
 }

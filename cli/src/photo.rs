@@ -32,7 +32,10 @@ impl Original {
         let photo = photo.transpose().context(|| "reading --image")?;
         let mask = options.mask.as_deref().map(|path| {
             let mask = PhotoMask::decode(&path.display().to_string(), &bytes(path)?)?;
-            photo.as_ref().map_or(Ok(mask.clone()), |photo| mask.of(photo))
+            match &photo {
+                Some(photo) => mask.of(photo),
+                None => Ok(mask),
+            }
         });
         let mask = mask.transpose().context(|| "reading --mask")?;
         Ok(Self { photo, mask, feather: options.feather.unwrap_or(0), frame: None })

@@ -1,9 +1,8 @@
 //! What is kept of a run beside its pictures: tensors for `--save-tensors`, times for `--profile`,
 //! routing for `--maps`.
 
-use foveate::low_level::pipeline::{GUIDED, LATENTS};
-use foveate::low_level::rng::Generator;
-use foveate::{Device, Pictures, Request, Result, Run, Step, Tensor};
+use foveate::low_level::pipeline::{FIRST_NOISE, GUIDED, LATENTS};
+use foveate::{Device, Pictures, Result, Run, Step};
 use foveate::{LayerTrace, Traced};
 
 use super::args::Generate;
@@ -31,12 +30,12 @@ impl Record {
     }
 
     /// Before the first step. Fails where maps are asked of a run that has none.
-    pub async fn start(&mut self, request: &Request, run: &Run) -> Result<()> {
+    pub async fn start(&mut self, run: &Run) -> Result<()> {
         if self.trail.is_some() {
             maps::check(run)?;
         }
         if let Some(tensors) = &mut self.tensors {
-            tensors.insert("latents_init", starting_noise(request, run).await?);
+            tensors.insert("latents_init", run.read(FIRST_NOISE).await?);
         }
         Ok(())
     }
@@ -107,13 +106,4 @@ impl Record {
     pub fn profile(&self, device: &Device) -> Result<Vec<u8>> {
         self.trace.as_ref().map_or(Ok(Vec::new()), |trace| trace.file(&device.caps().to_string()))
     }
-}
-
-/// The noise that was given, or that the seed draws, before the scheduler scales it.
-async fn starting_noise(request: &Request, run: &Run) -> Result<Tensor> {
-    if let Some(given) = &request.init_latents {
-        return Ok(given.clone());
-    }
-    let shape = run.read(LATENTS).await?.shape;
-    Tensor::new(&shape, Generator::manual_seed(request.seed).randn(shape.iter().product()))
 }

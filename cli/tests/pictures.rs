@@ -77,7 +77,7 @@ fn masked_compute_changes_nothing_outside_the_mask() {
 }
 
 #[test]
-fn a_little_noise_leaves_the_picture_like_itself() {
+fn strength_changes_what_is_drawn() {
     let shell = Shell::new();
     photo(16, 16).save(shell.path("in.png")).unwrap();
     // The picture's own size is the canvas: the model draws 16×16.

@@ -12,7 +12,7 @@ pub fn models() -> &'static BTreeMap<String, Files> {
     static MODELS: OnceLock<BTreeMap<String, Files>> = OnceLock::new();
     MODELS.get_or_init(|| {
         let mut models = BTreeMap::new();
-        for group in ["", "cached", "kv", "merged", "routed"] {
+        for group in ["", "cached", "kv", "merged", "pictured", "routed"] {
             for folder in folders(&root().join(group)) {
                 if folder.join("model/model_index.json").exists() {
                     let name = folder.strip_prefix(root()).unwrap_or(&folder).to_string_lossy().replace('\\', "/");
@@ -24,7 +24,7 @@ pub fn models() -> &'static BTreeMap<String, Files> {
     })
 }
 
-/// The files of three tokenizers, each in a folder `tokenizer/`.
+/// The files of four tokenizers, each in a folder `tokenizer/`.
 pub fn tokenizers() -> &'static BTreeMap<String, Files> {
     static TOKENIZERS: OnceLock<BTreeMap<String, Files>> = OnceLock::new();
     TOKENIZERS.get_or_init(|| {
@@ -72,6 +72,7 @@ mod tests {
     fn every_golden_is_found() {
         let models = super::models();
         assert!(models.len() > 30 && models.contains_key("routed/dit_mlp"), "{:?}", models.keys());
+        assert!(models.contains_key("pictured/fill_in"), "{:?}", models.keys());
         assert!(models.values().all(|files| files.contains_key("model_index.json")));
         assert!(super::tokenizers().values().all(|files| files.len() > 1));
     }

@@ -66,6 +66,6 @@ fn report(target: &Target, failure: &Failure, folder: &Path) -> std::io::Result<
     let small = shrink::shrink(target, failure, folder)?;
     let path = keep(target, &small)?;
     println!("==== {} fails:\n{}", target.name, failure.said);
-    println!("==== with {} bytes: foveate-fuzz run {} {}", small.len(), target.name, path.display());
+    println!("==== with {} bytes: cargo run -p foveate-fuzz -- run {} {}", small.len(), target.name, path.display());
     Ok(())
 }

@@ -17,12 +17,12 @@ const MOST_KEPT: usize = 4096;
 
 /// Fuzzes for so long. Whether no input failed; the first one that does ends it.
 pub fn work(target: &'static Target, seed: u64, time: Duration, current: &Path) -> Result<bool, String> {
-    let current = current.to_owned();
+    let (current, regressions) = (current.to_owned(), regressions(target)?);
     in_thread(move || {
         let (watch, end) = (guard::watch(), Instant::now() + time);
         let mut inputs = (target.seeds)();
         let (mut seen, mut ran, mut rng) = (HashSet::new(), 0, SmallRng::seed_from_u64(seed));
-        for input in regressions(target) {
+        for input in regressions {
             let Some(outcome) = guard::run(target, &input, &current, watch) else { return false };
             ran += 1;
             if seen.insert(outcome) {
@@ -30,6 +30,7 @@ pub fn work(target: &'static Target, seed: u64, time: Duration, current: &Path) 
             }
         }
         let seeds = inputs.len();
+        assert!(seeds > 0, "{} has no inputs to start from", target.name);
         while Instant::now() < end {
             // What was kept is closer to what is still unknown.
             let kept = inputs.len() > seeds && rng.random();
@@ -49,7 +50,6 @@ pub fn work(target: &'static Target, seed: u64, time: Duration, current: &Path) 
 
 /// Runs inputs again. Whether none failed.
 pub fn replay(target: &'static Target, files: &[&str]) -> Result<bool, String> {
-    let read = |name: &&str| std::fs::read(name).map_err(|error| format!("{name}: {error}"));
     let inputs = files.iter().map(read).collect::<Result<Vec<_>, _>>()?;
     let current = tempfile::NamedTempFile::new().map_err(|error| error.to_string())?;
     in_thread(move || {
@@ -65,9 +65,14 @@ fn in_thread(work: impl FnOnce() -> bool + Send + 'static) -> Result<bool, Strin
 }
 
 /// The inputs of `corpus/TARGET/`, which failed once.
-fn regressions(target: &Target) -> Vec<Vec<u8>> {
+fn regressions(target: &Target) -> Result<Vec<Vec<u8>>, String> {
     let folder = Path::new(env!("CARGO_MANIFEST_DIR")).join("corpus").join(target.name);
+    // Not every target has any.
     let mut paths: Vec<PathBuf> = std::fs::read_dir(folder).into_iter().flatten().flatten().map(|e| e.path()).collect();
     paths.sort();
-    paths.iter().filter_map(|path| std::fs::read(path).ok()).collect()
+    paths.iter().map(read).collect()
+}
+
+fn read(path: &impl AsRef<Path>) -> Result<Vec<u8>, String> {
+    std::fs::read(path).map_err(|error| format!("{}: {error}", path.as_ref().display()))
 }

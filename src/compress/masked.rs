@@ -12,7 +12,7 @@ use std::sync::Arc;
 
 use serde::{Deserialize, Serialize};
 
-use super::{AnyPolicy, BlockInput, BlockRows, Context, KeptRatios, Policy, PolicyStep, RunAt, StepAt};
+use super::{AnyPolicy, BlockInput, BlockRows, Context, KeptRatios, Policy, PolicyStep, RunAt, Span, StepAt};
 use crate::graph::{Element, Graph, ValueId};
 use crate::kernels::NOTHING;
 use crate::{Error, Grid, Refusal, Result, Tensor, Warning};
@@ -143,6 +143,14 @@ impl Policy for Masked {
         tables.push((PLACE.into(), Tensor::indices(&[samples, tokens], place.repeat(samples))?));
         tables.push((BIAS.into(), Tensor::new(&[samples, tokens], bias.repeat(samples))?));
         Ok(tables)
+    }
+
+    fn sees_modulated(&self, step: &MaskedStep) -> bool {
+        step.inner.sees_modulated()
+    }
+
+    fn span(&self, step: &MaskedStep, layers: usize) -> Result<Span> {
+        step.inner.span(layers)
     }
 
     fn block(&self, step: &MaskedStep, graph: &mut Graph, at: BlockInput) -> Result<BlockRows> {

@@ -11,8 +11,9 @@ use crate::{Error, Refusal, Result, Size, Tensor};
 const MOST_PIXELS: u64 = 1 << 27;
 /// The most bytes that a decoder may take.
 const MOST_BYTES: u64 = 8 * MOST_PIXELS;
-/// No PNG is compressed further than this (deflate's limit is 1032): a header that claims more has no pixels behind it.
-const MOST_COMPRESSED: u64 = 1100;
+/// A PNG has at least one bit a pixel, and deflate makes at most 1032 bits of one: a header that claims more has no
+/// pixels behind it.
+const MOST_PIXELS_A_BYTE: u64 = 8 * 1032;
 
 /// A picture as it should be looked at: turned upright, without transparency, 8 bits a channel.
 #[derive(Clone, Debug, PartialEq)]
@@ -26,17 +27,7 @@ impl Photo {
     /// The picture in `bytes`, the content of `file`: PNG, JPEG or WebP, of any depth. What is transparent lies on
     /// white.
     pub fn decode(file: &str, bytes: &[u8]) -> Result<Self> {
-        let picture = decode(file, bytes)?;
-        if !picture.color().has_alpha() {
-            return Ok(Self(picture.into_rgb8()));
-        }
-        let over_white = |pixel: &image::Rgba<u8>| {
-            let [r, g, b, alpha] = pixel.0.map(u32::from);
-            image::Rgb([r, g, b].map(|channel| ((channel * alpha + 255 * (255 - alpha) + 127) / 255) as u8))
-        };
-        let (width, height) = (picture.width(), picture.height());
-        let picture = picture.into_rgba8();
-        Ok(Self(RgbImage::from_fn(width, height, |x, y| over_white(picture.get_pixel(x, y)))))
+        Ok(Self(over(decode(file, bytes)?, 255)))
     }
 
     /// Its size.
@@ -46,9 +37,9 @@ impl Photo {
 }
 
 impl PhotoMask {
-    /// The mask in `bytes`, the content of `file`: white where the picture is drawn anew.
+    /// The mask in `bytes`, the content of `file`: white where the picture is drawn anew. What is transparent is kept.
     pub fn decode(file: &str, bytes: &[u8]) -> Result<Self> {
-        Ok(Self(DynamicImage::from(Photo::decode(file, bytes)?.0).into_luma8()))
+        Ok(Self(DynamicImage::from(over(decode(file, bytes)?, 0)).into_luma8()))
     }
 
     /// The mask, if it has the size of `photo`.
@@ -84,6 +75,18 @@ impl PhotoMask {
     }
 }
 
+/// The picture on a ground of this grey.
+fn over(picture: DynamicImage, ground: u32) -> RgbImage {
+    if !picture.color().has_alpha() {
+        return picture.into_rgb8();
+    }
+    let picture = picture.into_rgba8();
+    RgbImage::from_fn(picture.width(), picture.height(), |x, y| {
+        let [r, g, b, alpha] = picture.get_pixel(x, y).0.map(u32::from);
+        image::Rgb([r, g, b].map(|channel| ((channel * alpha + ground * (255 - alpha) + 127) / 255) as u8))
+    })
+}
+
 /// A picture file, turned upright. Its size is checked before its pixels take memory.
 fn decode(file: &str, bytes: &[u8]) -> Result<DynamicImage> {
     let failed = |error: image::ImageError| Error::file(file, format!("it cannot be read as a picture: {error}"));
@@ -99,11 +102,12 @@ fn decode(file: &str, bytes: &[u8]) -> Result<DynamicImage> {
     reader.limits(limits);
     let mut decoder = reader.into_decoder().map_err(failed)?;
     let (width, height) = decoder.dimensions();
-    if elements(&[width as usize, height as usize]) > MOST_PIXELS {
+    let pixels = elements(&[width as usize, height as usize]);
+    if pixels > MOST_PIXELS {
         let what = format!("{file}: a picture of {width}x{height}");
         return Err(Refusal::TooLarge { what, most: MOST_PIXELS, unit: "pixels are read" }.into());
     }
-    if format == Some(ImageFormat::Png) && decoder.total_bytes() / MOST_COMPRESSED > bytes.len() as u64 {
+    if format == Some(ImageFormat::Png) && pixels / MOST_PIXELS_A_BYTE > bytes.len() as u64 {
         return Err(Error::file(file, format!("it is cut short: {width}x{height} pixels do not lie in it")));
     }
     let orientation = decoder.orientation().map_err(failed)?;
@@ -154,6 +158,24 @@ mod tests {
         assert_eq!(photo.size(), Size::new(8, 16));
         let (top, bottom) = (photo.0.get_pixel(4, 2).0, photo.0.get_pixel(4, 13).0);
         assert!(top[0] > 200 && top[2] < 60 && bottom[2] > 200 && bottom[0] < 60, "{top:?} {bottom:?}");
+    }
+
+    /// Small in the file, as masks are: a bit a pixel, and most of them alike.
+    #[test]
+    fn a_mask_of_single_bits_is_read() {
+        let mut bytes = Vec::new();
+        let mut encoder = png::Encoder::new(&mut bytes, 2048, 2048);
+        encoder.set_color(png::ColorType::Grayscale);
+        encoder.set_depth(png::BitDepth::One);
+        encoder.set_compression(png::Compression::High);
+        let mut rows = vec![0; 2048 * 2048 / 8];
+        rows[0] = 0b0100_0000;
+        encoder.write_header().unwrap().write_image_data(&rows).unwrap();
+        assert!(bytes.len() < 4096, "{} bytes", bytes.len());
+        assert_eq!(PhotoMask::decode("m.png", &bytes).unwrap().bounds(), Some([1, 0, 2, 1]));
+        // A layer without a stroke marks nothing.
+        let layer = self::bytes(&image::RgbaImage::from_pixel(4, 4, Rgba([255, 255, 255, 0])).into(), ImageFormat::Png);
+        assert_eq!(PhotoMask::decode("m.png", &layer).unwrap().bounds(), None);
     }
 
     #[test]

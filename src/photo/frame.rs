@@ -50,12 +50,11 @@ impl Frame {
                 let middle = mask.and_then(PhotoMask::bounds).unwrap_or([0, 0, whole.width, whole.height]);
                 let along = |pixels: usize, side: u32, from: u32, to: u32| {
                     let shown = ((pixels as f64 / scale).round() as u32).clamp(1, side);
-                    ((from + to).saturating_sub(shown) / 2).min(side - shown)..shown
+                    (((from + to).saturating_sub(shown) / 2).min(side - shown), shown)
                 };
-                let across = along(size.width, whole.width, middle[0], middle[2]);
-                let down = along(size.height, whole.height, middle[1], middle[3]);
-                let (left, top) = (across.start, down.start);
-                Self { photo: Area { left, top, width: across.end, height: down.end }, canvas, size }
+                let (left, width) = along(size.width, whole.width, middle[0], middle[2]);
+                let (top, height) = along(size.height, whole.height, middle[1], middle[3]);
+                Self { photo: Area { left, top, width, height }, canvas, size }
             }
             Fit::Pad => {
                 let scale = wide.min(high);
@@ -76,7 +75,7 @@ impl Frame {
         Tensor::new(&[3, self.size.height, self.size.width], planes.collect())
     }
 
-    /// The canvas's mask `[H, W]`: 1 where it is drawn anew. What a photo does not cover is.
+    /// The canvas's mask `[H, W]`: 1 where it is drawn anew. Around a padded photo it repeats its edge, as the photo does.
     pub fn mask(&self, mask: &PhotoMask) -> Result<Tensor> {
         let Area { left, top, width, height } = self.photo;
         // The nearest pixel under each: a mask has no shades.
@@ -136,32 +135,25 @@ fn resized(picture: RgbImage, area: Area) -> RgbImage {
 /// How much of what was drawn each pixel gets, in 255ths: all where the mask marks it, and less and less outside.
 fn shares(mask: &PhotoMask, feather: u32) -> GrayImage {
     let (width, height) = mask.0.dimensions();
-    let marked = GrayImage::from_fn(width, height, |x, y| image::Luma([255 * u8::from(mask.marks(x, y))]));
-    if feather == 0 {
-        return marked;
-    }
-    // The distance along rows, then the smallest over columns: a square's distance, which is enough to fade by.
-    let steps = feather + 1;
-    let fade = |at: u32, of: &[u32]| {
-        let near = at.saturating_sub(feather) as usize..=(at + feather).min(of.len() as u32 - 1) as usize;
-        near.map(|other| of[other].saturating_add((other as u32).abs_diff(at))).min().unwrap_or(steps)
+    let (across, down) = (width as usize, height as usize);
+    let steps = feather.saturating_add(1);
+    // Pixels along rows and columns to the nearest marked one, at most `steps`: each line is swept forth and back.
+    let start = |(x, y)| if mask.marks(x, y) { 0 } else { steps };
+    let mut away: Vec<u32> = (0..height).flat_map(|y| (0..width).map(move |x| (x, y))).map(start).collect();
+    let mut sweep = |first: usize, stride: usize, count: usize| {
+        for at in (1..count).map(|i| first + i * stride) {
+            away[at] = away[at].min(away[at - stride].saturating_add(1));
+        }
+        for at in (1..count).rev().map(|i| first + i * stride) {
+            away[at - stride] = away[at - stride].min(away[at].saturating_add(1));
+        }
     };
-    let mut distance = vec![steps; (width * height) as usize];
-    for y in 0..height {
-        let row: Vec<u32> = (0..width).map(|x| if mask.marks(x, y) { 0 } else { steps }).collect();
-        for x in 0..width {
-            distance[(y * width + x) as usize] = fade(x, &row).min(steps);
-        }
-    }
-    let mut shares = marked;
-    for x in 0..width {
-        let column: Vec<u32> = (0..height).map(|y| distance[(y * width + x) as usize]).collect();
-        for y in 0..height {
-            let left = steps - fade(y, &column).min(steps);
-            shares.put_pixel(x, y, image::Luma([(255 * left / steps) as u8]));
-        }
-    }
-    shares
+    (0..down).for_each(|y| sweep(y * across, 1, across));
+    (0..across).for_each(|x| sweep(x, across, down));
+    GrayImage::from_fn(width, height, |x, y| {
+        let left = u64::from(steps - away[y as usize * across + x as usize]);
+        image::Luma([(255 * left / u64::from(steps)) as u8])
+    })
 }
 
 impl FromStr for Fit {
@@ -265,5 +257,8 @@ mod tests {
         let mask = mask(40, 20, |x, _| x >= 30);
         let frame = Frame::new(&photo, None, Size::new(8, 4), Fit::Crop);
         assert_eq!(frame.mask(&mask).unwrap().f32()[..8], [0.0, 0.0, 0.0, 0.0, 0.0, 0.0, 1.0, 1.0]);
+        // Padded to a square, above and below as at the edges.
+        let frame = Frame::new(&photo, None, Size::square(4), Fit::Pad);
+        assert_eq!(frame.mask(&mask).unwrap().f32(), [0.0, 0.0, 0.0, 1.0].repeat(4));
     }
 }

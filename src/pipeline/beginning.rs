@@ -4,9 +4,10 @@
 
 use super::Pipeline;
 use super::model;
-use super::names::{KNOWN, KNOWN_NOISE, MASK, SHOWN};
+use super::names::{KNOWN, MASK, SHOWN};
 use super::task::Task;
-use crate::models::Canvas;
+use crate::device::Store;
+use crate::models::{Canvas, Encoder};
 use crate::rng::Generator;
 use crate::schedulers::Schedule;
 use crate::tensor::Data;
@@ -17,9 +18,14 @@ use crate::{Request, Result, Size, Tensor};
 pub(super) struct Beginning {
     /// `[L, C, h, w]`.
     pub latents: Tensor,
-    /// What every step finds stored beside the latents, by name.
+    /// The noise that they were made with, before the scheduler scales it.
+    pub noise: Tensor,
+    /// What every step finds stored besides, by name.
     pub kept: Vec<(&'static str, Tensor)>,
 }
+
+/// The encoder, once it was needed: its weights are on the device until the beginning is made.
+type Opened = Option<(Box<dyn Encoder>, Store)>;
 
 impl Pipeline {
     /// The beginning of a run with latents of `shape`. Encodes the request's picture, where there is one.
@@ -31,13 +37,12 @@ impl Pipeline {
         schedule: &Schedule,
         generator: &mut Generator,
     ) -> Result<Beginning> {
-        let only_noise = task.begins_with_noise(request);
-        let known = match (task, &request.image_latents) {
-            (Task::Draw, _) => None,
-            (Task::FillIn { .. }, _) if only_noise => None,
-            (_, Some(given)) => Some(given.clone()),
-            (..) => self.encode(request.image.as_ref(), shape, generator).await?,
-        };
+        let (only_noise, mut opened) = (task.begins_with_noise(request), None);
+        let mut known = request.image_latents.clone();
+        let needs_known = !matches!((task, only_noise), (Task::Draw, _) | (Task::FillIn { .. }, true));
+        if let (true, None, Some(image)) = (needs_known, &known, &request.image) {
+            known = Some(self.encode(image, shape, generator, &mut opened).await?);
+        }
         let noise = match &request.init_latents {
             Some(given) => given.clone(),
             None => Tensor::new(&shape, generator.randn(shape.iter().product()))?,
@@ -50,38 +55,41 @@ impl Pipeline {
         if let Some(mask) = &request.mask {
             let latent_mask = latent_mask(mask, shape)?;
             if let (Task::FillIn { .. }, Some(image)) = (task, &request.image) {
-                let left = self.encode(Some(&what_is_left(image, mask)?), shape, generator).await?;
-                kept.extend(left.map(|left| beside(&latent_mask, &left)).transpose()?.map(|shown| (SHOWN, shown)));
+                let left = self.encode(&what_is_left(image, mask)?, shape, generator, &mut opened).await?;
+                kept.push((SHOWN, beside(&latent_mask, &left)?));
             } else if request.image.is_some() {
                 // diffusers encodes what is left here too: what stochastic steps draw comes after it.
                 generator.randn(shape[1..].iter().product());
             }
             if task.blends() {
-                let known = match known {
-                    Some(known) => Some(known),
-                    None => self.encode(request.image.as_ref(), shape, generator).await?,
-                };
+                if let (None, Some(image)) = (&known, &request.image) {
+                    known = Some(self.encode(image, shape, generator, &mut opened).await?);
+                }
                 kept.extend(known.map(|known| (KNOWN, known)));
-                kept.extend([(KNOWN_NOISE, noise), (MASK, latent_mask)]);
+                kept.push((MASK, latent_mask));
             }
         }
-        Ok(Beginning { latents, kept })
+        Ok(Beginning { latents, noise, kept })
     }
 
-    /// The latents `[1, C, h, w]` of a picture `[3, H, W]`. The encoder's weights are on the device only while they are
-    /// needed.
+    /// The latents `[1, C, h, w]` of a picture `[3, H, W]`.
     async fn encode(
         &self,
-        picture: Option<&Tensor>,
+        picture: &Tensor,
         shape: [usize; 4],
         generator: &mut Generator,
-    ) -> Result<Option<Tensor>> {
-        let Some(picture) = picture else { return Ok(None) };
+        opened: &mut Opened,
+    ) -> Result<Tensor> {
         let noise = generator.randn(shape[1..].iter().product());
-        let (encoder, loader) = self.model.encoder().await?;
-        let store = model::upload(&self.device, &[loader], |_| {}).await?;
+        let (encoder, store) = match opened {
+            Some(opened) => opened,
+            None => {
+                let (encoder, loader) = self.model.encoder().await?;
+                opened.insert((encoder, model::upload(&self.device, &[loader], |_| {}).await?))
+            }
+        };
         let picture = Tensor { shape: [&[1], picture.shape.as_slice()].concat(), data: picture.data.clone() };
-        encoder.latents(&self.device, &store, &picture, &noise).await.map(Some)
+        encoder.latents(&self.device, store, &picture, &noise).await
     }
 }
 

@@ -3,7 +3,7 @@
 use std::sync::{Arc, Mutex};
 
 use super::beginning::Beginning;
-use super::names::{GUIDED, HISTORY, KNOWN, KNOWN_NOISE, LATENTS, MASK, NOISE, SHOWN, STEP};
+use super::names::{FIRST_NOISE, GUIDED, HISTORY, KNOWN, LATENTS, MASK, NOISE, SHOWN, STEP};
 use super::run::Run;
 use super::state::Fingerprint;
 use super::step_inputs::StepInputs;
@@ -58,8 +58,8 @@ impl Start<'_> {
 
     /// Compiles the graphs. All of them share one pool of memory.
     pub(super) async fn compile(mut self, graphs: Vec<Graph>, beginning: Beginning) -> Result<Run> {
-        let Beginning { latents, kept } = beginning;
-        for (name, tensor) in kept {
+        let Beginning { latents, noise, kept } = beginning;
+        for (name, tensor) in kept.into_iter().chain([(FIRST_NOISE, noise)]) {
             self.store.insert(self.device, name, &tensor).await?;
         }
         let shape = self.shape;
@@ -150,7 +150,7 @@ impl Start<'_> {
         if self.task.blends() {
             let [_, channels, height, width] = shape;
             let known = graph.stored(KNOWN, &[1, channels, height, width], Element::F32);
-            let noise = graph.stored(KNOWN_NOISE, &shape, Element::F32);
+            let noise = graph.stored(FIRST_NOISE, &shape, Element::F32);
             let mask = graph.stored(MASK, &[1, 1, height, width], Element::F32);
             kernels::blend(&mut graph, Blend { latents, known, noise, mask, step })?;
         }

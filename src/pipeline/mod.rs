@@ -18,7 +18,7 @@ mod viewer;
 use std::sync::Arc;
 
 pub use model::{Model, Parts};
-pub use names::{GUIDED, LATENTS};
+pub use names::{FIRST_NOISE, GUIDED, LATENTS};
 pub use picture::Pictures;
 pub use registry::{Compiling, LoadOptions, Progress, Registry};
 pub use run::Run;
@@ -242,8 +242,11 @@ impl Pipeline {
             (Some(size), _) => self.decoder.latents(size)?,
         };
         let pixels = latents.times(self.decoder.factor());
-        if let Some(given) = pictured.filter(|given| *given != pixels) {
-            return Err(Refusal::OtherSize { what: "the picture", given, wanted: pixels }.into());
+        let masked = request.mask.as_ref().map(|mask| Size::new(mask.shape[1], mask.shape[0]));
+        for (what, given) in [("the picture", pictured), ("the mask", masked)] {
+            if let Some(given) = given.filter(|given| *given != pixels) {
+                return Err(Refusal::OtherSize { what, given, wanted: pixels }.into());
+            }
         }
         check_pixels(origin, pixels, request.pictures())?;
         Ok(Canvas { pixels, latents, grid: self.denoiser.grid(latents)? })

@@ -67,7 +67,17 @@ impl Origin {
         Self {
             version: env!("CARGO_PKG_VERSION").into(),
             // What is written beside the picture changes nothing in it.
-            request: Request { traced: false, ..request.clone() },
+            request: Request {
+                traced: false,
+                // A picture does not hold them.
+                image: None,
+                mask: None,
+                image_latents: None,
+                init_latents: None,
+                prompt_ids: None,
+                prompt_embeds: None,
+                ..request.clone()
+            },
             model: model.into(),
             dtype,
             scheduler: scheduler.into(),

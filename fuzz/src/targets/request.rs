@@ -66,12 +66,13 @@ pub fn seeds() -> Vec<Vec<u8>> {
         r#"{"policy":"diffcr","ratio":0.3,"cache":"every=2,first=1,last=1"}"#,
         r#"{"policy":"mod","ratio":0.5}"#,
         r#"{"policy":"dense","cache":"3"}"#,
+        r#"{"policy":"dense","masked":"every=3,around=1"}"#,
     ];
     let mut seeds = Vec::new();
     for compression in compressions {
         for what in [r#""prompt":"a red fox","negative":"rain""#, r#""class":3"#] {
             seeds.push(format!(
-                r#"{{{what},"steps":3,"guidance":4.5,"seed":7,"size":[16,16],"count":1,"scheduler":"euler","max_length":12,"compression":{compression},"traced":true}}"#
+                r#"{{{what},"steps":3,"guidance":4.5,"seed":7,"size":[16,16],"count":1,"strength":0.6,"scheduler":"euler","max_length":12,"compression":{compression},"traced":true}}"#
             ));
         }
     }
