@@ -12,7 +12,9 @@ use desk::{CTRL, Desk};
 use egui::{DroppedFile, Key, Modifiers};
 use egui_kittest::kittest::Queryable;
 use foveate::Request;
+use foveate_desktop::engine::Choice;
 use foveate_desktop::state::{Queue, State};
+use foveate_desktop::views::Model;
 
 fn done(desk: &Desk) -> usize {
     desk.jobs().iter().filter(|job| matches!(job.state, State::Done(_))).count()
@@ -67,18 +69,24 @@ fn cancelling_keeps_what_is_finished() {
     let mut desk = Desk::start(&settings(model("pixart_alpha"), "a short one", 1)).opened();
     desk.key(CTRL, Key::Enter);
     desk.until("the first is drawn", |desk| done(desk) == 1);
+    let folder = desk.folder.clone();
     drop(desk);
     let mut long = settings(model("pixart_alpha"), "a long one", 400);
     long.form.pictures = 3;
-    let mut desk = Desk::start(&long).opened();
+    std::fs::write(folder.path().join("settings.json"), serde_json::to_vec(&long).unwrap()).unwrap();
+    let mut desk = Desk::again(folder).opened();
     desk.key(CTRL, Key::Enter);
     desk.until("steps are taken", |desk| desk.says(" of 400, "));
     desk.key(Modifiers::NONE, Key::Escape);
-    assert_eq!(desk.jobs()[0].state, State::Cancelled);
-    desk.until("the next one begins", |desk| desk.jobs()[1].state == State::Running);
+    assert_eq!(desk.jobs()[1].state, State::Cancelled);
+    desk.until("the next one begins", |desk| desk.jobs()[2].state == State::Running);
     desk.key(Modifiers::SHIFT, Key::Escape);
-    assert!(desk.jobs().iter().all(|job| job.state == State::Cancelled), "{:?}", desk.jobs());
-    assert!(desk.pictures().is_empty());
+    let (first, rest) = desk.jobs().split_first().unwrap();
+    assert!(matches!(first.state, State::Done(_)), "{first:?}");
+    assert!(rest.len() == 3 && rest.iter().all(|job| job.state == State::Cancelled), "{rest:?}");
+    let pictures = desk.pictures();
+    assert_eq!(pictures.len(), 1);
+    assert_eq!(origin(&pictures[0]).request.prompt, "a short one");
 }
 
 #[test]
@@ -163,6 +171,32 @@ fn a_broken_model_is_one_sentence_and_another_can_be_opened() {
 }
 
 #[test]
+fn a_job_of_another_model_takes_its_place_for_a_while() {
+    let folder = Arc::new(tempfile::tempdir().unwrap());
+    let own = folder.path().join("own");
+    copy(Path::new(&model("pixart_alpha")), &own);
+    let settings = settings(own.to_str().unwrap().into(), "a house", 1);
+    let mut queue = Queue::default();
+    let other = Choice { model: model("dit_ddim"), ..settings.choice.clone() };
+    queue.add(other, Request { steps: Some(1), ..Request::class(0) });
+    std::fs::write(folder.path().join("queue.json"), queue.to_keep().unwrap()).unwrap();
+    std::fs::write(folder.path().join("settings.json"), serde_json::to_vec(&settings).unwrap()).unwrap();
+    let mut desk = Desk::again(folder).opened();
+    desk.click("Continue");
+    desk.until("the other model's is drawn", |desk| done(desk) == 1);
+    assert!(desk.harness.state().model().facts().is_some(), "{:?}", desk.harness.state().model());
+    // A picture of another model has no counterpart of this one.
+    desk.until("it is shown", |desk| desk.says("seed 0"));
+    desk.key(CTRL, Key::D);
+    assert!(desk.says("The counterpart is not drawn") && desk.jobs().len() == 1);
+    // The model in use has to be loaded again for its own job, and that failure is the model's, too.
+    std::fs::remove_dir_all(own).unwrap();
+    desk.key(CTRL, Key::Enter);
+    desk.until("it fails", |desk| matches!(desk.jobs()[1].state, State::Failed(_)));
+    assert!(matches!(desk.harness.state().model(), Model::Failed(_)), "{:?}", desk.harness.state().model());
+}
+
+#[test]
 fn a_class_model_draws_classes() {
     let mut desk = Desk::start(&settings(model("dit_ddim"), "left over", 2)).opened();
     assert!(desk.harness.query_by_label("Prompt").is_none());
@@ -198,6 +232,17 @@ fn every_page_names_its_controls_and_the_machine_is_described() {
     }
     desk.until("the report is there", |desk| desk.says("Copy the text"));
     desk.harness.check_accessibility();
+}
+
+fn copy(from: &Path, to: &Path) {
+    std::fs::create_dir_all(to).unwrap();
+    for entry in std::fs::read_dir(from).unwrap().map(Result::unwrap) {
+        let to = to.join(entry.file_name());
+        match entry.path().is_dir() {
+            true => copy(&entry.path(), &to),
+            false => drop(std::fs::copy(entry.path(), to).unwrap()),
+        }
+    }
 }
 
 /// A file of this machine.

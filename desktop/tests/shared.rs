@@ -1,5 +1,6 @@
 //! The engine on the window's own device: both submit to one queue, and the loss of the device is the end of a picture,
-//! not of the app. The device is a software adapter's, which the app itself leaves to the window.
+//! not of the app. The device is the first adapter's: on most test machines a software one, which the app itself leaves to
+//! the window.
 #![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic, reason = "tests")]
 
 mod common;
@@ -10,15 +11,13 @@ use std::time::{Duration, Instant};
 use common::{model, origin, settings};
 use foveate_desktop::disk::Places;
 use foveate_desktop::engine::{Command, Engine, Event, Shared, Stop, Task};
+use tempfile::TempDir;
 
 const PATIENCE: Duration = Duration::from_secs(120);
 
 #[test]
 fn the_engine_draws_on_the_windows_device_and_outlives_it() {
-    let folder = tempfile::tempdir().unwrap();
-    let places = Places::below(folder.path().into()).unwrap();
-    let shared = shared();
-    let engine = Engine::start(Some(shared.clone()), places.folders(), Arc::new(|| {})).unwrap();
+    let (_folder, shared, engine) = start();
 
     let first = drawn(&engine, &shared, 1).expect("the first picture");
     assert_eq!(first.took.device, shared.adapter.get_info().name);
@@ -41,6 +40,41 @@ fn the_engine_draws_on_the_windows_device_and_outlives_it() {
     assert_eq!(third.took.device, "processor");
     let off = first.picture.iter().zip(third.picture.iter()).map(|(a, b)| a.abs_diff(*b)).max();
     assert!(off <= Some(2), "the pictures differ by {off:?} of 255");
+}
+
+#[test]
+fn a_device_that_is_lost_before_a_model_is_opened_is_replaced() {
+    let (_folder, shared, engine) = start();
+    shared.device.destroy();
+    let lost = opened(&engine).unwrap_err();
+    assert!(lost.contains("device was lost") && lost.contains("another device"), "{lost}");
+    assert!(opened(&engine).expect("the processor takes over").starts_with("processor"));
+}
+
+/// An engine on a device as the window opens it, and the folder that it writes to.
+fn start() -> (TempDir, Shared, Engine) {
+    let folder = tempfile::tempdir().unwrap();
+    let places = Places::below(folder.path().into()).unwrap();
+    let shared = shared();
+    let engine = Engine::start(Some(shared.clone()), places.folders(), Arc::new(|| {})).unwrap();
+    (folder, shared, engine)
+}
+
+/// Opens the model; its device, or why that failed.
+fn opened(engine: &Engine) -> Result<String, String> {
+    let mut settings = settings(model("pixart_alpha"), "", 1);
+    settings.choice.adapter = None;
+    engine.send(Command::Open(settings.choice, Stop::default()));
+    let start = Instant::now();
+    while start.elapsed() < PATIENCE {
+        match engine.event() {
+            Some(Event::Opened(facts)) => return Ok(facts.device),
+            Some(Event::NotOpened(_, trouble)) => return Err(trouble.line()),
+            Some(_) => {}
+            None => std::thread::sleep(Duration::from_millis(5)),
+        }
+    }
+    panic!("waited in vain for the model");
 }
 
 /// Draws a picture while the window shows frames; or why that failed.

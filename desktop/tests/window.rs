@@ -89,7 +89,9 @@ impl Display {
 
 impl Drop for Display {
     fn drop(&mut self) {
-        self.server.kill().unwrap();
+        // Asked, not killed: a killed server leaves its socket behind, which the next one trips over.
+        let asked = Command::new("kill").arg(self.server.id().to_string()).status();
+        assert!(asked.is_ok_and(|asked| asked.success()), "the display does not end");
         self.server.wait().unwrap();
     }
 }
@@ -101,8 +103,10 @@ impl App {
     fn start(display: &Display, folder: &Path) -> Self {
         let mut command = Command::new(env!("CARGO_BIN_EXE_foveate-app"));
         command.arg("--data").arg(folder).env("DISPLAY", &display.name).env_remove("WAYLAND_DISPLAY");
-        let app = Self(command.spawn().unwrap());
+        let mut app = Self(command.spawn().unwrap());
         let window = until("a window opens", || {
+            let ended = app.0.try_wait().unwrap();
+            assert!(ended.is_none(), "the app ended before its window opened: {ended:?}");
             let found = display.xdotool(&["search", "--onlyvisible", "--name", "^Foveate$"]);
             found.lines().next().map(str::to_owned)
         });

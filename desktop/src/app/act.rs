@@ -4,11 +4,12 @@ use std::path::PathBuf;
 
 use egui::{Context, Id};
 use foveate::{Compression, Request};
+use foveate_studio::Origin;
 
 use super::App;
 use crate::disk::{Errand, reveal};
 use crate::engine::{Choice, Command, Stop, Task, Trouble};
-use crate::state::{Live, State};
+use crate::state::{Live, State, obstacles};
 use crate::views::{Action, Model, PROMPT, Page, Pair, SEARCH, Shown};
 
 impl App {
@@ -21,7 +22,7 @@ impl App {
                 self.queue.cancel_waiting();
                 self.stop_running();
             }
-            Action::Retry(id) => self.queue.retry(id),
+            Action::Retry(id) => self.retry(id),
             Action::Shift(id, earlier) => self.queue.shift(id, earlier),
             Action::ClearQueue => self.queue.clear(),
             Action::Continue => self.queue.paused = false,
@@ -36,12 +37,11 @@ impl App {
             }
             Action::Reveal(path) => {
                 if let Err(error) = reveal(&path) {
-                    self.notices.trouble(&Trouble::of(&error));
+                    self.notices.trouble(&Trouble::of_file(&error));
                 }
             }
             Action::Remove(picture) => self.clerk.send(Errand::Remove { picture, into: self.places.removed() }),
             Action::CompareDense(path) => self.compare_dense(path),
-            Action::Compare(left, right) => self.stage.shown = Shown::Pair(Pair::new(left, right)),
             Action::Open(choice) => self.open(choice),
             Action::Ask(question) => self.clerk.ask(question),
             Action::Go(page) => self.page = page,
@@ -114,6 +114,15 @@ impl App {
         }
     }
 
+    fn retry(&mut self, id: u64) {
+        let again = self.queue.retry(id);
+        if let (Some(again), Some((job, _))) = (again, &mut self.counterpart)
+            && *job == id
+        {
+            *job = again;
+        }
+    }
+
     fn beside(&mut self, newer: bool) {
         let other = match self.shown() {
             Some(path) => self.history.beside(&path, newer),
@@ -127,12 +136,22 @@ impl App {
     /// Draws the dense counterpart of a picture; where the picture is dense, the one that the model's policy makes.
     fn compare_dense(&mut self, path: PathBuf) {
         let Some(entry) = self.history.get(&path) else { return };
+        let obstacles = self.obstacles(&entry.origin);
+        if !obstacles.is_empty() {
+            self.notices.warn(format!("The counterpart is not drawn: {}.", obstacles.join("; ")));
+            return;
+        }
         let dense = entry.took.as_ref().is_some_and(|took| took.flops >= took.dense_flops);
         let compression = if dense { Compression::default() } else { Compression::policy("dense") };
         let request = Request { compression, traced: false, count: None, ..entry.origin.request.clone() };
         let id = self.queue.add(self.settings.choice.clone(), request);
         self.counterpart = Some((id, path));
         self.notices.say("The counterpart is being drawn; both are shown when it is done.");
+    }
+
+    /// Why a picture cannot be drawn again as it was.
+    pub(super) fn obstacles(&self, origin: &Origin) -> Vec<String> {
+        obstacles(origin, self.model.facts().map(|facts| (facts.name.as_str(), facts.choice.dtype)))
     }
 
     /// What becomes of the picture that was just finished.

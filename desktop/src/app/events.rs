@@ -26,9 +26,13 @@ impl App {
 
     fn hear(&mut self, ctx: &Context, event: Event) {
         match event {
-            Event::Loading { component, done, total } => self.model = Model::Loading { component, done, total },
+            // A job of another model loads and opens its own.
+            Event::Loading { choice, component, done, total } => {
+                if choice == self.settings.choice {
+                    self.model = Model::Loading { component, done, total };
+                }
+            }
             Event::Opened(facts) => {
-                // A job of another model may have opened its own.
                 if facts.choice == self.settings.choice {
                     self.model = Model::Open(facts);
                 }
@@ -55,9 +59,18 @@ impl App {
                 self.queue.end(task, State::Failed(trouble.line()));
                 self.notices.trouble(&trouble);
             }
-            Event::Stopped(task) => self.queue.end(task, State::Cancelled),
+            Event::Stopped(task) => {
+                self.queue.end(task, State::Cancelled);
+                // It was stopped while it loaded the model in use, which nobody else loads now.
+                if matches!(self.model, Model::Loading { .. }) {
+                    self.open(self.settings.choice.clone());
+                }
+            }
             Event::Machine(Ok(report)) => self.machine = Some(*report),
-            Event::Machine(Err(trouble)) => self.notices.trouble(&trouble),
+            Event::Machine(Err(trouble)) => {
+                self.machine_asked = false;
+                self.notices.trouble(&trouble);
+            }
         }
     }
 
@@ -79,17 +92,22 @@ impl App {
                 }
                 self.album.put(ctx, path, &picture);
             }
+            Report::NotLoaded(path, trouble) => {
+                self.copying.take_if(|copying| *copying == path);
+                self.album.fail(path);
+                self.notices.trouble(&trouble);
+            }
             Report::Recalled(origin) => {
                 self.settings.form.recall(&origin);
                 self.page = Page::Draw;
-                let name = self.model.facts().map(|facts| facts.name.clone());
                 self.notices.forget_words();
-                match name.filter(|name| *name != origin.model) {
-                    Some(name) => self.notices.warn(format!(
-                        "The picture was drawn with the model {:?}, and {name:?} is in use.",
-                        origin.model
-                    )),
-                    None => self.notices.say("Everything that made the picture is in the form."),
+                let obstacles = self.obstacles(&origin);
+                match obstacles.is_empty() {
+                    true => self.notices.say("Everything that made the picture is in the form."),
+                    false => {
+                        let obstacles = obstacles.join("; ");
+                        self.notices.warn(format!("The form does not draw the same picture: {obstacles}."));
+                    }
                 }
             }
             Report::Copied(path) => self.notices.say(format!("The copy is {}.", path.display())),
@@ -133,5 +151,32 @@ impl App {
     fn choice(&self, folder: &std::path::Path) -> Choice {
         let model = folder.to_string_lossy().into_owned();
         Choice { model, dtype: None, adapter: self.settings.choice.adapter.clone() }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::sync::Arc;
+
+    use super::*;
+    use crate::disk::Places;
+
+    #[test]
+    fn only_the_model_in_use_is_shown_to_load_and_a_load_that_was_stopped_begins_again() {
+        let folder = tempfile::tempdir().unwrap();
+        std::fs::write(folder.path().join("settings.json"), r#"{"choice": {"model": "absent"}}"#).unwrap();
+        let mut app = App::new(Places::below(folder.path().into()).unwrap(), None, Arc::new(|| {})).unwrap();
+        let ctx = Context::default();
+        let loading = |model: &str| {
+            let choice = Choice { model: model.into(), ..Choice::default() };
+            Event::Loading { choice, component: "transformer".into(), done: 1, total: 2 }
+        };
+        app.hear(&ctx, loading("other"));
+        app.hear(&ctx, Event::Stopped(0));
+        assert!(matches!(app.model, Model::Opening), "{:?}", app.model);
+        app.hear(&ctx, loading("absent"));
+        assert!(matches!(app.model, Model::Loading { .. }), "{:?}", app.model);
+        app.hear(&ctx, Event::Stopped(0));
+        assert!(matches!(app.model, Model::Opening), "{:?}", app.model);
     }
 }

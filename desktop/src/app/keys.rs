@@ -7,7 +7,7 @@ use crate::disk::Question;
 use crate::views::{Action, Page};
 
 /// The keys, as they are shown.
-pub const KEYS: [(&str, &str); 18] = [
+pub(super) const KEYS: [(&str, &str); 18] = [
     ("Ctrl+Enter", "Draw"),
     ("Esc", "Cancel the picture under way, or leave a comparison"),
     ("Shift+Esc", "Cancel everything"),

@@ -3,6 +3,7 @@
 use egui::{CentralPanel, Frame, Margin, Panel, ScrollArea, Ui};
 
 use super::App;
+use super::keys::KEYS;
 use crate::theme::Palette;
 use crate::views::{Action, Page, Seen, compose, header, history, machine, models, notices, queue, stage};
 
@@ -30,7 +31,10 @@ impl App {
             }
             Page::Machine => {
                 let central = CentralPanel::default().frame(frame.inner_margin(Margin::same(20)));
-                central.show(ui, |ui| machine(ui, self.machine.as_ref()));
+                if let Some(report) = &mut self.machine {
+                    report.chosen = device;
+                }
+                central.show(ui, |ui| machine(ui, self.machine.as_ref(), &KEYS));
             }
         }
     }

@@ -11,8 +11,6 @@ use egui::Context;
 use foveate::{Error, Result};
 use foveate_studio::doctor::Report;
 
-pub use keys::KEYS;
-
 use crate::disk::{Clerk, Errand, Places, kept};
 use crate::engine::{Engine, Shared, Stop, Trouble, Wake};
 use crate::state::{History, Notices, Queue, Settings};
@@ -35,6 +33,7 @@ pub struct App {
     album: Album,
     /// This machine, once it was asked for.
     machine: Option<Report>,
+    /// Whether it is being looked at, or was.
     machine_asked: bool,
     /// The field for a model's folder or address.
     named: String,
@@ -141,7 +140,7 @@ impl App {
 
     fn describe_machine(&mut self) {
         if !std::mem::replace(&mut self.machine_asked, true) {
-            self.engine.describe(self.model.facts().map(|facts| facts.device.clone()));
+            self.engine.describe();
         }
     }
 }

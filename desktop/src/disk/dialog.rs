@@ -1,21 +1,8 @@
 //! The system's own dialogs for folders and files, on a thread of their own: they stay open as long as people think.
 
-use std::path::PathBuf;
-
 use rfd::AsyncFileDialog;
 
-use super::{Report, Voice};
-
-/// What is asked for.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub enum Question {
-    /// The folder of a model.
-    Model,
-    /// A picture, to recall how it was drawn.
-    Picture,
-    /// Where to put a copy of this picture.
-    Copy(PathBuf),
-}
+use super::report::{Question, Report, Voice};
 
 /// Opens the dialog. It has to begin on the window's thread, where some systems want it; its answer is waited for
 /// elsewhere.

@@ -1,5 +1,6 @@
 //! The history: pictures on the disk, each of which says how it was drawn.
 
+use std::collections::VecDeque;
 use std::fs::{self, File};
 use std::io::BufReader;
 use std::path::{Path, PathBuf};
@@ -8,12 +9,11 @@ use foveate::{Error, Result};
 use foveate_studio::{Origin, words};
 use image::{ImageFormat, ImageReader, Limits, RgbImage};
 
-use super::names::number;
-use crate::engine::Took;
+use crate::engine::{Took, names::number};
 
 /// The longer side of a thumbnail, in pixels.
 const THUMBNAIL: u32 = 160;
-/// How many pictures are reported at once.
+/// How many pictures are read and reported at once.
 const PAGE: usize = 24;
 /// The most memory for one picture, which a file may ask for: the largest that is drawn takes 768 MiB.
 const MOST_BYTES: u64 = 1 << 30;
@@ -43,18 +43,19 @@ impl Entry {
     }
 }
 
-/// Reads the pictures of a folder, the newest first, and tells them by the page. A file that says nothing of its
-/// origin is none of ours.
-pub(super) fn scan(folder: &Path, mut tell: impl FnMut(Vec<Entry>)) -> Result<()> {
+/// The pictures of a folder by the page, the newest first.
+pub(super) fn pages(folder: &Path) -> Result<VecDeque<Vec<PathBuf>>> {
     let entries = fs::read_dir(folder).map_err(|error| Error::io(folder, error))?;
     let paths = entries.filter_map(Result::ok).map(|entry| entry.path());
     let mut paths: Vec<(u64, PathBuf)> = paths.filter_map(|path| Some((number(&path)?, path))).collect();
     paths.sort_by_key(|(number, _)| std::cmp::Reverse(*number));
-    for page in paths.chunks(PAGE) {
-        let read = page.iter().filter_map(|(_, path)| read(path).inspect_err(|error| log::info!("{error}")).ok());
-        tell(read.collect());
-    }
-    Ok(())
+    let page = |page: &[(u64, PathBuf)]| page.iter().map(|(_, path)| path.clone()).collect();
+    Ok(paths.chunks(PAGE).map(page).collect())
+}
+
+/// Reads a page. A file that says nothing of its origin is none of ours.
+pub(super) fn read_page(page: &[PathBuf]) -> Vec<Entry> {
+    page.iter().filter_map(|path| read(path).inspect_err(|error| log::info!("{error}")).ok()).collect()
 }
 
 fn read(path: &Path) -> Result<Entry> {
@@ -106,14 +107,15 @@ mod tests {
         picture(folder.path(), "00010 a fox.png", "a fox");
         fs::write(folder.path().join("00011 broken.png"), "no picture").unwrap();
         picture(folder.path(), "not numbered.png", "a wolf");
-        let mut found = Vec::new();
-        scan(folder.path(), |page| found.extend(page)).unwrap();
+        let pages = pages(folder.path()).unwrap();
+        assert_eq!(pages.len(), 1);
+        let found = read_page(&pages[0]);
         let prompts: Vec<_> = found.iter().map(|entry| entry.origin.request.prompt.as_str()).collect();
         assert_eq!(prompts, ["a fox", "A red house"]);
         assert_eq!((found[0].thumbnail.width(), found[0].thumbnail.height()), (160, 80));
         assert_eq!(found[0].took.as_ref().map(|took| (took.seconds, took.flops)), Some((1.5, 7)));
         assert_eq!(found[0].took.as_ref().map(|took| took.policy.as_str()), Some("dense"));
         assert!(found[1].matches("HOUSE red 9") && found[1].matches("") && !found[1].matches("red fox"));
-        assert!(scan(&folder.path().join("absent"), |_| {}).is_err());
+        assert!(super::pages(&folder.path().join("absent")).is_err());
     }
 }

@@ -93,13 +93,14 @@ impl Easel<'_> {
 
     /// What the picture looks like now. A model whose projection is not known yet is decoded, which teaches it.
     fn preview(&mut self, run: &Run) -> Result<Option<RgbImage>> {
-        let exact = match self.wishes.preview() {
-            Preview::Off => return Ok(None),
-            Preview::Quick => false,
-            Preview::Exact => true,
-        };
+        let wished = self.wishes.preview();
+        if wished == Preview::Off {
+            return Ok(None);
+        }
         let latents = pollster::block_on(run.read(LATENTS))?;
-        if let Some(quick) = self.projection.show(&latents).filter(|_| !exact) {
+        if wished == Preview::Quick
+            && let Some(quick) = self.projection.show(&latents)
+        {
             return Ok(Some(quick));
         }
         let pictures = pollster::block_on(run.decode())?;

@@ -11,10 +11,12 @@ use foveate_studio::doctor::Report;
 use image::RgbImage;
 use serde::{Deserialize, Serialize};
 
-use super::Wake;
 use super::choice::Choice;
 use super::facts::ModelFacts;
 use super::trouble::Trouble;
+
+/// Wakes the window when there is an event to read.
+pub type Wake = Arc<dyn Fn() + Send + Sync>;
 
 /// What the window asks for.
 #[derive(Debug)]
@@ -84,7 +86,7 @@ impl Wishes {
 #[derive(Debug)]
 pub enum Event {
     /// A model is being opened: bytes of a component on the device.
-    Loading { component: String, done: u64, total: u64 },
+    Loading { choice: Choice, component: String, done: u64, total: u64 },
     /// A model is open.
     Opened(Box<ModelFacts>),
     /// A model could not be opened.

@@ -6,11 +6,11 @@ mod device;
 mod drawing;
 mod facts;
 mod message;
+pub(crate) mod names;
 mod projection;
 mod trouble;
 mod worker;
 
-use std::path::PathBuf;
 use std::sync::Arc;
 use std::sync::mpsc::{Receiver, Sender, channel};
 use std::thread::JoinHandle;
@@ -18,26 +18,15 @@ use std::thread::JoinHandle;
 pub use choice::Choice;
 pub use device::Shared;
 pub use facts::{ModelFacts, PolicyFacts};
-pub use message::{Command, Drawn, Event, Preview, Stop, Task, Took, Traced, Wishes};
+pub use message::{Command, Drawn, Event, Preview, Stop, Task, Took, Traced, Wake, Wishes};
 pub use projection::Projection;
 pub use trouble::Trouble;
+pub use worker::Folders;
 
 use foveate::Error;
 use foveate_studio::doctor::Report;
 use message::Teller;
 use worker::Worker;
-
-/// Wakes the window when there is an event to read.
-pub type Wake = Arc<dyn Fn() + Send + Sync>;
-
-/// Where the engine keeps what it writes.
-#[derive(Clone, Debug)]
-pub struct Folders {
-    /// Finished pictures.
-    pub pictures: PathBuf,
-    /// Previews' projections, one file a model.
-    pub projections: PathBuf,
-}
 
 /// The window's end of the engine.
 pub struct Engine {
@@ -70,15 +59,16 @@ impl Engine {
         }
     }
 
-    /// Describes this machine for a bug report, beside whatever is drawn. `chosen` is the device that draws.
-    pub fn describe(&self, chosen: Option<String>) {
+    /// Describes this machine for a bug report, beside whatever is drawn. Which device draws is left open: that may
+    /// change after.
+    pub fn describe(&self) {
         let teller = self.teller.clone();
         let describe = move || {
-            let report = pollster::block_on(Report::gather(chosen));
+            let report = pollster::block_on(Report::gather(None));
             teller.tell(Event::Machine(report.map(Box::new).map_err(|error| Trouble::of(&error))));
         };
         if let Err(error) = std::thread::Builder::new().name("doctor".into()).spawn(describe) {
-            let trouble = Trouble::of(&Error::io("a thread of this program", error));
+            let trouble = Trouble::of_file(&Error::io("a thread of this program", error));
             self.teller.tell(Event::Machine(Err(trouble)));
         }
     }

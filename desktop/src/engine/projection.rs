@@ -61,7 +61,8 @@ impl Projection {
     pub fn show(&self, latents: &Tensor) -> Option<RgbImage> {
         let [channels, height, width] = planes(latents)?;
         let n = channels + 1;
-        if !self.is_fitted() || self.square.len() != n * n {
+        // What was kept on the disk may be damaged.
+        if !self.is_fitted() || self.square.len() != n * n || self.right.len() != 3 * n {
             return None;
         }
         let matrix = self.solve(n)?;
@@ -162,5 +163,19 @@ mod tests {
         let before = projection.clone();
         projection.learn(&latents, &tensor(&[1, 3, 6, 8], |_| 0.0));
         assert_eq!(projection, before);
+    }
+
+    #[test]
+    fn a_damaged_file_shows_nothing_and_is_learnt_anew() {
+        let latents = tensor(&[1, 1, 1, 2], |i| i as f32);
+        for damaged in [
+            r#"{"square": [1.0, 0.0, 0.0, 1.0], "right": [1.0], "weight": 1.0}"#,
+            r#"{"square": [1.0], "right": [1.0, 1.0, 1.0, 1.0, 1.0, 1.0], "weight": 1.0}"#,
+        ] {
+            let mut projection: Projection = serde_json::from_str(damaged).unwrap();
+            assert!(projection.show(&latents).is_none(), "{damaged}");
+            projection.learn(&latents, &tensor(&[1, 3, 1, 2], |_| 0.5));
+            assert!(projection.show(&latents).is_some(), "{damaged}");
+        }
     }
 }

@@ -12,9 +12,18 @@ pub struct Trouble {
 }
 
 impl Trouble {
-    /// Of an error and its causes.
+    /// Of an error of a model or a device, and its causes.
     pub fn of(error: &Error) -> Self {
-        Self { what: error.chain().join(": "), advice: advice(error).map(str::to_owned) }
+        Self::new(error, advice(error))
+    }
+
+    /// Of an error of any other file, of a picture or a program, and its causes.
+    pub fn of_file(error: &Error) -> Self {
+        Self::new(error, of_storage(error))
+    }
+
+    fn new(error: &Error, advice: Option<&str>) -> Self {
+        Self { what: error.chain().join(": "), advice: advice.map(str::to_owned) }
     }
 
     /// In one line.
@@ -29,13 +38,10 @@ impl Trouble {
 fn advice(error: &Error) -> Option<&'static str> {
     Some(match error.root() {
         Error::Refused(refusal) => return of_refusal(refusal),
-        Error::DeviceLost(_) => "Retry it in the queue: another device is opened for it",
+        Error::DeviceLost(_) => "Try again: another device is opened",
         Error::OutOfMemory(_) => "Choose a smaller size, or store the model as int8 on the page Models",
         Error::Limit { .. } => "Choose a smaller size, or the processor on the page Models",
         Error::NoAdapter(_) => "Choose the processor on the page Models",
-        Error::Io { source, .. } if source.kind() == std::io::ErrorKind::StorageFull => {
-            "Make room on the disk, then retry"
-        }
         Error::Io { source, .. } if source.kind() == std::io::ErrorKind::NotFound => {
             "Choose a folder in the layout that diffusers saves: it has a model_index.json"
         }
@@ -43,8 +49,13 @@ fn advice(error: &Error) -> Option<&'static str> {
             "The model's files are damaged or of another kind; choose another model on the page Models"
         }
         Error::NotFinite { .. } => "Lower the guidance, or choose another scheduler",
-        _ => return None,
+        _ => return of_storage(error),
     })
+}
+
+fn of_storage(error: &Error) -> Option<&'static str> {
+    let full = matches!(error.root(), Error::Io { source, .. } if source.kind() == std::io::ErrorKind::StorageFull);
+    full.then_some("Make room on the disk, then retry")
 }
 
 fn of_refusal(refusal: &Refusal) -> Option<&'static str> {
@@ -78,6 +89,17 @@ mod tests {
             line.starts_with("saving the picture: a.png: ") && line.ends_with("Make room on the disk, then retry"),
             "{line}"
         );
+        assert_eq!(Trouble::of_file(&error).line(), line);
         assert_eq!(Trouble::of(&Error::Usage("a count of 0".into())).line(), "a count of 0.");
+    }
+
+    #[test]
+    fn a_picture_gets_no_advice_about_models() {
+        let absent = std::io::Error::from(std::io::ErrorKind::NotFound);
+        for error in [Error::io("a.png", absent), Error::file("a.png", "no PNG")] {
+            let (of_model, of_file) = (Trouble::of(&error), Trouble::of_file(&error));
+            assert_eq!(of_file.what, of_model.what);
+            assert!(of_model.advice.is_some() && of_file.advice.is_none(), "{of_model:?} {of_file:?}");
+        }
     }
 }

@@ -9,15 +9,23 @@ use foveate::{Context, Device, Error, LoadOptions, Model, Pipeline, Result};
 use foveate_studio::model::name;
 use foveate_studio::output::Output;
 
-use super::Folders;
 use super::choice::Choice;
 use super::device::{self, Shared};
 use super::drawing::Easel;
 use super::facts::ModelFacts;
 use super::message::{Command, Drawn, Event, Stop, Task, Teller, Wishes};
+use super::names;
 use super::projection::Projection;
 use super::trouble::Trouble;
-use crate::disk::names;
+
+/// Where the engine keeps what it writes.
+#[derive(Clone, Debug)]
+pub struct Folders {
+    /// Finished pictures.
+    pub pictures: PathBuf,
+    /// Previews' projections, one file a model.
+    pub projections: PathBuf,
+}
 
 pub(super) struct Worker {
     shared: Option<Shared>,
@@ -44,17 +52,23 @@ impl Worker {
     pub fn run(mut self, inbox: &Receiver<Command>) {
         while let Ok(command) = inbox.recv() {
             match command {
-                Command::Open(choice, stop) => self.open_and_tell(choice, &stop),
+                // Where it fails, the window is told already.
+                Command::Open(choice, stop) => drop(self.open_and_tell(&choice, &stop)),
                 Command::Draw(task, stop) => self.draw_and_tell(&task, &stop),
             }
         }
     }
 
-    fn open_and_tell(&mut self, choice: Choice, stop: &Stop) {
-        match self.open(&choice, stop) {
-            Ok(()) | Err(Error::Cancelled) => {}
-            Err(error) => self.teller.tell(Event::NotOpened(choice, Trouble::of(&error))),
+    /// Opens a model, by itself or for a task.
+    fn open_and_tell(&mut self, choice: &Choice, stop: &Stop) -> Result<()> {
+        let opened = self.open(choice, stop);
+        if let Err(error) = &opened
+            && !matches!(error, Error::Cancelled)
+        {
+            self.forget_lost(choice, error);
+            self.teller.tell(Event::NotOpened(choice.clone(), Trouble::of(error)));
         }
+        opened
     }
 
     fn draw_and_tell(&mut self, task: &Task, stop: &Stop) {
@@ -62,11 +76,22 @@ impl Worker {
             Ok(drawn) => self.teller.tell(Event::Drawn(Box::new(drawn))),
             Err(Error::Cancelled) => self.teller.tell(Event::Stopped(task.id)),
             Err(error) => {
-                if matches!(error.root(), Error::DeviceLost(_)) {
-                    // The next task opens another device; the window's own is gone for good.
-                    (self.open, self.shared) = (None, None);
-                }
-                self.teller.tell(Event::Failed(task.id, Trouble::of(&error)));
+                self.forget_lost(&task.choice, &error);
+                let of_picture =
+                    matches!(error.root(), Error::Io { path, .. } if path.starts_with(&self.folders.pictures));
+                let trouble = if of_picture { Trouble::of_file(&error) } else { Trouble::of(&error) };
+                self.teller.tell(Event::Failed(task.id, trouble));
+            }
+        }
+    }
+
+    /// Forgets a device that was lost, so that the next command opens another one. The window's own is gone for good,
+    /// where it was the one in use.
+    fn forget_lost(&mut self, choice: &Choice, error: &Error) {
+        if matches!(error.root(), Error::DeviceLost(_)) {
+            self.open = None;
+            if choice.adapter.is_none() {
+                self.shared = None;
             }
         }
     }
@@ -89,7 +114,7 @@ impl Worker {
         // One model is in memory at a time.
         self.open = None;
         let device = device::open(choice.adapter.as_deref(), self.shared.as_ref())?;
-        let pipeline = self.load(&device, model, stop).context(|| format!("loading the model {name}"))?;
+        let pipeline = self.load(choice, &device, model, stop).context(|| format!("loading the model {name}"))?;
         let facts = pollster::block_on(ModelFacts::gather(choice, &name, &pipeline))?;
         let projection = self.projection(&name);
         self.open = Some(Open { choice: choice.clone(), name, pipeline, projection });
@@ -97,9 +122,10 @@ impl Worker {
         Ok(())
     }
 
-    fn load(&self, device: &Device, model: Model, stop: &Stop) -> Result<Pipeline> {
+    fn load(&self, choice: &Choice, device: &Device, model: Model, stop: &Stop) -> Result<Pipeline> {
         let told = |at: foveate::Progress<'_>| {
-            self.teller.tell(Event::Loading { component: at.component.into(), done: at.done, total: at.total });
+            let (choice, component) = (choice.clone(), at.component.into());
+            self.teller.tell(Event::Loading { choice, component, done: at.done, total: at.total });
             stop.check()
         };
         pollster::block_on(Pipeline::from_model(device, model, told))
@@ -108,7 +134,7 @@ impl Worker {
     fn draw(&mut self, task: &Task, stop: &Stop) -> Result<Drawn> {
         stop.check()?;
         if self.open.as_ref().is_none_or(|open| open.choice != task.choice) {
-            self.open(&task.choice, stop)?;
+            self.open_and_tell(&task.choice, stop)?;
         }
         let path = names::next(&self.folders.pictures, &task.request)?;
         let Some(open) = &mut self.open else { return Err(Error::Cancelled) };

@@ -5,6 +5,7 @@ mod history;
 mod live;
 mod notices;
 mod queue;
+mod same;
 mod settings;
 
 pub use form::{Form, roll};
@@ -12,4 +13,5 @@ pub use history::History;
 pub use live::Live;
 pub use notices::{Kind, Notice, Notices};
 pub use queue::{Job, Queue, State};
+pub use same::obstacles;
 pub use settings::Settings;

@@ -115,13 +115,12 @@ impl Queue {
         self.forget_old();
     }
 
-    /// Lets a job wait again, at the end of the queue.
-    pub fn retry(&mut self, id: u64) {
-        if let Some(at) = self.jobs.iter().position(|job| job.id == id && job.is_over()) {
-            let job = self.jobs.remove(at);
-            self.jobs.push(Job { state: State::Waiting, ..job });
-            (self.paused, self.changed) = (false, true);
-        }
+    /// Lets a job wait again, at the end of the queue. Returns its new id: what is still told of the first attempt is
+    /// not about the second.
+    pub fn retry(&mut self, id: u64) -> Option<u64> {
+        let at = self.jobs.iter().position(|job| job.id == id && job.is_over())?;
+        let Job { choice, request, .. } = self.jobs.remove(at);
+        Some(self.add(choice, request))
     }
 
     /// Cancels a job that waits or runs; returns whether it was running.
@@ -184,15 +183,6 @@ impl Job {
     pub fn is_over(&self) -> bool {
         !matches!(self.state, State::Waiting | State::Running)
     }
-
-    /// What it draws, in a few words.
-    pub fn title(&self) -> String {
-        match (self.request.class, self.request.prompt.trim()) {
-            (Some(class), _) => format!("Class {class}"),
-            (None, "") => "No prompt".into(),
-            (None, prompt) => prompt.into(),
-        }
-    }
 }
 
 #[cfg(test)]
@@ -225,6 +215,18 @@ mod tests {
         queue.end(0, State::Failed("no".into()));
         queue.retry(0);
         assert_eq!(waiting(&queue), ["b", "c", "a"]);
+    }
+
+    #[test]
+    fn the_first_attempt_says_nothing_about_the_second() {
+        let mut queue = queue(&["a"]);
+        queue.begin();
+        assert!(queue.cancel(0));
+        assert_eq!(queue.retry(0), Some(1));
+        assert_eq!(queue.begin().map(|job| job.id), Some(1));
+        queue.end(0, State::Cancelled);
+        assert_eq!(queue.running().map(|job| job.id), Some(1));
+        assert_eq!(queue.retry(1), None);
     }
 
     #[test]

@@ -15,13 +15,24 @@ const WHOLE: usize = 6;
 #[derive(Default)]
 pub struct Album {
     thumbnails: HashMap<PathBuf, TextureHandle>,
-    /// The latest last.
+    /// The one looked at last is the last.
     whole: Vec<(PathBuf, TextureHandle)>,
     /// Whole pictures that were asked for and are not here yet.
     wanted: Vec<PathBuf>,
     /// Those that were handed on to be read.
     asked: Vec<PathBuf>,
+    /// Those that could not be read.
+    unreadable: Vec<PathBuf>,
     live: Option<(u64, u64, TextureHandle)>,
+}
+
+/// A whole picture, as far as it is here.
+pub enum Whole {
+    Here(TextureHandle),
+    /// It is being read.
+    Coming,
+    /// Its file cannot be read.
+    Unreadable,
 }
 
 impl Album {
@@ -32,12 +43,20 @@ impl Album {
     }
 
     /// A whole picture, once it is read.
-    pub fn whole(&mut self, path: &Path) -> Option<TextureHandle> {
-        let found = self.whole.iter().find(|(known, _)| known == path).map(|(_, texture)| texture.clone());
-        if found.is_none() && !self.asked.iter().chain(&self.wanted).any(|known| known == path) {
+    pub fn whole(&mut self, path: &Path) -> Whole {
+        if let Some(at) = self.whole.iter().position(|(known, _)| known == path) {
+            let looked_at = self.whole.remove(at);
+            let texture = looked_at.1.clone();
+            self.whole.push(looked_at);
+            return Whole::Here(texture);
+        }
+        if self.unreadable.iter().any(|known| known == path) {
+            return Whole::Unreadable;
+        }
+        if !self.asked.iter().chain(&self.wanted).any(|known| known == path) {
             self.wanted.push(path.to_owned());
         }
-        found
+        Whole::Coming
     }
 
     /// The whole pictures that have to be read.
@@ -48,8 +67,7 @@ impl Album {
 
     /// Takes in a whole picture.
     pub fn put(&mut self, ctx: &Context, path: PathBuf, picture: &RgbImage) {
-        self.asked.retain(|asked| *asked != path);
-        self.whole.retain(|(known, _)| *known != path);
+        self.forget(&path);
         let texture = texture(ctx, &path.to_string_lossy(), picture);
         self.whole.push((path, texture));
         if self.whole.len() > WHOLE {
@@ -57,10 +75,24 @@ impl Album {
         }
     }
 
+    /// Takes in that a whole picture cannot be read.
+    pub fn fail(&mut self, path: PathBuf) {
+        self.forget(&path);
+        self.unreadable.push(path);
+    }
+
     /// Forgets a picture.
     pub fn remove(&mut self, path: &Path) {
         self.thumbnails.remove(path);
+        self.forget(path);
+    }
+
+    /// Forgets all about a whole picture.
+    fn forget(&mut self, path: &Path) {
         self.whole.retain(|(known, _)| known != path);
+        for paths in [&mut self.wanted, &mut self.asked, &mut self.unreadable] {
+            paths.retain(|known| known != path);
+        }
     }
 
     /// The preview of a job, which changes with every `count`.
@@ -89,4 +121,42 @@ pub fn pixels(picture: &RgbImage) -> ColorImage {
 
 fn texture(ctx: &Context, name: &str, picture: &RgbImage) -> TextureHandle {
     ctx.load_texture(name, pixels(picture), TextureOptions::LINEAR)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn what_was_not_looked_at_for_longest_makes_way() {
+        let (ctx, picture, mut album) = (Context::default(), RgbImage::new(2, 2), Album::default());
+        let path = |at: usize| PathBuf::from(format!("{at}.png"));
+        for at in 0..WHOLE {
+            album.put(&ctx, path(at), &picture);
+        }
+        assert!(matches!(album.whole(&path(0)), Whole::Here(_)));
+        album.put(&ctx, path(WHOLE), &picture);
+        assert!(matches!(album.whole(&path(0)), Whole::Here(_)));
+        assert!(matches!(album.whole(&path(1)), Whole::Coming));
+        assert_eq!(album.wanted(), [path(1)]);
+    }
+
+    #[test]
+    fn a_file_that_cannot_be_read_is_asked_for_once() {
+        let (ctx, path, mut album) = (Context::default(), PathBuf::from("a.png"), Album::default());
+        assert!(matches!(album.whole(&path), Whole::Coming));
+        assert_eq!(album.wanted().len(), 1);
+        album.fail(path.clone());
+        assert!(matches!(album.whole(&path), Whole::Unreadable));
+        assert!(album.wanted().is_empty());
+        album.put(&ctx, path.clone(), &RgbImage::new(2, 2));
+        assert!(matches!(album.whole(&path), Whole::Here(_)));
+        // A picture of the same name may come after one that was deleted while it was being read.
+        album.remove(&path);
+        assert!(matches!(album.whole(&path), Whole::Coming));
+        album.wanted();
+        album.remove(&path);
+        album.whole(&path);
+        assert_eq!(album.wanted(), [path]);
+    }
 }

@@ -3,15 +3,16 @@
 use egui::{ComboBox, DragValue, Id, Response, TextEdit, Ui};
 use foveate::Size;
 
-use super::Action;
-use super::controls::{main_button, named, quiet, row, sign, toggle};
+use super::action::Action;
+use super::controls::{main_button, named, number, quiet, row, sign, toggle};
 use super::policy::policy;
 use crate::engine::ModelFacts;
 use crate::state::{Form, roll};
 
 /// The id of the prompt, to put the cursor there.
 pub const PROMPT: &str = "prompt";
-/// The most steps that the slider offers; the field takes more.
+/// The most steps that can be entered. A request that is recalled may have more, and keeps them: no field changes a
+/// value by showing it.
 const MOST_STEPS: usize = 1000;
 
 /// Shows it. Without a model it shows what any model takes.
@@ -64,7 +65,7 @@ fn class(ui: &mut Ui, form: &mut Form, model: &ModelFacts) {
             });
             shown.response.on_hover_text(help)
         });
-        let number = ui.add(DragValue::new(class).range(0..=u32::MAX).speed(0.2));
+        let number = ui.add(number(class, 0..=u32::MAX, 0.2));
         combo.map_or(number.clone(), |combo| combo.union(number))
     });
 }
@@ -76,7 +77,7 @@ fn draw(ui: &mut Ui, form: &mut Form, actions: &mut Vec<Action>) {
         if named(button, "Draw (Ctrl+Enter)").clicked() {
             actions.push(Action::Draw);
         }
-        let count = DragValue::new(&mut form.pictures).range(1..=999).speed(0.05).suffix("×");
+        let count = number(&mut form.pictures, 1..=999, 0.05).suffix("×");
         let count = ui.add_sized([80.0, 34.0], count);
         named(count, "Pictures").on_hover_text("How many pictures, with seeds that follow each other");
     });
@@ -86,13 +87,11 @@ fn numbers(ui: &mut Ui, form: &mut Form, model: Option<&ModelFacts>) {
     let request = &mut form.request;
     let steps = model.map_or(20, |model| model.habits.steps);
     let help = "Denoising steps: more take longer, and are better up to a point";
-    optional(ui, "Steps", help, &mut request.steps, steps, |value| {
-        DragValue::new(value).range(1..=MOST_STEPS).speed(0.2)
-    });
+    optional(ui, "Steps", help, &mut request.steps, steps, |value| number(value, 1..=MOST_STEPS, 0.2));
     let guidance = model.map_or(4.5, |model| model.habits.guidance);
     let help = "How closely the picture follows the prompt. 1 and below turn guidance off, which halves the time";
     optional(ui, "Guidance", help, &mut request.guidance, guidance, |value| {
-        DragValue::new(value).range(0.0..=100.0).speed(0.05).fixed_decimals(1)
+        number(value, 0.0..=100.0, 0.05).fixed_decimals(1)
     });
     seed(ui, form);
     if let Some(model) = model {
@@ -132,9 +131,10 @@ fn size(ui: &mut Ui, form: &mut Form, model: &ModelFacts) {
     row(ui, "Size", &help, |ui| {
         reset(ui, &mut form.request.size, "Size");
         let side = |ui: &mut Ui, side: &mut usize, name: &str| {
-            let field = DragValue::new(side).range(unit..=4096).speed(unit as f64 / 8.0);
-            let field = ui.add(field);
-            *side = (*side / unit).max(1) * unit;
+            let field = ui.add(number(side, unit..=4096, unit as f64 / 8.0));
+            if field.changed() {
+                *side = (*side / unit).max(1) * unit;
+            }
             named(field, name)
         };
         let height = side(ui, &mut size.height, "Height");
@@ -188,5 +188,23 @@ pub(super) fn optional<T: Copy + PartialEq>(
 fn reset<T>(ui: &mut Ui, value: &mut Option<T>, name: &str) {
     if value.is_some() && sign(ui, "↺", &format!("Reset: {name}"), "Back to the model's own value").clicked() {
         *value = None;
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use egui_kittest::Harness;
+
+    use super::*;
+
+    #[test]
+    fn a_recalled_request_stays_as_it_is() {
+        let mut form = Form::default();
+        (form.request.steps, form.request.guidance) = (Some(2 * MOST_STEPS), Some(-1.0));
+        let before = form.clone();
+        let show = |ui: &mut Ui, form: &mut Form| compose(ui, form, None, &mut Vec::new());
+        let mut harness = Harness::new_ui_state(show, form);
+        harness.step();
+        assert_eq!(*harness.state(), before);
     }
 }

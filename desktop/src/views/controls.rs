@@ -1,6 +1,10 @@
 //! The small controls that views are made of. Each has a name for screen readers and says on hover what it does.
 
-use egui::{Align, Button, Layout, Response, RichText, Role, Ui, WidgetInfo, vec2};
+use std::ops::RangeInclusive;
+
+use egui::emath::Numeric;
+use egui::{Align, Button, DragValue, Layout, Response, RichText, Role, Ui, WidgetInfo, vec2};
+use foveate::Request;
 
 use crate::theme::Palette;
 
@@ -16,13 +20,8 @@ pub fn row(ui: &mut Ui, name: &str, help: &str, control: impl FnOnce(&mut Ui) ->
 
 /// A button of one sign.
 pub fn sign(ui: &mut Ui, sign: &str, name: &str, help: &str) -> Response {
-    sign_if(ui, true, sign, name, help)
-}
-
-/// A button of one sign that can be pressed only where `enabled`.
-pub fn sign_if(ui: &mut Ui, enabled: bool, sign: &str, name: &str, help: &str) -> Response {
     let button = Button::new(sign).frame_when_inactive(false).min_size(vec2(28.0, 28.0));
-    named(ui.add_enabled(enabled, button), name).on_hover_text(help)
+    named(ui.add(button), name).on_hover_text(help)
 }
 
 /// A button of one sign that stays pressed.
@@ -35,6 +34,11 @@ pub fn toggle(ui: &mut Ui, on: &mut bool, label: &str, name: &str, help: &str) -
     let state = *on;
     response.widget_info(|| WidgetInfo::selected(Role::CheckBox, enabled, state, name));
     response.on_hover_text(help)
+}
+
+/// A field for a number. What is entered is held in the range; what was there before stays as it is until then.
+pub fn number<N: Numeric>(value: &mut N, range: RangeInclusive<N>, speed: f64) -> DragValue<'_> {
+    DragValue::new(value).range(range).speed(speed).clamp_existing_to_range(false)
 }
 
 /// A button with words.
@@ -60,6 +64,15 @@ pub fn named(response: Response, name: &str) -> Response {
     let enabled = response.enabled();
     response.widget_info(|| WidgetInfo::labeled(Role::Button, enabled, name));
     response
+}
+
+/// What a request draws, in a few words.
+pub fn title(request: &Request) -> String {
+    match (request.class, request.prompt.trim()) {
+        (Some(class), _) => format!("Class {class}"),
+        (None, "") => "No prompt".into(),
+        (None, prompt) => prompt.into(),
+    }
 }
 
 /// Seconds as people say them.
@@ -92,6 +105,13 @@ pub fn bytes(bytes: u64) -> String {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn every_request_has_a_title() {
+        let titles =
+            [Request::class(7), Request::prompt(" a fox\n"), Request::prompt("")].map(|request| title(&request));
+        assert_eq!(titles, ["Class 7", "a fox", "No prompt"]);
+    }
 
     #[test]
     fn quantities_are_read_out() {

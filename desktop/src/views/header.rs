@@ -2,39 +2,25 @@
 
 use egui::{RichText, ThemePreference, Ui};
 
-use super::Action;
+use super::action::{Action, Page};
 use super::controls::{quiet, sign};
 
 /// Below this width there is no room for the device's name.
 const ROOM: f32 = 260.0;
 
-/// The pages of the window.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
-pub enum Page {
-    /// The prompt, the picture, the queue and the history.
-    #[default]
-    Draw,
-    /// Which model draws, and on what.
-    Models,
-    /// What a bug report needs, and the keys.
-    Machine,
-}
-
-impl Page {
-    /// All pages: name, and what is there.
-    const ALL: [(Self, &str, &str); 3] = [
-        (Self::Draw, "Pictures", "Prompt, picture, queue and history (Ctrl+1)"),
-        (Self::Models, "Models", "Which model draws, how it is stored and on which device (Ctrl+2)"),
-        (Self::Machine, "This machine", "Devices and versions for a bug report, and the keys (Ctrl+3)"),
-    ];
-}
+/// The pages: name, and what is there.
+const PAGES: [(Page, &str, &str); 3] = [
+    (Page::Draw, "Pictures", "Prompt, picture, queue and history (Ctrl+1)"),
+    (Page::Models, "Models", "Which model draws, how it is stored and on which device (Ctrl+2)"),
+    (Page::Machine, "This machine", "Devices and versions for a bug report, and the keys (Ctrl+3)"),
+];
 
 /// Shows it. `device` is what pictures are drawn on.
 pub fn header(ui: &mut Ui, page: Page, device: Option<&str>, actions: &mut Vec<Action>) {
     ui.horizontal(|ui| {
         ui.label(RichText::new("Foveate").strong().size(16.0));
         ui.add_space(12.0);
-        for (target, name, help) in Page::ALL {
+        for (target, name, help) in PAGES {
             if ui.selectable_label(page == target, name).on_hover_text(help).clicked() {
                 actions.push(Action::Go(target));
             }

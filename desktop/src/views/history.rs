@@ -4,9 +4,9 @@ use std::path::Path;
 
 use egui::{Button, Id, Image, ScrollArea, TextEdit, Ui, vec2};
 
-use super::Action;
+use super::action::Action;
 use super::album::Album;
-use super::controls::{button, named, quiet};
+use super::controls::{button, named, quiet, title};
 use crate::disk::{Entry, Question};
 use crate::state::History;
 
@@ -47,10 +47,7 @@ pub fn history(ui: &mut Ui, history: &mut History, shown: Option<&Path>, album: 
 
 fn picture(ui: &mut Ui, entry: &Entry, shown: bool, album: &mut Album, actions: &mut Vec<Action>) {
     let request = &entry.origin.request;
-    let title = match request.class {
-        Some(class) => format!("Class {class}"),
-        None => request.prompt.clone(),
-    };
+    let title = title(request);
     // Off screen, only the place is kept.
     let (size, origin) = (vec2(SIDE + 8.0, SIDE + 8.0), ui.cursor().min);
     if !ui.is_rect_visible(egui::Rect::from_min_size(origin, size)) {

@@ -5,10 +5,9 @@ use egui::{Grid, ScrollArea, Spinner, TextEdit, Ui};
 use foveate_studio::doctor::Report;
 
 use super::controls::{button, quiet};
-use crate::app::KEYS;
 
-/// Shows the page. `report` is there once the machine was looked at.
-pub fn machine(ui: &mut Ui, report: Option<&Report>) {
+/// Shows the page. `report` is there once the machine was looked at; `keys` are pairs of a key and what it does.
+pub fn machine(ui: &mut Ui, report: Option<&Report>, keys: &[(&str, &str)]) {
     ScrollArea::vertical().auto_shrink([false, false]).show(ui, |ui| {
         ui.set_max_width(760.0);
         ui.heading("This machine");
@@ -29,9 +28,9 @@ pub fn machine(ui: &mut Ui, report: Option<&Report>) {
         ui.add_space(16.0);
         ui.heading("Keys");
         Grid::new("keys").num_columns(2).spacing([24.0, 6.0]).show(ui, |ui| {
-            for (keys, what) in KEYS {
-                ui.monospace(keys);
-                ui.label(what);
+            for (key, what) in keys {
+                ui.monospace(*key);
+                ui.label(*what);
                 ui.end_row();
             }
         });

@@ -1,6 +1,7 @@
 //! The parts of the window. A view shows a part of the state and pushes what the user did; it changes nothing else than
 //! the fields that it lets the user fill in.
 
+mod action;
 mod album;
 mod compare;
 mod compose;
@@ -15,71 +16,14 @@ mod policy;
 mod queue;
 mod stage;
 
-use std::path::PathBuf;
-
+pub use action::{Action, Page};
 pub use album::{Album, pixels};
 pub use compare::Pair;
 pub use compose::{PROMPT, compose};
-pub use header::{Page, header};
+pub use header::header;
 pub use history::{SEARCH, history};
 pub use machine::machine;
 pub use models::{Model, models};
 pub use notices::notices;
 pub use queue::queue;
 pub use stage::{Seen, Shown, Stage, stage};
-
-use crate::disk::Question;
-use crate::engine::Choice;
-
-/// Something the user did.
-#[derive(Clone, Debug, PartialEq)]
-pub enum Action {
-    /// Draw what the form says.
-    Draw,
-    /// Cancel the picture that is being drawn.
-    Stop,
-    /// Cancel a job.
-    Cancel(u64),
-    /// Cancel all jobs, waiting and running.
-    CancelAll,
-    /// Let a job wait again.
-    Retry(u64),
-    /// Move a waiting job earlier, or later.
-    Shift(u64, bool),
-    /// Forget the jobs that are over.
-    ClearQueue,
-    /// Go on with a queue that was paused.
-    Continue,
-    /// Show a picture of the history.
-    Show(PathBuf),
-    /// Show the picture that is newer than the one shown, or the older one.
-    Beside(bool),
-    /// Show the picture under way.
-    Follow,
-    /// Take over everything that made a picture.
-    Recall(PathBuf),
-    /// Save a copy of a picture.
-    SaveCopy(PathBuf),
-    /// Copy a picture to the clipboard.
-    Copy(PathBuf),
-    /// Show a picture in the file manager.
-    Reveal(PathBuf),
-    /// Delete a picture.
-    Remove(PathBuf),
-    /// Show a picture beside the one that is drawn with every token computed; draw that first.
-    CompareDense(PathBuf),
-    /// Show two pictures beside each other.
-    Compare(PathBuf, PathBuf),
-    /// Open a model.
-    Open(Choice),
-    /// Ask for a path.
-    Ask(Question),
-    /// Go to a page.
-    Go(Page),
-    /// Close a notice.
-    Close(usize),
-    /// Put the cursor into the prompt.
-    FocusPrompt,
-    /// Put the cursor into the search field.
-    FocusSearch,
-}

@@ -5,7 +5,7 @@ use egui::{Grid, Id, RichText, ScrollArea, TextEdit, Ui};
 use foveate_studio::device::CPU;
 use foveate_studio::doctor::Report;
 
-use super::Action;
+use super::action::Action;
 use super::controls::{button, bytes, main_button, quiet};
 use crate::disk::Question;
 use crate::engine::{Choice, ModelFacts, Trouble};

@@ -2,7 +2,7 @@
 
 use egui::{Frame, Margin, Ui};
 
-use super::Action;
+use super::action::Action;
 use super::controls::sign;
 use crate::state::{Kind, Notices};
 use crate::theme::Palette;

@@ -1,12 +1,13 @@
 //! The policy of a request and its parameters, as the registry describes them.
 
 use std::collections::BTreeMap;
+use std::ops::RangeInclusive;
 
-use egui::{Checkbox, ComboBox, DragValue, Response, Slider, TextEdit, Ui};
+use egui::{Checkbox, ComboBox, Response, Slider, SliderClamping, TextEdit, Ui};
 use foveate::Compression;
 use foveate::compress::{Parameter, StepCache, Values};
 
-use super::controls::{quiet, row};
+use super::controls::{number, quiet, row};
 use crate::engine::ModelFacts;
 
 /// The most that a share of the tokens to save may be here.
@@ -49,7 +50,7 @@ fn ratio(ui: &mut Ui, compression: &mut Compression) {
     }
     if let Some(ratio) = &mut compression.ratio {
         row(ui, "Tokens saved", "The share of the tokens that is not computed", |ui| {
-            let slider = Slider::new(ratio, 0.0..=MOST_SHARE).step_by(0.05);
+            let slider = Slider::new(ratio, 0.0..=MOST_SHARE).step_by(0.05).clamping(SliderClamping::Edits);
             ui.add(slider.custom_formatter(|share, _| format!("{:.0} %", share * 100.0)))
         });
     }
@@ -88,18 +89,19 @@ fn value(ui: &mut Ui, name: &str, text: &mut String, values: Values) -> Response
             });
             shown.response
         }
-        Values::Share => number(ui, text, 0.0, 0.99, 0.005),
-        Values::Number(least, most) => number(ui, text, least, most, ((most - least) / 500.0).clamp(0.001, 1.0)),
-        Values::Count(least) => number(ui, text, least as f64, 1e6, 0.1),
+        Values::Share => as_text(ui, text, 0.0..=0.99, 0.005, false),
+        Values::Number(least, most) => {
+            as_text(ui, text, least..=most, ((most - least) / 500.0).clamp(0.001, 1.0), false)
+        }
+        Values::Count(least) => as_text(ui, text, least as f64..=1e6, 0.1, true),
         Values::Stride | Values::Layers => ui.add(TextEdit::singleline(text).desired_width(80.0)),
     }
 }
 
 /// A number as text. A default that is no number is the policy's own choice, and stays until it is changed.
-fn number(ui: &mut Ui, text: &mut String, least: f64, most: f64, speed: f64) -> Response {
-    let mut value = text.parse().unwrap_or(least);
-    let whole = speed == 0.1;
-    let field = DragValue::new(&mut value).range(least..=most).speed(speed);
+fn as_text(ui: &mut Ui, text: &mut String, range: RangeInclusive<f64>, speed: f64, whole: bool) -> Response {
+    let mut value = text.parse().unwrap_or(*range.start());
+    let field = number(&mut value, range, speed);
     let response = ui.add(if whole { field.fixed_decimals(0) } else { field });
     if response.changed() {
         *text = if whole { format!("{value:.0}") } else { value.to_string() };
@@ -113,8 +115,28 @@ fn cache(ui: &mut Ui, cache: &mut Option<StepCache>) {
                 1 computes all";
     let mut every = cache.map_or(1, |cache| cache.every);
     let before = every;
-    row(ui, "Every n-th step", help, |ui| ui.add(DragValue::new(&mut every).range(1..=10).speed(0.05)));
+    row(ui, "Every n-th step", help, |ui| ui.add(number(&mut every, 1..=10, 0.05)));
     if every != before {
         *cache = every.to_string().parse().ok();
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use egui_kittest::Harness;
+
+    use super::*;
+
+    #[test]
+    fn what_is_outside_of_a_range_stays_as_it_is() {
+        let compression = Compression { ratio: Some(0.97), cache: "12".parse().ok(), ..Compression::default() };
+        let show = |ui: &mut Ui, (compression, text): &mut (Compression, String)| {
+            ratio(ui, compression);
+            cache(ui, &mut compression.cache);
+            row(ui, "Number", "A parameter", |ui| as_text(ui, text, 0.0..=1.0, 0.1, false));
+        };
+        let mut harness = Harness::new_ui_state(show, (compression.clone(), "1.5".to_owned()));
+        harness.step();
+        assert_eq!(*harness.state(), (compression, "1.5".to_owned()));
     }
 }

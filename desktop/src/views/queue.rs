@@ -2,8 +2,8 @@
 
 use egui::{Label, RichText, Sense, Ui};
 
-use super::Action;
-use super::controls::{button, quiet, sign, sign_if};
+use super::action::Action;
+use super::controls::{button, quiet, sign, title};
 use crate::state::{Job, Live, Queue, State};
 use crate::theme::Palette;
 
@@ -52,7 +52,7 @@ pub fn queue(ui: &mut Ui, queue: &Queue, live: Option<&Live>, actions: &mut Vec<
 
 fn entry(ui: &mut Ui, job: &Job, live: Option<&Live>, actions: &mut Vec<Action>) {
     ui.separator();
-    let title = job.title();
+    let title = title(&job.request);
     let shown = ui.add(Label::new(&title).truncate().sense(Sense::click()));
     if let State::Done(picture) = &job.state
         && shown.on_hover_text("Show the picture").clicked()
@@ -68,7 +68,7 @@ fn entry(ui: &mut Ui, job: &Job, live: Option<&Live>, actions: &mut Vec<Action>)
                 }
                 for (shown, name, earlier) in [("⬇", "Later", false), ("⬆", "Earlier", true)] {
                     let help = if earlier { "Draw this earlier" } else { "Draw this later" };
-                    if sign_if(ui, true, shown, &format!("{name}: {title}"), help).clicked() {
+                    if sign(ui, shown, &format!("{name}: {title}"), help).clicked() {
                         actions.push(Action::Shift(job.id, earlier));
                     }
                 }

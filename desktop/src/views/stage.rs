@@ -7,11 +7,12 @@ use egui::{
     TextureHandle, Ui, Vec2, WidgetInfo, pos2, vec2,
 };
 
-use super::album::Album;
+use super::action::Action;
+use super::album::{Album, Whole};
 use super::compare::{Pair, divided};
-use super::controls::{button, flops, quiet, seconds, toggle};
+use super::computed;
+use super::controls::{button, flops, quiet, seconds, title, toggle};
 use super::models::Model;
-use super::{Action, computed};
 use crate::disk::Entry;
 use crate::engine::{Preview, Took};
 use crate::state::{Form, History, Live, Settings};
@@ -19,6 +20,8 @@ use crate::theme::{GAP, Palette};
 
 /// How long the longer side of a small picture is shown at most. Larger ones are shown pixel for pixel, or smaller.
 const LARGEST: f32 = 640.0;
+/// What is said in place of a picture.
+const UNREADABLE: &str = "The file cannot be read";
 
 /// What is shown.
 #[derive(Clone, Debug, Default, PartialEq)]
@@ -37,7 +40,7 @@ pub enum Shown {
 pub struct Stage {
     /// What is shown.
     pub shown: Shown,
-    /// The picture that was under way last, with what was computed of it; its path, once it is finished.
+    /// The picture that was under way last, with what was computed of it.
     pub live: Option<Live>,
     /// Where the picture of `live` is.
     pub finished: Option<PathBuf>,
@@ -147,13 +150,14 @@ fn finished(
     }
     let rect = canvas(ui);
     match album.whole(path) {
-        Some(texture) => {
+        Whole::Here(texture) => {
             let rect = show(ui, rect, &texture, "The picture");
             if let Some(live) = mapped {
                 computed::over(ui, rect, live);
             }
         }
-        None => waiting(ui, rect, "Reading"),
+        Whole::Coming => waiting(ui, rect, "Reading"),
+        Whole::Unreadable => words(ui, rect, UNREADABLE),
     }
 }
 
@@ -208,10 +212,11 @@ fn pair(ui: &mut Ui, stage: &mut Stage, seen: Seen<'_>, album: &mut Album, actio
     });
     let rect = canvas(ui);
     match (album.whole(&pair.left), album.whole(&pair.right)) {
-        (Some(left), Some(right)) => {
+        (Whole::Here(left), Whole::Here(right)) => {
             let rect = fitted(rect, right.size_vec2());
             divided(ui, rect, &left, &right, &mut pair.divider);
         }
+        (Whole::Unreadable, _) | (_, Whole::Unreadable) => words(ui, rect, UNREADABLE),
         _ => waiting(ui, rect, "Reading"),
     }
 }
@@ -219,11 +224,7 @@ fn pair(ui: &mut Ui, stage: &mut Stage, seen: Seen<'_>, album: &mut Album, actio
 /// What a picture is, in two lines.
 fn describe(ui: &mut Ui, entry: &Entry) {
     let request = &entry.origin.request;
-    let what = match request.class {
-        Some(class) => format!("Class {class}"),
-        None => request.prompt.clone(),
-    };
-    ui.add(egui::Label::new(what).truncate());
+    ui.add(egui::Label::new(title(request)).truncate());
     let took = entry.took.as_ref().map(|spent| format!(" · {}", took(spent))).unwrap_or_default();
     quiet(ui, format!("seed {} · {} · {}{took}", request.seed, entry.origin.model, policy(entry)));
 }

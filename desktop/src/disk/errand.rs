@@ -1,0 +1,155 @@
+//! What the clerk is asked to do, and the thread that does it.
+
+use std::collections::VecDeque;
+use std::fs;
+use std::path::{Path, PathBuf};
+use std::sync::mpsc::{Receiver, TryRecvError};
+
+use foveate::{Context, Error, Result};
+use foveate_studio::Origin;
+use foveate_studio::output::Output;
+
+use super::entry;
+use super::report::{Report, Voice};
+use crate::engine::Trouble;
+
+/// Something to do with files.
+#[derive(Debug)]
+pub enum Errand {
+    /// Read the pictures of a folder, the newest first, while nothing else is to be done.
+    Scan(PathBuf),
+    /// Read a picture whole.
+    Load(PathBuf),
+    /// Read how a picture was drawn.
+    Recall(PathBuf),
+    /// Write a file, whole or not at all.
+    Write(PathBuf, Vec<u8>),
+    /// Copy a picture.
+    Copy { from: PathBuf, to: PathBuf },
+    /// Move a picture into the folder of those that were deleted.
+    Remove { picture: PathBuf, into: PathBuf },
+}
+
+/// The thread's end.
+pub(super) struct Desk {
+    voice: Voice,
+    /// Pages of the history that are not read yet. There may be many, so every errand goes before them.
+    unread: VecDeque<Vec<PathBuf>>,
+}
+
+impl Desk {
+    pub fn new(voice: Voice) -> Self {
+        Self { voice, unread: VecDeque::new() }
+    }
+
+    /// Works until nobody can send errands any more.
+    pub fn work(mut self, inbox: &Receiver<Errand>) {
+        while let Some(errand) = self.next(inbox) {
+            if let Err(error) = self.run(errand) {
+                self.voice.say(Report::Failed(Trouble::of_file(&error)));
+            }
+        }
+    }
+
+    /// The next errand; until there is one, pages are read. None once nobody can send any more.
+    fn next(&mut self, inbox: &Receiver<Errand>) -> Option<Errand> {
+        while let Some(page) = self.unread.front() {
+            match inbox.try_recv() {
+                Ok(errand) => return Some(errand),
+                Err(TryRecvError::Disconnected) => return None,
+                Err(TryRecvError::Empty) => {}
+            }
+            self.voice.say(Report::Found(entry::read_page(page)));
+            self.unread.pop_front();
+            self.say_scanned();
+        }
+        inbox.recv().ok()
+    }
+
+    fn say_scanned(&self) {
+        if self.unread.is_empty() {
+            self.voice.say(Report::Scanned);
+        }
+    }
+
+    fn run(&mut self, errand: Errand) -> Result<()> {
+        match errand {
+            Errand::Scan(folder) => {
+                let listed = entry::pages(&folder).map(|pages| self.unread = pages);
+                self.say_scanned();
+                return listed;
+            }
+            Errand::Load(path) => self.voice.say(match entry::load(&path) {
+                Ok(picture) => Report::Loaded(path, picture),
+                Err(error) => Report::NotLoaded(path, Trouble::of_file(&error)),
+            }),
+            Errand::Recall(path) => self.voice.say(Report::Recalled(Box::new(Origin::read(&path)?))),
+            Errand::Write(path, bytes) => {
+                write(&path, &bytes).context(|| format!("keeping {}", path.display()))?;
+            }
+            Errand::Copy { from, to } => {
+                let bytes = fs::read(&from).map_err(|error| Error::io(&from, error))?;
+                write(&to, &bytes).context(|| "saving the copy")?;
+                self.voice.say(Report::Copied(to));
+            }
+            Errand::Remove { picture, into } => {
+                let target = into.join(picture.file_name().unwrap_or_default());
+                fs::rename(&picture, &target).map_err(|error| Error::io(&picture, error))?;
+                self.voice.say(Report::Removed(picture));
+            }
+        }
+        Ok(())
+    }
+}
+
+fn write(path: &Path, bytes: &[u8]) -> Result<()> {
+    Output::check(path)?.stage(bytes)?.commit()
+}
+
+#[cfg(test)]
+mod tests {
+    use std::sync::Arc;
+    use std::sync::mpsc::channel;
+
+    use super::*;
+
+    #[test]
+    fn errands_go_before_the_history_and_closing_waits_for_no_page() {
+        let folder = tempfile::tempdir().unwrap();
+        fs::write(folder.path().join("00001.png"), "no picture").unwrap();
+        let (reports, told) = channel();
+        let mut desk = Desk::new(Voice { reports, wake: Arc::new(|| {}) });
+        let (errands, inbox) = channel();
+        // While there is an errand no page is read.
+        desk.run(Errand::Scan(folder.path().into())).unwrap();
+        errands.send(Errand::Load("absent.png".into())).unwrap();
+        assert!(matches!(desk.next(&inbox), Some(Errand::Load(_))));
+        assert!(told.try_recv().is_err());
+        // What was sent is done before the end, and what is unread stays so.
+        let kept = folder.path().join("queue.json");
+        errands.send(Errand::Write(kept.clone(), b"{}".to_vec())).unwrap();
+        drop(errands);
+        desk.work(&inbox);
+        assert_eq!(fs::read(kept).unwrap(), b"{}");
+        assert!(told.try_recv().is_err());
+    }
+
+    #[test]
+    fn the_history_is_read_to_its_end() {
+        let folder = tempfile::tempdir().unwrap();
+        let (reports, told) = channel();
+        let mut desk = Desk::new(Voice { reports, wake: Arc::new(|| {}) });
+        desk.run(Errand::Scan(folder.path().into())).unwrap();
+        assert!(matches!(told.try_recv(), Ok(Report::Scanned)), "an empty folder");
+        assert!(desk.run(Errand::Scan(folder.path().join("absent"))).is_err());
+        assert!(matches!(told.try_recv(), Ok(Report::Scanned)), "no folder");
+        fs::write(folder.path().join("00001.png"), "no picture").unwrap();
+        desk.run(Errand::Scan(folder.path().into())).unwrap();
+        let (errands, inbox) = channel();
+        let thread = std::thread::spawn(move || desk.work(&inbox));
+        assert!(matches!(told.recv(), Ok(Report::Found(none)) if none.is_empty()));
+        assert!(matches!(told.recv(), Ok(Report::Scanned)));
+        drop(errands);
+        thread.join().unwrap();
+    }
+}

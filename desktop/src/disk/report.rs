@@ -1,0 +1,59 @@
+//! What the threads of this module report, and how.
+
+use std::path::PathBuf;
+use std::sync::mpsc::Sender;
+
+use foveate_studio::Origin;
+use image::RgbImage;
+
+use super::entry::Entry;
+use crate::engine::{Trouble, Wake};
+
+/// What became of an errand.
+#[derive(Debug)]
+pub enum Report {
+    /// Pictures of the history, the newest first.
+    Found(Vec<Entry>),
+    /// The history was read to its end.
+    Scanned,
+    /// A whole picture.
+    Loaded(PathBuf, RgbImage),
+    /// A picture that cannot be read.
+    NotLoaded(PathBuf, Trouble),
+    /// How a picture was drawn.
+    Recalled(Box<Origin>),
+    /// A picture was copied here.
+    Copied(PathBuf),
+    /// A picture is gone.
+    Removed(PathBuf),
+    /// A dialog was answered.
+    Picked(Question, PathBuf),
+    /// Something failed.
+    Failed(Trouble),
+}
+
+/// What a dialog asks for.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Question {
+    /// The folder of a model.
+    Model,
+    /// A picture, to recall how it was drawn.
+    Picture,
+    /// Where to put a copy of this picture.
+    Copy(PathBuf),
+}
+
+/// How the threads of this module report.
+#[derive(Clone)]
+pub(super) struct Voice {
+    pub reports: Sender<Report>,
+    pub wake: Wake,
+}
+
+impl Voice {
+    pub fn say(&self, report: Report) {
+        // Where nobody listens any more the program is about to end.
+        let _ = self.reports.send(report);
+        (self.wake)();
+    }
+}
