@@ -59,7 +59,8 @@ function optimised() {
     const [module, small] = [join(glue, "foveate_bg.wasm"), join(glue, "optimised.wasm")];
     const when = (/** @type {string} */ file) => statSync(file, { throwIfNoEntry: false })?.mtimeMs ?? 0;
     if (when(small) <= when(module)) {
-        // What rustc and wasm-bindgen use and every browser with WebGPU has; --all-features would add what none has yet.
+        // What rustc and wasm-bindgen use, and what browsers without WebGPU have as well; --all-features would add what none
+        // has yet.
         const features = ["simd", "bulk-memory", "mutable-globals", "sign-ext", "nontrapping-float-to-int", "reference-types", "multivalue"];
         const enable = features.map((feature) => `--enable-${feature}`);
         execFileSync(tool("wasm-opt"), ["-Os", ...enable, module, "-o", small], { stdio: "inherit" });

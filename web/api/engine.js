@@ -83,12 +83,14 @@ export class Engine {
     }
 
     /**
-     * Gives GPUs up for the processor, unless there was a choice; tells whether it did. The next worker has it.
+     * Gives GPUs up for the processor, and returns whether it may: not where a GPU was asked for. The next worker has it.
+     * Runs that lost the last GPU together each come here; the first one's reason stays.
      * @param {Failure} why
      */
     giveUp(why) {
-        if (this.#wanted !== "gpu" || this.#options.adapter === "gpu") return false;
-        [this.#wanted, this.#instead] = ["cpu", why];
+        if (this.#options.adapter === "gpu") return false;
+        this.#wanted = "cpu";
+        this.#instead ??= why;
         return true;
     }
 
@@ -97,7 +99,9 @@ export class Engine {
         const session = new Session();
         try {
             const { adapter, version, instead } = await session.call("open", { adapter: this.#wanted, screen });
-            [this.#session, this.#wanted, this.adapter, this.version] = [session, adapter.kind, adapter, version];
+            [this.#session, this.adapter, this.version] = [session, adapter, version];
+            // GPUs may have been given up meanwhile: that holds for the worker after this one.
+            if (this.#wanted === "auto") this.#wanted = adapter.kind;
             this.#instead ??= instead && new Failure(instead.kind, instead.message);
         } catch (error) {
             session.close(Failure.from(error));
@@ -106,7 +110,7 @@ export class Engine {
         session.ended = (why) => {
             if (why.recoverable) lost?.(why);
         };
-        tell?.({ adapter: this.adapter, instead: this.#instead });
+        tell?.({ adapter: this.adapter, instead: this.adapter.kind === "cpu" ? this.#instead : null });
         return session;
     }
 }

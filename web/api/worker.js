@@ -78,13 +78,14 @@ const calls = {
         const { index, timestep, flops } = step;
         step.free();
         const ended = index + 1 === run.steps;
+        const pixels = ended ? await run.rgba() : null;
         const kept = run.stateBytes <= SMALL_STATE || (index + 1) % KEPT_EVERY === 0;
         return {
             index, timestep, flops, seconds,
-            preview: preview ? await picture(run) : null,
+            preview: preview ? await picture(run, pixels) : null,
             tokens: tokens ? await tokenMap(run) : null,
             state: state && kept && !ended ? { taken: index + 1, words: await run.state(), fingerprint: run.fingerprint } : null,
-            pixels: ended ? await run.rgba() : null,
+            pixels,
         };
     },
 
@@ -109,14 +110,14 @@ function known(id) {
     return run;
 }
 
-/** What the latents look like. @param {foveate.Run} run */
-async function picture(run) {
+/** What the latents look like. @param {foveate.Run} run @param {Uint8Array | null} read the same, where it was read back already */
+async function picture(run, read) {
     if (!run.hasPreviews) return null;
     if (easel) {
         run.show(easel.screen);
         return easel.canvas.transferToImageBitmap();
     }
-    const pixels = new Uint8ClampedArray(/** @type {Uint8Array<ArrayBuffer>} */ (await run.rgba()));
+    const pixels = new Uint8ClampedArray(/** @type {Uint8Array<ArrayBuffer>} */ (read ?? await run.rgba()));
     return createImageBitmap(new ImageData(pixels, run.width, run.height));
 }
 

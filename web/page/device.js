@@ -2,16 +2,9 @@
 
 import { any, made } from "./dom.js";
 import { size } from "./format.js";
+import { reason } from "./messages.js";
 
 /** @typedef {import("../foveate/index.js").Adapter} Adapter */
-
-/** Why the processor draws. @type {Partial<Record<import("../foveate/index.js").Kind, string>>} */
-const REASONS = {
-    NoWebGPU: "This browser has no WebGPU",
-    NoAdapter: "The browser found no GPU that it may use",
-    Limit: "This GPU is too small",
-    DeviceLost: "The GPU was lost several times in a row",
-};
 
 /** The adapter in use. */
 let name = "";
@@ -27,12 +20,6 @@ export function showDevice({ adapter, instead }) {
     tell(adapter.kind === "cpu" ? { adapter: name, "pictures reach the page": reach(adapter) } : gpu(adapter));
     any("notice").hidden = !instead;
     if (instead) any("notice").textContent = `${reason(instead)}: the processor draws, which takes longer.`;
-}
-
-/** @param {import("../foveate/index.js").Failure} instead */
-function reason({ kind }) {
-    if (kind === "NoWebGPU" && !globalThis.isSecureContext) return "Browsers offer WebGPU only to addresses that start with https://";
-    return REASONS[kind] ?? "There is no GPU";
 }
 
 /** @param {Adapter} adapter */

@@ -56,7 +56,7 @@ async function again(page) {
 }
 
 const WORKERS = {
-    NoWebGPU: [/no WebGPU/, `Object.defineProperty(WorkerNavigator.prototype, "gpu", { get: () => undefined });`],
+    NoWebGPU: [/no WebGPU, and the address of this page asks for a GPU/, `Object.defineProperty(WorkerNavigator.prototype, "gpu", { get: () => undefined });`],
     NoAdapter: [/no GPU/, `GPU.prototype.requestAdapter = async () => null;`],
     Limit: [/too small/, `{
         const { get } = Object.getOwnPropertyDescriptor(GPUDevice.prototype, "limits");
@@ -152,7 +152,7 @@ test("Usage and OutOfMemory are said, and what follows works, in a hidden tab to
     await page.workers()[0].evaluate(() => (/** @type {any} */ (self).full = true));
     await page.click("#generate");
     await page.locator("#trouble[data-kind=OutOfMemory]").waitFor();
-    assert.match((await trouble(page)).text, /ran out of memory/);
+    assert.match((await trouble(page)).text, /^There is not enough memory/);
 
     // A new worker starts empty, from what the browser has stored.
     await page.evaluate(() => {

@@ -3,8 +3,9 @@
 /** Seconds of one fuzz test. */
 export const SECONDS = Number(process.env.FUZZ_SECONDS ?? 2);
 
-/** Another seed each day, or FUZZ_SEED. */
-export const SEED = Number(process.env.FUZZ_SEED ?? Math.floor(Date.now() / 86_400_000));
+/** Another seed each day, or FUZZ_SEED; and which of its rounds is the first, to run one again. */
+const SEED = Number(process.env.FUZZ_SEED ?? Math.floor(Date.now() / 86_400_000));
+const FIRST = Number(process.env.FUZZ_ROUND ?? 0);
 
 const NUMBERS = [0, -0, 1, -1, 0.5, 255, 2 ** 31, 2 ** 32, 2 ** 53, 1e30, -1e30, NaN, Infinity, -Infinity];
 const TEXTS = ["", " ", "\0", "\n", "-1", "1e30", "0x10", "NaN", "*", "bytes", "ä🏠", "\u202e", "__proto__", "constructor", "toString"];
@@ -73,16 +74,16 @@ export class Draw {
 }
 
 /**
- * Calls `round` with fresh numbers until the time is over. What fails names the seed that does it again.
- * @param {(draw: Draw) => unknown} round
+ * Calls `check` with fresh numbers, round after round, until the time is over. What fails names what runs that round again.
+ * @param {(draw: Draw) => unknown} check
  */
-export async function fuzz(round) {
+export async function fuzz(check, { seed = SEED, first = FIRST } = {}) {
     const end = Date.now() + 1000 * SECONDS;
-    for (let seed = SEED * 100_000; Date.now() < end; seed++) {
+    for (let round = first; Date.now() < end; round++) {
         try {
-            await round(new Draw(seed));
+            await check(new Draw(seed * 100_000 + round));
         } catch (error) {
-            throw new Error(`with seed ${seed}: ${error instanceof Error ? error.stack : error}`);
+            throw new Error(`FUZZ_SEED=${seed} FUZZ_ROUND=${round}: ${error instanceof Error ? error.stack : error}`);
         }
     }
 }

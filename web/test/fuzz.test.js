@@ -14,6 +14,18 @@ const LENGTH = 1000;
 /** What an honest server has. */
 const BYTES = Uint8Array.from({ length: LENGTH }, (_, place) => place % 251);
 
+test("what fails names the seed and the round that fail again", async () => {
+    const drawn = /** @type {number[]} */ ([]);
+    const failing = (/** @type {number} */ rounds) => (/** @type {Draw} */ draw) => {
+        drawn.push(draw.random());
+        if (--rounds === 0) throw new Error("found");
+    };
+    await assert.rejects(fuzz(failing(3), { seed: 5, first: 0 }), /^Error: FUZZ_SEED=5 FUZZ_ROUND=2: Error: found/);
+    await assert.rejects(fuzz(failing(1), { seed: 5, first: 2 }), /^Error: FUZZ_SEED=5 FUZZ_ROUND=2: /);
+    assert.equal(new Set(drawn).size, 3);
+    assert.equal(drawn[3], drawn[2]);
+});
+
 test("any link is a request or nothing", () => fuzz((draw) => {
     const names = ["prompt", "class", "seed", "steps", "guidance", "policy", "ratio", "cache", "model", "set", "__proto__"];
     const field = () => `${draw.of(names)}${draw.of(["=", "", "=="])}${draw.of([encodeURIComponent, String])(draw.text().toWellFormed?.() ?? "")}`;
