@@ -9,7 +9,7 @@ use super::args::Generate;
 use super::cancel::Cancel;
 use super::maps;
 use super::output::Outputs;
-use super::photo::Original;
+use super::photo::Given;
 use super::record::Record;
 use super::report;
 use super::request::Asked;
@@ -28,7 +28,7 @@ pub struct Seconds {
 pub struct Drawing {
     pub asked: Asked,
     /// The picture that it began with.
-    pub original: Original,
+    pub given: Given,
     /// The model's name.
     pub model: String,
     pub device: Device,
@@ -46,7 +46,7 @@ impl Drawing {
         let about = About::new(request, &self.model, *dtype, &self.run);
         let mut staged = Vec::new();
         for (index, output) in outputs.pictures.iter().enumerate() {
-            staged.push(output.stage(&about.png(&self.original.finished(&self.pictures, index)?, index, &[])?)?);
+            staged.push(output.stage(&about.png(&self.given.finished(&self.pictures, index)?, index, &[])?)?);
         }
         if let Some(output) = &outputs.tensors {
             staged.push(output.stage(&record.tensors(&self.pictures)?)?);

@@ -15,7 +15,7 @@ use super::inputs;
 use super::loading::{self, Told};
 use super::model::find;
 use super::output::Outputs;
-use super::photo::Original;
+use super::photo::Given;
 use super::progress::Progress;
 use super::record::Record;
 use super::request::Asked;
@@ -24,7 +24,7 @@ use super::request::Asked;
 pub async fn run(options: &Generate) -> Result<()> {
     let mut asked = Asked::new(options)?;
     inputs::read(options, &mut asked.request).await?;
-    let mut original = Original::read(options)?;
+    let mut given = Given::read(options)?;
     let source = find(options.model.as_deref())?;
     let name = name(&source);
     let outputs = Outputs::check(options, asked.request.pictures())?;
@@ -33,7 +33,7 @@ pub async fn run(options: &Generate) -> Result<()> {
     model.habits().draws.check(&asked.request)?;
     model.scheduler(asked.request.scheduler.as_deref()).await?;
     let parts = model.parts().await?;
-    original.fit(options, &parts, &mut asked.request)?;
+    given.fit(&parts, &mut asked.request)?;
     let request = &asked.request;
     parts.check(request, model.habits())?;
 
@@ -51,7 +51,7 @@ pub async fn run(options: &Generate) -> Result<()> {
 
     let Studio { device, mut progress, cancel, seconds, warnings } = studio;
     progress.busy("write");
-    let drawing = Drawing { asked, original, model: name, device, run, pictures, seconds, warnings };
+    let drawing = Drawing { asked, given, model: name, device, run, pictures, seconds, warnings };
     drawing.write(&outputs, record, &cancel)?;
     progress.done();
     drawing.report(options, &outputs)

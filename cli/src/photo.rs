@@ -6,7 +6,7 @@ use std::io::Read;
 use std::path::Path;
 
 use foveate::low_level::pipeline::Parts;
-use foveate::photo::{Frame, Photo, PhotoMask};
+use foveate::photo::{Frame, Original, Photo, PhotoMask};
 use foveate::{Context, Error, Pictures, Request, Result};
 use image::RgbImage;
 
@@ -16,52 +16,44 @@ use super::args::Generate;
 const MOST_BYTES: u64 = 1 << 30;
 
 /// What `--image` and `--mask` hold.
-#[derive(Debug, Default)]
-pub struct Original {
-    photo: Option<Photo>,
-    mask: Option<PhotoMask>,
-    feather: u32,
-    /// Where the photo lies on the canvas, once that is known.
-    frame: Option<Frame>,
+#[derive(Debug)]
+pub enum Given {
+    /// No picture; perhaps the mask of one that is known by its latents alone.
+    Mask(Option<PhotoMask>),
+    /// A picture, and where it lies on the canvas once that is known.
+    Photo(Box<Original>, Option<Frame>),
 }
 
-impl Original {
+impl Given {
     /// Reads the files that `options` name.
     pub fn read(options: &Generate) -> Result<Self> {
         let photo = options.image.as_deref().map(|path| Photo::decode(&path.display().to_string(), &bytes(path)?));
         let photo = photo.transpose().context(|| "reading --image")?;
-        let mask = options.mask.as_deref().map(|path| {
-            let mask = PhotoMask::decode(&path.display().to_string(), &bytes(path)?)?;
-            match &photo {
-                Some(photo) => mask.of(photo),
-                None => Ok(mask),
-            }
-        });
+        let mask = options.mask.as_deref().map(|path| PhotoMask::decode(&path.display().to_string(), &bytes(path)?));
         let mask = mask.transpose().context(|| "reading --mask")?;
-        Ok(Self { photo, mask, feather: options.feather.unwrap_or(0), frame: None })
+        let Some(photo) = photo else { return Ok(Self::Mask(mask)) };
+        let mut original = Original::new(photo, mask).context(|| "reading --mask")?;
+        (original.fit, original.feather) = (options.fit.unwrap_or_default(), options.feather.unwrap_or(0));
+        Ok(Self::Photo(original.into(), None))
     }
 
     /// Puts picture and mask into the request, at the size that it asks for or else at one that fits the model.
-    pub fn fit(&mut self, options: &Generate, parts: &Parts, request: &mut Request) -> Result<()> {
-        let Some(photo) = &self.photo else {
-            request.mask = self.mask.as_ref().map(PhotoMask::tensor).transpose()?;
-            return Ok(());
-        };
-        let size = request.size.map_or_else(|| parts.canvas_for(photo.size()), Ok)?;
-        let frame = Frame::new(photo, self.mask.as_ref(), size, options.fit.unwrap_or_default());
-        request.size = Some(size);
-        request.image = Some(frame.picture(photo)?);
-        request.mask = self.mask.as_ref().map(|mask| frame.mask(mask)).transpose()?;
-        self.frame = Some(frame);
+    pub fn fit(&mut self, parts: &Parts, request: &mut Request) -> Result<()> {
+        match self {
+            Self::Mask(mask) => request.mask = mask.as_ref().map(PhotoMask::tensor).transpose()?,
+            Self::Photo(original, frame) => {
+                let size = request.size.map_or_else(|| parts.canvas_for(original.photo().size()), Ok)?;
+                *frame = Some(original.begin(request, size)?);
+            }
+        }
         Ok(())
     }
 
     /// Picture `index` of what was drawn: with a mask the photo, with its new part in place.
     pub fn finished(&self, pictures: &Pictures, index: usize) -> Result<RgbImage> {
         let drawn = pictures.rgb(index)?;
-        Ok(match (&self.photo, &self.frame, &self.mask) {
-            (Some(photo), Some(frame), Some(mask)) => frame.put_back(photo, mask, &drawn, self.feather),
-            (Some(_), Some(frame), None) => frame.drawn(&drawn),
+        Ok(match self {
+            Self::Photo(original, Some(frame)) => original.finished(frame, &drawn),
             _ => drawn,
         })
     }

@@ -2,6 +2,8 @@
 
 mod decode;
 mod frame;
+mod original;
 
 pub use decode::{Photo, PhotoMask};
 pub use frame::{Fit, Frame};
+pub use original::Original;
