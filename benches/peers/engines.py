@@ -20,14 +20,16 @@ class Engine:
     policies: bool = False
 
 
-FOVEATE, PYTHON = "foveate", "python"
+FOVEATE, BURN, PYTHON = "foveate", "burn", "python"
 YARDSTICK = "PyTorch eager"
 ALL = {
     "Foveate": Engine((FOVEATE, "cpu", "THREADS"), policies=True),
     YARDSTICK: Engine((PYTHON, "-m", "benches.peers.torch_peer", "eager", "THREADS")),
     "PyTorch compile": Engine((PYTHON, "-m", "benches.peers.torch_peer", "compile", "THREADS")),
     "onnxruntime": Engine((PYTHON, "-m", "benches.peers.onnxruntime_peer", "THREADS")),
+    "burn flex": Engine((BURN, "flex")),
     "Foveate, adapter": Engine((FOVEATE, "gpu"), adapter=True, policies=True),
+    "burn wgpu": Engine((BURN, "wgpu"), adapter=True),
 }
 
 
@@ -36,13 +38,15 @@ def build(names: list[str]) -> dict[str, str]:
     needed = {ALL[name].command[0] for name in names}
     programs = {PYTHON: sys.executable}
     if FOVEATE in needed:
-        programs[FOVEATE] = cargo()
+        programs[FOVEATE] = cargo("-p", "foveate", "--bench", "peer")
+    if BURN in needed:
+        programs[BURN] = cargo("--manifest-path", "benches/peers/burn/Cargo.toml")
     return programs
 
 
-def cargo() -> str:
-    """Builds Foveate's peer as for a release; returns the program."""
-    command = ["cargo", "build", "--release", "--locked", "-p", "foveate", "--bench", "peer", "--message-format", "json-render-diagnostics"]
+def cargo(*target: str) -> str:
+    """Builds as for a release; returns the program."""
+    command = ["cargo", "build", "--release", "--locked", *target, "--message-format", "json-render-diagnostics"]
     told = subprocess.run(command, stdout=subprocess.PIPE, text=True, check=True).stdout
     executables = [json.loads(line).get("executable") for line in told.splitlines()]
     return next(path for path in executables if path)

@@ -104,10 +104,11 @@ def machine() -> str:
     model = re.search(r"model name\s*: (.*)", info)
     vectors = next((words for flag, words in [("avx512f", "AVX-512"), ("avx2", "AVX2")] if f" {flag} " in info), None)
     kind = " ".join((model.group(1) if model else platform.machine()).split())
+    burn = re.search(r'name = "burn"\nversion = "(.*)"', (Path(__file__).parent / "burn/Cargo.lock").read_text())
     versions = [f"{name} {importlib.metadata.version(name)}" for name in ("torch", "onnxruntime")]
     cores = f"{len(os.sched_getaffinity(0))} CPU cores ({kind}{', ' + vectors if vectors else ''})"
     date = f"{datetime.date.today():%-d %B %Y}"
-    return f"{date}, {cores}, {', '.join(versions)}. f32, batch 2."
+    return f"{date}, {cores}, {', '.join(versions)}, burn {burn.group(1)}. f32, batch 2."
 
 
 def words(threads: int) -> str:
