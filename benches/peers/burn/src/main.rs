@@ -54,8 +54,8 @@ fn answer(device: &Device, cases: &mut HashMap<String, Transformer>, words: &[&s
 
 fn write_prediction(case: &Transformer, out: &Path) -> Result<()> {
     let prediction = case.step().into_data();
-    let shape = prediction.shape.to_vec();
-    let numbers = prediction.to_vec::<f32>().map_err(|error| format!("{error:?}"))?;
+    let shape = prediction.shape().to_vec();
+    let numbers = prediction.try_to_vec::<f32>().map_err(|error| format!("{error:?}"))?;
     let bytes: Vec<u8> = numbers.iter().flat_map(|number| number.to_le_bytes()).collect();
     let view = TensorView::new(Dtype::F32, shape, &bytes)?;
     Ok(safetensors::serialize_to_file([("prediction", view)], None, out)?)

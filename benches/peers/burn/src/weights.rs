@@ -28,7 +28,7 @@ impl Weights {
     }
 
     pub fn indices(&self, name: &str) -> Result<Vec<usize>> {
-        let data = self.data(name)?.to_vec::<i64>().map_err(|error| format!("{name}: {error:?}"))?;
+        let data = self.data(name)?.try_to_vec::<i64>().map_err(|error| format!("{name}: {error:?}"))?;
         Ok(data.into_iter().map(|index| index as usize).collect())
     }
 
