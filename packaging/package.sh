@@ -177,7 +177,7 @@ old_enough() { # PROGRAM…
     local program needs
     for program in "$@"; do
         needs=$(objdump -T "$program" | grep -o 'GLIBC_[0-9.]*' | sed 's/GLIBC_//' | sort -V | tail -n 1)
-        echo "$program needs glibc $needs (at most $GLIBC)"
+        echo "$program needs glibc ${needs:?is not known}, at most $GLIBC"
         [ "$(printf '%s\n' "$needs" "$GLIBC" | sort -V | tail -n 1)" = "$GLIBC" ] || return
     done
 }
