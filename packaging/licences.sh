@@ -19,14 +19,33 @@ about() { # CRATE'S FOLDER, TARGET…
     "$target/about/bin/cargo-about" about generate --offline "${flags[@]}" packaging/about.hbs
 }
 
+# Fonts are data, which cargo-about does not read: their licences lie beside them.
+fonts() { # FOLDER
+    local file
+    for file in "$1"/*.txt; do
+        printf '%.0s=' {1..80}
+        printf '\nFonts: %s\n\n' "$(basename "$file")"
+        cat "$file"
+        echo
+    done
+}
+
+# Where cargo keeps the crate with the fonts of the app.
+app_fonts() {
+    local manifest
+    manifest=$(cargo metadata --locked --format-version 1 | grep -o '"manifest_path":"[^"]*epaint_default_fonts[^"]*"' | cut -d '"' -f 4)
+    manifest=${manifest//\\\\//} # of Windows
+    echo "$(dirname "$manifest")/fonts"
+}
+
 install_about() {
     "$target/about/bin/cargo-about" --version 2>/dev/null | grep -q " $VERSION\$" ||
         cargo install --locked --quiet cargo-about --version "$VERSION" --features cli --root "$target/about"
 }
 
 case ${1:-} in
-foveate) about cli "${NATIVE[@]/#/--target=}" ;;
-foveate-app) about desktop "${NATIVE[@]/#/--target=}" ;;
+foveate) about cli "${NATIVE[@]/#/--target=}" && fonts cli/src/maps ;;
+foveate-app) about desktop "${NATIVE[@]/#/--target=}" && fonts "$(app_fonts)" ;;
 web) about web/engine --target=wasm32-unknown-unknown ;;
 rust) cat "$(rustc --print sysroot)/share/doc/rust/COPYRIGHT-library.html" ;;
 *) echo "whose licences? $0 begins with a list" >&2 && exit 1 ;;
