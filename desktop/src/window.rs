@@ -28,7 +28,7 @@ impl eframe::App for Window {
 
 /// Opens it, and returns when it is closed.
 pub fn open(arguments: Arguments) -> Result<(), String> {
-    let viewport = ViewportBuilder::default().with_title("Foveate").with_app_id("foveate").with_icon(icon());
+    let viewport = ViewportBuilder::default().with_title("Foveate").with_app_id("foveate").with_icon(icon()?);
     let setup =
         WgpuSetupCreateNew { device_descriptor: Arc::new(descriptor), ..WgpuSetupCreateNew::without_display_handle() };
     let options = NativeOptions {
@@ -87,21 +87,11 @@ fn shared(state: &RenderState) -> Option<Shared> {
     Some(Shared::new(adapter.clone(), device.clone(), queue.clone()))
 }
 
-/// The project's sign: nine tokens, the middle one at work.
-fn icon() -> IconData {
-    const SIDE: u32 = 64;
-    let mut rgba = Vec::with_capacity((SIDE * SIDE * 4) as usize);
-    for at in 0..SIDE * SIDE {
-        let (x, y) = (at % SIDE, at / SIDE);
-        // Three cells of twelve pixels, four between them, ten around.
-        let cell = |along: u32| along.checked_sub(10).filter(|at| at % 16 < 12 && at / 16 < 3).map(|at| at / 16);
-        let colour = match (cell(x), cell(y)) {
-            (Some(1), Some(1)) => [0xff, 0xd4, 0x79, 0xff],
-            (Some(a), Some(b)) if a == 1 || b == 1 => [0x6c, 0x7a, 0xdd, 0xff],
-            (Some(_), Some(_)) => [0x36, 0x3d, 0x68, 0xff],
-            _ => [0x12, 0x14, 0x1c, 0xff],
-        };
-        rgba.extend(colour);
+/// The icon of the window and the dock. An app of macOS has one already, with the margin that its dock expects.
+fn icon() -> Result<IconData, String> {
+    if std::env::current_exe().is_ok_and(|program| program.to_string_lossy().contains(".app/Contents/")) {
+        return Ok(IconData::default());
     }
-    IconData { rgba, width: SIDE, height: SIDE }
+    let png = include_bytes!("../../packaging/icons/foveate.png");
+    eframe::icon_data::from_png_bytes(png).map_err(|error| format!("the icon: {error}"))
 }
