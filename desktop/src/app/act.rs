@@ -151,7 +151,7 @@ impl App {
 
     /// Why a picture cannot be drawn again as it was.
     pub(super) fn obstacles(&self, origin: &Origin) -> Vec<String> {
-        obstacles(origin, self.model.facts().map(|facts| (facts.name.as_str(), facts.choice.dtype)))
+        obstacles(origin, self.model.facts().map(|facts| (facts.name.as_str(), facts.dtype)))
     }
 
     /// What becomes of the picture that was just finished.

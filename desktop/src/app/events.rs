@@ -6,7 +6,7 @@ use egui::Context;
 
 use super::App;
 use crate::disk::{Entry, Errand, Question, Report, thumbnail};
-use crate::engine::{Choice, Drawn, Event, Trouble};
+use crate::engine::{Choice, Drawn, Event, Storage, Trouble};
 use crate::state::State;
 use crate::views::{Action, Model, Page, Shown, pixels};
 
@@ -150,7 +150,7 @@ impl App {
     /// Another model, on the same device.
     fn choice(&self, folder: &std::path::Path) -> Choice {
         let model = folder.to_string_lossy().into_owned();
-        Choice { model, dtype: None, adapter: self.settings.choice.adapter.clone() }
+        Choice { model, dtype: Storage::Fitting, adapter: self.settings.choice.adapter.clone() }
     }
 }
 

@@ -32,8 +32,7 @@ pub(super) struct Easel<'a> {
 impl Easel<'_> {
     /// Draws the picture of a task and puts it at `path`.
     pub fn draw(&mut self, task: &Task, path: PathBuf) -> Result<Drawn> {
-        let mut run = self.pipeline.start(&task.request)?;
-        pollster::block_on(self.pipeline.device().wait())?; // for the text encoder, which was only submitted
+        let mut run = self.stop.or(self.pipeline.prepare_with(&task.request, |_| self.stop.check()))?;
         self.check()?;
         self.teller.tell(Event::Began {
             task: task.id,
@@ -42,11 +41,11 @@ impl Easel<'_> {
             warnings: run.warnings.iter().map(ToString::to_string).collect(),
         });
         let took = self.steps(task, &mut run)?;
-        let pictures = pollster::block_on(run.decode())?;
+        let pictures = self.stop.or(run.decode())?;
         self.check()?;
         self.learn(&pollster::block_on(run.read(LATENTS))?, &pictures);
 
-        let about = About::new(&task.request, self.model, task.choice.dtype, &run);
+        let about = About::new(&task.request, self.model, self.pipeline.model().options.dtype, &run);
         let picture = pictures.rgb(0)?;
         let bytes = about.png(&picture, 0, &took.words())?;
         let save = || Output::check(&path)?.stage(&bytes)?.commit();
@@ -74,8 +73,7 @@ impl Easel<'_> {
             let clock = Instant::now();
             let (index, of) = (step.index, step.of);
             took.flops += step.flops();
-            step.run()?;
-            pollster::block_on(device.wait())?;
+            self.stop.or(step.run_to_end())?;
             let seconds = clock.elapsed().as_secs_f64();
             took.seconds += seconds;
             self.check()?;
@@ -103,7 +101,7 @@ impl Easel<'_> {
         {
             return Ok(Some(quick));
         }
-        let pictures = pollster::block_on(run.decode())?;
+        let pictures = self.stop.or(run.decode())?;
         self.learn(&latents, &pictures);
         pictures.rgb(0).map(Some)
     }

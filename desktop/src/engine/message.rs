@@ -1,9 +1,12 @@
 //! What the window and the engine say to each other.
 
+use std::future::poll_fn;
 use std::path::PathBuf;
+use std::pin::pin;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicU8, Ordering};
 use std::sync::mpsc::Sender;
+use std::task::Poll;
 
 use foveate::{Error, Grid, Request, Result};
 use foveate_studio::Origin;
@@ -43,9 +46,19 @@ pub struct Task {
 pub struct Stop(Arc<AtomicBool>);
 
 impl Stop {
-    /// Stops at the next point where nothing is half done.
+    /// Stops what it was handed over with.
     pub fn raise(&self) {
         self.0.store(true, Ordering::Relaxed);
+    }
+
+    /// What `work` returns. Once this is raised, `work` is left where it gives way next, which is a fraction of a second
+    /// later: on a GPU between two slices, on the processor between two ops.
+    pub(super) fn or<T>(&self, work: impl Future<Output = Result<T>>) -> Result<T> {
+        let mut work = pin!(work);
+        pollster::block_on(poll_fn(|context| match self.check() {
+            Ok(()) => work.as_mut().poll(context),
+            Err(stopped) => Poll::Ready(Err(stopped)),
+        }))
     }
 
     /// An error once it was raised.

@@ -6,13 +6,14 @@ use std::sync::Arc;
 use std::sync::mpsc::Receiver;
 
 use foveate::{Context, Device, Error, LoadOptions, Model, Pipeline, Result};
+use foveate_studio::memory::{Needs, found};
 use foveate_studio::model::name;
 use foveate_studio::output::Output;
 
 use super::choice::Choice;
 use super::device::{self, Shared};
 use super::drawing::Easel;
-use super::facts::ModelFacts;
+use super::facts::{ModelFacts, Room};
 use super::message::{Command, Drawn, Event, Stop, Task, Teller, Wishes};
 use super::names;
 use super::projection::Projection;
@@ -39,6 +40,7 @@ pub(super) struct Worker {
 struct Open {
     choice: Choice,
     name: String,
+    room: Room,
     pipeline: Pipeline,
     projection: Projection,
 }
@@ -101,23 +103,29 @@ impl Worker {
         if let Some(open) = &self.open
             && open.choice == *choice
         {
-            let facts = pollster::block_on(ModelFacts::gather(choice, &open.name, &open.pipeline))?;
+            let facts = pollster::block_on(ModelFacts::gather(choice, &open.name, &open.pipeline, &open.room))?;
             self.teller.tell(Event::Opened(Box::new(facts)));
             return Ok(());
         }
         stop.check()?;
         let source = choice.source()?;
         let name = name(&source);
-        let options = LoadOptions { dtype: choice.dtype, ..LoadOptions::default() };
-        let opened = pollster::block_on(Model::open(source, options));
-        let model = opened.context(|| format!("opening the model {name}"))?;
+        let opening = || format!("opening the model {name}");
+        let mut model = pollster::block_on(Model::open(source, LoadOptions::default())).context(opening)?;
+        let needs = pollster::block_on(Needs::of(&model)).context(opening)?;
         // One model is in memory at a time.
         self.open = None;
         let device = device::open(choice.adapter.as_deref(), self.shared.as_ref())?;
+        let room = Room { needs, memory: found(device.caps()) };
+        if let Some(found) = room.memory.filter(|found| found.shared) {
+            // A system that runs out of memory ends the program; an error does not.
+            device.set_max_memory(Some(found.bytes));
+        }
+        model.options.dtype = room.dtype(choice.dtype);
         let pipeline = self.load(choice, &device, model, stop).context(|| format!("loading the model {name}"))?;
-        let facts = pollster::block_on(ModelFacts::gather(choice, &name, &pipeline))?;
+        let facts = pollster::block_on(ModelFacts::gather(choice, &name, &pipeline, &room))?;
         let projection = self.projection(&name);
-        self.open = Some(Open { choice: choice.clone(), name, pipeline, projection });
+        self.open = Some(Open { choice: choice.clone(), name, room, pipeline, projection });
         self.teller.tell(Event::Opened(Box::new(facts)));
         Ok(())
     }
@@ -128,7 +136,7 @@ impl Worker {
             self.teller.tell(Event::Loading { choice, component, done: at.done, total: at.total });
             stop.check()
         };
-        pollster::block_on(Pipeline::from_model(device, model, told))
+        stop.or(Pipeline::from_model(device, model, told))
     }
 
     fn draw(&mut self, task: &Task, stop: &Stop) -> Result<Drawn> {
