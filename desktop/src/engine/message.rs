@@ -17,6 +17,7 @@ use serde::{Deserialize, Serialize};
 use super::choice::Choice;
 use super::facts::ModelFacts;
 use super::trouble::Trouble;
+use crate::state::Beginning;
 
 /// Wakes the window when there is an event to read.
 pub type Wake = Arc<dyn Fn() + Send + Sync>;
@@ -39,6 +40,8 @@ pub struct Task {
     pub choice: Choice,
     /// What is drawn: one picture.
     pub request: Request,
+    /// The picture that it begins with.
+    pub beginning: Option<Beginning>,
 }
 
 /// Tells the engine to stop what it was handed over with. Cloning shares it.

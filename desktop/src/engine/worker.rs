@@ -1,7 +1,7 @@
 //! The engine's thread: takes commands in order, and keeps the model that is open.
 
 use std::fs;
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::sync::mpsc::Receiver;
 
@@ -24,6 +24,8 @@ use super::trouble::Trouble;
 pub struct Folders {
     /// Finished pictures.
     pub pictures: PathBuf,
+    /// Pictures that drawings begin with, and their masks.
+    pub inputs: PathBuf,
     /// Previews' projections, one file a model.
     pub projections: PathBuf,
 }
@@ -79,11 +81,19 @@ impl Worker {
             Err(Error::Cancelled) => self.teller.tell(Event::Stopped(task.id)),
             Err(error) => {
                 self.forget_lost(&task.choice, &error);
-                let of_picture =
-                    matches!(error.root(), Error::Io { path, .. } if path.starts_with(&self.folders.pictures));
-                let trouble = if of_picture { Trouble::of_file(&error) } else { Trouble::of(&error) };
+                let trouble = if self.is_of_picture(&error) { Trouble::of_file(&error) } else { Trouble::of(&error) };
                 self.teller.tell(Event::Failed(task.id, trouble));
             }
+        }
+    }
+
+    /// Whether an error is about a file of a picture, not about one of the model.
+    fn is_of_picture(&self, error: &Error) -> bool {
+        let Folders { pictures, inputs, .. } = &self.folders;
+        match error.root() {
+            Error::Io { path, .. } => path.starts_with(pictures) || path.starts_with(inputs),
+            Error::File { file, .. } => Path::new(file).starts_with(inputs),
+            _ => false,
         }
     }
 
@@ -153,6 +163,7 @@ impl Worker {
             teller: &self.teller,
             wishes: &self.wishes,
             stop,
+            inputs: &self.folders.inputs,
             shared: self.shared.as_ref(),
         };
         let drawn = easel.draw(task, path)?;
