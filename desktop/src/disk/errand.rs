@@ -133,7 +133,7 @@ impl Desk {
             }
             Errand::Tidy { inputs, used } => inputs::tidy(&inputs, &used)?,
             Errand::Write(path, bytes) => {
-                write(&path, &bytes).context(|| format!("keeping {}", path.display()))?;
+                write(&path, &bytes).context(|| "keeping it for the next start")?;
             }
             Errand::Copy { from, to } => {
                 let bytes = fs::read(&from).map_err(|error| Error::io(&from, error))?;

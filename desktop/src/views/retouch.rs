@@ -1,13 +1,13 @@
 //! The mask of a picture to begin with, painted on it by pointer, touch or keys.
 
 use egui::{
-    Button, Color32, EventFilter, Key, Modifiers, Pos2, Rect, Response, Role, Sense, Shape, Slider, Stroke, StrokeKind,
-    Ui, WidgetInfo, pos2, vec2,
+    Button, Color32, EventFilter, Key, Modifiers, Pos2, Rect, Response, Role, Sense, Shape, Stroke, StrokeKind, Ui,
+    WidgetInfo, pos2, vec2,
 };
 
 use super::action::Action;
 use super::album::Album;
-use super::controls::button;
+use super::controls::{button, named, number, quiet};
 use super::stage::{canvas, fitted, foot};
 use crate::state::{Input, Painting, Place};
 
@@ -85,7 +85,8 @@ pub(super) fn retouch(ui: &mut Ui, brush: &mut Brush, input: &mut Input, album: 
     let size = [width as f32, height as f32];
     let sheet = Sheet { rect: fitted(place, size.into()), size };
     let response = ui.interact(sheet.rect, ui.scope_id().with("retouch"), Sense::click_and_drag());
-    pointer(&response, brush, &mut input.painting, sheet);
+    let origin = ui.input(|input| input.pointer.press_origin());
+    pointer(&response, origin, brush, &mut input.painting, sheet);
     if response.has_focus() {
         let arrows = EventFilter { horizontal_arrows: true, vertical_arrows: true, ..EventFilter::default() };
         ui.memory_mut(|memory| memory.set_focus_lock_filter(response.id, arrows));
@@ -101,6 +102,9 @@ pub(super) fn retouch(ui: &mut Ui, brush: &mut Brush, input: &mut Input, album: 
     response.widget_info(|| WidgetInfo::labeled(Role::Canvas, true, said.as_str()));
 }
 
+/// A button that changes the mask: its name, what it does, and whether it can now.
+type Change = (&'static str, &'static str, bool, fn(&mut Painting));
+
 fn tools(ui: &mut Ui, brush: &mut Brush, painting: &mut Painting, actions: &mut Vec<Action>) {
     ui.horizontal_wrapped(|ui| {
         for (tool, name, help) in [
@@ -112,12 +116,15 @@ fn tools(ui: &mut Ui, brush: &mut Brush, painting: &mut Painting, actions: &mut 
                 (brush.tool, brush.corner) = (tool, None);
             }
         }
-        let label = ui.label("Size");
-        let slider = Slider::new(&mut brush.radius, BRUSHES).logarithmic(true).show_value(false);
-        ui.add(slider).labelled_by(label.id).on_hover_text("The size of brush and eraser ([ and ])");
+        let mut percent = 100.0 * brush.radius;
+        let size = number(&mut percent, 100.0 * BRUSHES.start()..=100.0 * BRUSHES.end(), 0.1).suffix(" %");
+        let size = ui.add(size.max_decimals(1)).on_hover_text("The size of brush and eraser, of the picture ([ and ])");
+        if named(size, "Brush size").changed() {
+            brush.radius = percent / 100.0;
+        }
     });
     ui.horizontal_wrapped(|ui| {
-        let changes: [(&str, &str, bool, fn(&mut Painting)); 4] = [
+        let changes: [Change; 4] = [
             ("Undo", "Take the last change back (Ctrl+Z)", painting.can_undo(), Painting::undo),
             ("Redo", "Make it again (Ctrl+Y)", painting.can_redo(), Painting::redo),
             ("Clear", "Mark nothing", !painting.is_empty(), Painting::clear),
@@ -134,10 +141,11 @@ fn tools(ui: &mut Ui, brush: &mut Brush, painting: &mut Painting, actions: &mut 
     });
     let help = "Paint with the pointer. By keys: Tab to the picture, arrows move the brush (with Shift a little), Space \
                 paints.";
-    super::controls::quiet(ui, help);
+    quiet(ui, help);
 }
 
-fn pointer(response: &Response, brush: &mut Brush, painting: &mut Painting, sheet: Sheet) {
+/// Paints between where the pointer was pressed, at `origin`, was in the last frame, and is.
+fn pointer(response: &Response, origin: Option<Pos2>, brush: &mut Brush, painting: &mut Painting, sheet: Sheet) {
     let radius = sheet.radius(brush);
     match (response.is_pointer_button_down_on(), response.interact_pointer_pos()) {
         (true, Some(at)) => {
@@ -145,7 +153,7 @@ fn pointer(response: &Response, brush: &mut Brush, painting: &mut Painting, shee
             let [first, before] = brush.pressed.unwrap_or_else(|| {
                 painting.begin();
                 response.request_focus();
-                [at, at]
+                [origin.map_or(at, |origin| sheet.place(origin)); 2]
             });
             if brush.tool != Tool::Rectangle {
                 painting.stroke(before, at, radius, brush.tool == Tool::Brush);
