@@ -54,8 +54,8 @@ impl Stop {
         self.0.store(true, Ordering::Relaxed);
     }
 
-    /// What `work` returns. Once this is raised, `work` is left where it gives way next, which is a fraction of a second
-    /// later: on a GPU between two slices, on the processor between two ops.
+    /// What `work` returns. Once this is raised, `work` is left where it gives way next: on a GPU between two slices, on
+    /// the processor between two ops.
     pub(super) fn or<T>(&self, work: impl Future<Output = Result<T>>) -> Result<T> {
         let mut work = pin!(work);
         pollster::block_on(poll_fn(|context| match self.check() {
