@@ -2,7 +2,7 @@
 
 use foveate_studio::device;
 
-use super::values::count;
+use super::values::{bytes, count};
 
 /// The device, as `generate` and `bench` ask for it.
 #[derive(Debug, Default, clap::Args)]
@@ -14,11 +14,15 @@ pub struct Choice {
     /// Threads of the processor; the picture is the same with any number [default: as many as the system offers]
     #[arg(long, value_name = "N", value_parser = count, allow_negative_numbers = true)]
     threads: Option<usize>,
+    /// The most memory to allocate on the device, such as 12GB or 900MiB: what needs more is refused before the system
+    /// runs out of it [default: as much as there is]
+    #[arg(long, value_name = "BYTES", value_parser = bytes)]
+    max_memory: Option<u64>,
 }
 
 impl Choice {
     /// The same for the crate that opens it.
     pub fn choice(&self) -> device::Choice {
-        device::Choice { adapter: self.adapter.clone(), threads: self.threads }
+        device::Choice { adapter: self.adapter.clone(), threads: self.threads, max_memory: self.max_memory }
     }
 }

@@ -4,7 +4,11 @@ use foveate::{Error, Refusal, Warning};
 
 /// What to type instead, where a request cannot be met.
 pub fn of_error(error: &Error) -> Option<&'static str> {
-    let Error::Refused(refusal) = error.root() else { return None };
+    let refusal = match error.root() {
+        Error::Refused(refusal) => refusal,
+        Error::MemoryLimit { .. } | Error::OutOfMemory(_) => return Some("give --dtype int8, or a smaller --size"),
+        _ => return None,
+    };
     Some(match refusal {
         Refusal::NeedsClass => "give --class N, not a prompt",
         Refusal::TakesNoPrompt => "give --class N alone",

@@ -1,19 +1,13 @@
 //! The picture that a drawing begins with: read before the work, put on the canvas that the model draws on, and what
 //! was drawn put back into it.
 
-use std::fs::File;
-use std::io::Read;
-use std::path::Path;
-
 use foveate::low_level::pipeline::Parts;
-use foveate::photo::{Frame, Original, Photo, PhotoMask};
-use foveate::{Context, Error, Pictures, Request, Result};
+use foveate::photo::{Frame, Original, PhotoMask};
+use foveate::{Context, Pictures, Request, Result};
+use foveate_studio::photo;
 use image::RgbImage;
 
 use super::args::Generate;
-
-/// The most bytes of a picture file.
-const MOST_BYTES: u64 = 1 << 30;
 
 /// What `--image` and `--mask` hold.
 #[derive(Debug)]
@@ -27,10 +21,8 @@ pub enum Given {
 impl Given {
     /// Reads the files that `options` name.
     pub fn read(options: &Generate) -> Result<Self> {
-        let photo = options.image.as_deref().map(|path| Photo::decode(&path.display().to_string(), &bytes(path)?));
-        let photo = photo.transpose().context(|| "reading --image")?;
-        let mask = options.mask.as_deref().map(|path| PhotoMask::decode(&path.display().to_string(), &bytes(path)?));
-        let mask = mask.transpose().context(|| "reading --mask")?;
+        let photo = options.image.as_deref().map(photo::photo).transpose().context(|| "reading --image")?;
+        let mask = options.mask.as_deref().map(photo::mask).transpose().context(|| "reading --mask")?;
         let Some(photo) = photo else { return Ok(Self::Mask(mask)) };
         let mut original = Original::new(photo, mask).context(|| "reading --mask")?;
         (original.fit, original.feather) = (options.fit.unwrap_or_default(), options.feather.unwrap_or(0));
@@ -56,15 +48,5 @@ impl Given {
             Self::Photo(original, Some(frame)) => original.finished(frame, &drawn),
             _ => drawn,
         })
-    }
-}
-
-fn bytes(path: &Path) -> Result<Vec<u8>> {
-    let mut bytes = Vec::new();
-    let read = File::open(path).and_then(|file| file.take(MOST_BYTES + 1).read_to_end(&mut bytes));
-    read.map_err(|error| Error::io(path, error))?;
-    match bytes.len() as u64 > MOST_BYTES {
-        true => Err(Error::file(path.display().to_string(), format!("is larger than {MOST_BYTES} bytes"))),
-        false => Ok(bytes),
     }
 }

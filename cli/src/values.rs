@@ -52,6 +52,28 @@ pub fn strength(text: &str) -> Result<f64, String> {
     }
 }
 
+/// A number of bytes: alone, or with a unit, by thousands (kB, MB, GB) or by 1024 (KiB, MiB, GiB).
+pub fn bytes(text: &str) -> Result<u64, String> {
+    let wrong = || "it is a number of bytes such as 12GB, 900MiB or 1000000".to_owned();
+    let at = text.find(|c: char| !c.is_ascii_digit() && c != '.').unwrap_or(text.len());
+    let (number, unit) = text.split_at(at);
+    let scale = match unit.trim().to_ascii_lowercase().as_str() {
+        "" | "b" => 1.0,
+        "kb" => 1e3,
+        "mb" => 1e6,
+        "gb" => 1e9,
+        "kib" => f64::from(1 << 10),
+        "mib" => f64::from(1 << 20),
+        "gib" => f64::from(1 << 30),
+        _ => return Err(wrong()),
+    };
+    let number: f64 = number.parse().map_err(|_| wrong())?;
+    match (number * scale).round() {
+        bytes if bytes >= 1.0 && bytes < u64::MAX as f64 => Ok(bytes as u64),
+        _ => Err(wrong()),
+    }
+}
+
 /// `KEY=VALUE`.
 pub fn pair(text: &str) -> Result<(String, String), String> {
     match text.split_once('=') {
@@ -69,4 +91,26 @@ pub fn set(pairs: &[(String, String)]) -> Result<BTreeMap<String, String>> {
         }
     }
     Ok(all)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn bytes_have_units() {
+        for (text, expected) in [
+            ("1000000", 1_000_000),
+            ("12GB", 12_000_000_000),
+            ("1.5 GiB", 3 << 29),
+            ("900MiB", 900 << 20),
+            ("7kb", 7000),
+            ("64KiB", 64 << 10),
+        ] {
+            assert_eq!(bytes(text), Ok(expected), "{text}");
+        }
+        for text in ["", "GB", "0", "-1", "12 parsecs", "1e300GB", "99999999999GB", "1.2.3GB", "nan"] {
+            assert!(bytes(text).is_err(), "{text}");
+        }
+    }
 }

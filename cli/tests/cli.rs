@@ -32,6 +32,7 @@ fn wrong_requests_are_usage_errors() {
         (&["generate", "x", "-o", "folder/"], "is no name of a file"),
         (&["generate", "x", "--count", "0"], "count"),
         (&["generate", "x", "--dtype", "fp8"], "f32, f16, bf16, int8 or int4"),
+        (&["generate", "x", "--max-memory", "12 parsecs"], "it is a number of bytes such as 12GB"),
         (&["generate", "x", "--scheduler", "magic"], "no scheduler \"magic\""),
         (&["generate", "x", "--adapter", "no such thing"], "no adapter is named"),
         (
@@ -451,4 +452,17 @@ fn adapters_are_listed() {
     let report = Shell::new().json(&["doctor"]);
     assert_eq!(report["adapters"], told["adapters"]);
     assert!(report["chosen"].as_str().unwrap().contains('('), "{report}");
+}
+
+/// Whatever the device: what needs more is refused with what to do, and enough is enough.
+#[test]
+fn memory_is_bounded() {
+    let shell = Shell::new();
+    for adapter in ["cpu", "gpu"] {
+        let bounded = |most| ["generate", "x", "--steps", "1", "--adapter", adapter, "--max-memory", most];
+        shell.fails(&bounded("10kB"), 1, "of the 10000 allowed are in use; give --dtype int8, or a smaller --size");
+        assert!(shell.run(&bounded("1GiB")).status.success(), "{adapter}");
+    }
+    let devices = text(&shell.run(&["devices"]).stdout);
+    assert!(devices.contains("the system's"), "{devices}");
 }

@@ -4,12 +4,12 @@
 mod common;
 mod desk;
 
-use std::path::{Path, PathBuf};
+use std::path::Path;
 use std::sync::Arc;
 
 use common::{model, origin, settings};
 use desk::{CTRL, Desk};
-use egui::{DroppedFile, Key, Modifiers};
+use egui::{Key, Modifiers};
 use egui_kittest::kittest::Queryable;
 use foveate::Request;
 use foveate_desktop::engine::Choice;
@@ -136,7 +136,7 @@ fn a_picture_dropped_on_the_window_is_recalled_and_drawn_again() {
     let first = desk.pictures().remove(0);
 
     let mut other = Desk::start(&settings(model("pixart_alpha"), "something else", 1)).opened();
-    drop_on(&mut other, &first);
+    other.drop_on(&first);
     other.until("it is recalled", |desk| desk.says("is in the form"));
     other.key(CTRL, Key::Enter);
     other.until("it is drawn", |desk| done(desk) == 1);
@@ -147,8 +147,8 @@ fn a_picture_dropped_on_the_window_is_recalled_and_drawn_again() {
 
     let text = other.folder.path().join("text.png");
     std::fs::write(&text, "no picture").unwrap();
-    drop_on(&mut other, &text);
-    other.until("it is refused", |desk| desk.says("cannot be read as PNG"));
+    other.drop_on(&text);
+    other.until("it is refused", |desk| desk.says("it is no picture in PNG"));
 }
 
 #[test]
@@ -163,7 +163,7 @@ fn a_broken_model_is_one_sentence_and_another_can_be_opened() {
     assert!(desk.says("Try again"));
     desk.harness.check_accessibility();
     // A folder that is dropped is opened.
-    drop_on(&mut desk, Path::new(&model("pixart_alpha")));
+    desk.drop_on(Path::new(&model("pixart_alpha")));
     let mut desk = desk.opened();
     desk.key(CTRL, Key::Num1);
     desk.key(CTRL, Key::Enter);
@@ -243,23 +243,4 @@ fn copy(from: &Path, to: &Path) {
             false => drop(std::fs::copy(entry.path(), to).unwrap()),
         }
     }
-}
-
-/// A file of this machine.
-#[derive(Debug)]
-struct File(PathBuf);
-
-impl DroppedFile for File {
-    fn path(&self) -> &Path {
-        &self.0
-    }
-
-    fn bytes(&self) -> Result<Vec<u8>, String> {
-        std::fs::read(&self.0).map_err(|error| error.to_string())
-    }
-}
-
-fn drop_on(desk: &mut Desk, path: &Path) {
-    desk.harness.input_mut().dropped_files.push(Arc::new(File(path.to_owned())));
-    desk.harness.step();
 }

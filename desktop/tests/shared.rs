@@ -81,7 +81,7 @@ fn opened(engine: &Engine) -> Result<String, String> {
 fn drawn(engine: &Engine, shared: &Shared, id: u64) -> Result<foveate_desktop::engine::Drawn, String> {
     let mut settings = settings(model("pixart_alpha"), "a house", 2);
     settings.choice.adapter = None;
-    let task = Task { id, choice: settings.choice, request: settings.form.request };
+    let task = Task { id, choice: settings.choice, request: settings.form.request, beginning: None };
     engine.send(Command::Draw(Box::new(task), Stop::default()));
     let start = Instant::now();
     while start.elapsed() < PATIENCE {

@@ -42,7 +42,8 @@ pub trait Executor: Any + Debug + Shared {
     fn run(&self, programs: &[&dyn Program]) -> Result<()>;
 
     /// Runs programs in order to their end. A GPU receives slice after slice, the next when one is done, so that others
-    /// who use it wait for a slice and not for all.
+    /// who use it wait for a slice and not for all. Dropping the future cancels the slices that are not handed over
+    /// yet.
     fn run_to_end<'a>(&'a self, programs: &'a [&'a dyn Program]) -> Work<'a, ()> {
         Box::pin(async move {
             self.run(programs)?;
@@ -52,6 +53,10 @@ pub trait Executor: Any + Debug + Shared {
 
     /// How much memory is in use, was at most, and may be.
     fn memory(&self) -> MemoryUse;
+
+    /// Bounds the memory that is allocated from here on, in bytes: more is
+    /// [`Error::MemoryLimit`](crate::Error::MemoryLimit). None: as much as there is.
+    fn set_max_memory(&self, bytes: Option<u64>);
 
     /// Hands queued writes to the device and waits until their staging memory is free again. Streaming a model calls
     /// this every few dozen MiB, so that its size is never held twice.

@@ -74,6 +74,11 @@ impl Device {
         self.0.memory()
     }
 
+    /// See [`Executor::set_max_memory`].
+    pub fn set_max_memory(&self, bytes: Option<u64>) {
+        self.0.set_max_memory(bytes);
+    }
+
     /// See [`Executor::flush`].
     pub async fn flush(&self) -> Result<()> {
         self.0.flush().await

@@ -157,6 +157,10 @@ impl Executor for Reference {
         self.memory.used()
     }
 
+    fn set_max_memory(&self, bytes: Option<u64>) {
+        self.memory.limit(bytes);
+    }
+
     fn flush<'a>(&'a self) -> Work<'a, ()> {
         Box::pin(async { Ok(()) })
     }

@@ -1,6 +1,7 @@
 //! What every device must do alike, and what belongs to one of them alone.
 
 use std::collections::HashMap;
+use std::task::{Context, Poll, Waker};
 
 use pollster::block_on;
 
@@ -138,4 +139,36 @@ fn answers_move_between_threads() {
     let store = block_on(load(&device, &graph, &stored));
     let plan = movable(Plan::compile(&device, &graph, &store, Memory::Shared));
     std::thread::scope(|scope| scope.spawn(|| block_on(plan).unwrap().run(&device).unwrap()).join().unwrap());
+}
+
+/// The processor computes and cannot wait: whoever drops its work has to be given the chance.
+#[test]
+fn the_processor_gives_way_and_can_be_left() {
+    let mut case = Case::new();
+    let x = case.input("x", &[1, 256, 256]);
+    let weight = case.weight("w", &[256, 256], Format::F32);
+    for _ in 0..200 {
+        let product = Linear { weight, bias: None, activation: Activation::GeluTanh, rows: ReadRows::All };
+        let y = norm(&mut case.graph, x, Norm { kind: NormKind::Layer, eps: 1e-6, ..Norm::default() }).unwrap();
+        let y = linear(&mut case.graph, y, product).unwrap();
+        residual(&mut case.graph, x, y, None, WriteRows::All).unwrap();
+    }
+    let device = Device::from(Processor::new(ProcessorOptions { threads: Some(1), ..Default::default() }).unwrap());
+    let state = |run: &dyn Fn(&Plan)| {
+        let store = block_on(load(&device, &case.graph, &case.stored));
+        run(&block_on(Plan::compile(&device, &case.graph, &store, Memory::Shared)).unwrap());
+        block_on(store.read(&device, "x")).unwrap()
+    };
+    let polled = |plan: &Plan, most: usize| {
+        let mut work = std::pin::pin!(plan.run_to_end(&device));
+        let mut context = Context::from_waker(Waker::noop());
+        (0..most).find_map(|polls| match work.as_mut().poll(&mut context) {
+            Poll::Ready(done) => done.map(|()| polls).ok(),
+            Poll::Pending => None,
+        })
+    };
+    let whole = state(&|plan| plan.run(&device).unwrap());
+    let sliced = state(&|plan| assert!(polled(plan, usize::MAX) > Some(1)));
+    let left = state(&|plan| assert_eq!(polled(plan, 1), None));
+    assert!(sliced == whole && left != whole);
 }

@@ -1,6 +1,6 @@
 //! Reads an adapter's capabilities.
 
-use crate::graph::{AdapterClass, Caps};
+use crate::graph::{AdapterClass, Caps, MemoryPlace};
 
 /// What an adapter offers, as kernels ask for it.
 pub(super) fn caps_of(info: &wgpu::AdapterInfo, features: wgpu::Features, limits: &wgpu::Limits) -> Caps {
@@ -26,5 +26,10 @@ pub(super) fn caps_of(info: &wgpu::AdapterInfo, features: wgpu::Features, limits
         subgroups: features.contains(wgpu::Features::SUBGROUP),
         timestamps: features.contains(wgpu::Features::TIMESTAMP_QUERY),
         max_rounds: if info.name.starts_with("llvmpipe") { 65_535 } else { u64::MAX },
+        memory: match info.device_type {
+            wgpu::DeviceType::Cpu | wgpu::DeviceType::IntegratedGpu => MemoryPlace::System,
+            wgpu::DeviceType::DiscreteGpu => MemoryPlace::Own { bus: info.device_pci_bus_id.clone() },
+            wgpu::DeviceType::VirtualGpu | wgpu::DeviceType::Other => MemoryPlace::Unknown,
+        },
     }
 }

@@ -76,6 +76,10 @@ impl Executor for Gpu {
         self.memory()
     }
 
+    fn set_max_memory(&self, bytes: Option<u64>) {
+        self.set_max_memory(bytes);
+    }
+
     fn flush<'a>(&'a self) -> Work<'a, ()> {
         Box::pin(self.flush())
     }

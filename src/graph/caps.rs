@@ -15,6 +15,21 @@ pub enum AdapterClass {
     Hardware,
 }
 
+/// Where the memory of a device is.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub enum MemoryPlace {
+    /// Nobody says.
+    #[default]
+    Unknown,
+    /// It is the system's, which all programs share.
+    System,
+    /// The device has its own.
+    Own {
+        /// The device's address on the PCI bus, such as `0000:01:00.0`; empty where the driver does not say.
+        bus: String,
+    },
+}
+
 /// The capabilities that decide which kernel variant runs and how tensors are split.
 #[derive(Clone, Debug)]
 pub struct Caps {
@@ -48,6 +63,8 @@ pub struct Caps {
     pub timestamps: bool,
     /// Rounds that all loops of one thread may take together. Mesa's software adapter ends them after 65,535, silently.
     pub max_rounds: u64,
+    /// Where its memory is. How much that is, WebGPU does not say.
+    pub memory: MemoryPlace,
 }
 
 impl Caps {
@@ -69,6 +86,7 @@ impl Caps {
             subgroups: false,
             timestamps: false,
             max_rounds: u64::MAX,
+            memory: MemoryPlace::Unknown,
         }
     }
 
@@ -83,6 +101,7 @@ impl Caps {
             max_binding: most,
             max_buffer: most,
             max_workgroups: u32::MAX,
+            memory: MemoryPlace::System,
             ..Self::minimum()
         }
     }

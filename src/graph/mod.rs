@@ -21,7 +21,7 @@ mod weight;
 use std::fmt;
 use std::sync::Arc;
 
-pub use caps::{AdapterClass, Caps};
+pub use caps::{AdapterClass, Caps, MemoryPlace};
 pub use dispatch::Dispatch;
 pub use host::Host;
 pub use indices::Indices;
@@ -216,6 +216,12 @@ impl Graph {
     pub fn flops(&self) -> u64 {
         let counted = self.nodes.iter().filter(|node| !node.overhead);
         counted.fold(0, |sum: u64, node| sum.saturating_add(node.op.flops(self)))
+    }
+
+    /// Bytes of memory that a plan of this graph takes beside what is stored: values that are never alive together
+    /// share it.
+    pub fn transient_bytes(&self) -> u64 {
+        planner::plan(self, true).slots.iter().fold(0, |sum: u64, bytes| sum.saturating_add(*bytes))
     }
 
     /// Fails where a device of these capabilities cannot hold a value or run an op. Nothing is allocated for it.

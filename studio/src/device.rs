@@ -17,12 +17,14 @@ pub struct Choice {
     pub adapter: Option<String>,
     /// Threads of the processor; none: all it has.
     pub threads: Option<usize>,
+    /// The most memory that is allocated, in bytes; none: as much as there is.
+    pub max_memory: Option<u64>,
 }
 
 impl Choice {
     /// The device of this name.
     pub fn named(adapter: &str) -> Self {
-        Self { adapter: Some(adapter.to_owned()), threads: None }
+        Self { adapter: Some(adapter.to_owned()), ..Self::default() }
     }
 
     /// The device that was named. Where none was, the fastest GPU; and the processor where there is no GPU, since it is
@@ -42,6 +44,12 @@ impl Choice {
     }
 
     async fn open_with(&self, needs_gpu: bool, profile: bool) -> Result<Device> {
+        let device = self.find(needs_gpu, profile).await?;
+        device.set_max_memory(self.max_memory);
+        Ok(device)
+    }
+
+    async fn find(&self, needs_gpu: bool, profile: bool) -> Result<Device> {
         let named = self.adapter.as_deref();
         if named == Some(CPU) || (named.is_none() && !needs_gpu && !has_gpu().await) {
             return processor(self.threads);

@@ -7,7 +7,7 @@ use foveate::low_level::gpu;
 use foveate::low_level::graph::Caps;
 use serde_json::{Value, json};
 
-use crate::device;
+use crate::{device, memory};
 
 /// A machine as Foveate finds it.
 #[derive(Clone, Debug)]
@@ -69,12 +69,20 @@ impl Report {
 /// A device and what decides how kernels run on it, in lines.
 pub fn described(caps: &Caps) -> String {
     if caps.backend == "CPU" {
-        return format!("{} (--adapter {})\n  {:16} {}", caps.name, device::CPU, "threads", caps.driver);
+        let (threads, memory) = (&caps.driver, memory::described(caps));
+        return format!(
+            "{} (--adapter {})\n  {:16} {threads}\n  {:16} {memory}",
+            caps.name,
+            device::CPU,
+            "threads",
+            "memory"
+        );
     }
     let mib = |bytes: u64| format!("{} MiB", bytes >> 20);
     let yes = |has: bool| if has { "yes" } else { "no" };
     let rows = [
         ("backend", format!("{} ({:?}), {}", caps.backend, caps.class, caps.driver)),
+        ("memory", memory::described(caps)),
         ("largest binding", format!("{}, largest buffer {}", mib(caps.max_binding), mib(caps.max_buffer))),
         ("storage buffers", format!("{} a kernel", caps.max_storage_buffers)),
         ("workgroups", format!("{} threads, {} KiB shared", caps.workgroup_threads, caps.workgroup_memory >> 10)),
@@ -93,6 +101,7 @@ pub fn as_json(caps: &Caps) -> Value {
         "backend": caps.backend,
         "driver": caps.driver,
         "class": format!("{:?}", caps.class).to_lowercase(),
+        "memory": memory::found(caps).map(|found| found.bytes),
         "max_binding": caps.max_binding,
         "max_buffer": caps.max_buffer,
         "max_storage_buffers": caps.max_storage_buffers,

@@ -6,9 +6,11 @@
 mod colour;
 pub mod device;
 pub mod doctor;
+pub mod memory;
 pub mod model;
 pub mod output;
 pub mod paths;
+pub mod photo;
 mod picture;
 
 pub use colour::viridis;

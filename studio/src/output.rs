@@ -53,7 +53,8 @@ impl Output {
     /// Writes `bytes` beside the place.
     pub fn stage(&self, bytes: &[u8]) -> Result<Staged> {
         let mut file = temporary(parent(&self.place))?;
-        let written = file.write_all(bytes).and_then(|()| file.as_file().sync_all());
+        // Through the file itself, whose errors do not name the file that nobody has heard of.
+        let written = file.as_file_mut().write_all(bytes).and_then(|()| file.as_file().sync_all());
         written.and_then(|()| self.keep_mode(&file)).map_err(|error| Error::io(&self.path, error))?;
         Ok(Staged { file, place: self.place.clone() })
     }

@@ -6,13 +6,11 @@ use foveate::low_level::loading::Loader;
 use foveate::low_level::weights::Format;
 use foveate::models::Draws;
 use foveate::{Context, Grid, LoadOptions, Result};
+use foveate_studio::memory::DTYPES;
 use serde_json::{Map, Value, json};
 
 use super::flops::{self, StepFacts};
 use super::precision::{self, Loss};
-
-/// The dtypes that `--dtype` offers.
-pub const DTYPES: [Format; 4] = [Format::F32, Format::F16, Format::Int8, Format::Int4];
 
 /// A model folder's facts.
 #[derive(Debug)]

@@ -3,8 +3,9 @@
 use foveate::Grid;
 use foveate::compress::DiffcrConfig;
 use foveate::low_level::text::printable;
+use foveate_studio::memory::DTYPES;
 
-use super::facts::{Component, DTYPES, Facts};
+use super::facts::{Component, Facts};
 use super::precision::Loss;
 use crate::table;
 

@@ -7,7 +7,7 @@ use foveate::{Compression, Request};
 use foveate_studio::Origin;
 
 use super::App;
-use crate::disk::{Errand, reveal};
+use crate::disk::{Errand, Staged, reveal};
 use crate::engine::{Choice, Command, Stop, Task, Trouble};
 use crate::state::{Live, State, obstacles};
 use crate::views::{Action, Model, PROMPT, Page, Pair, SEARCH, Shown};
@@ -29,6 +29,10 @@ impl App {
             Action::Show(path) => self.stage.shown = Shown::Picture(path),
             Action::Beside(newer) => self.beside(newer),
             Action::Follow => self.stage.shown = Shown::Live,
+            Action::BeginWith(picture) => self.begin_with(picture),
+            Action::BeginWithout => self.begin_without(),
+            Action::Paint => self.paint(),
+            Action::Extend(added) => self.extend(added),
             Action::Recall(path) => self.clerk.send(Errand::Recall(path)),
             Action::SaveCopy(path) => self.clerk.ask(crate::disk::Question::Copy(path)),
             Action::Copy(path) => {
@@ -57,7 +61,7 @@ impl App {
     /// The picture that is shown.
     pub(super) fn shown(&self) -> Option<PathBuf> {
         match &self.stage.shown {
-            Shown::Live => None,
+            Shown::Live | Shown::Mask => None,
             Shown::Picture(path) => Some(path.clone()),
             Shown::Pair(pair) => Some(pair.right.clone()),
         }
@@ -79,26 +83,35 @@ impl App {
             self.notices.trouble(trouble);
             return;
         }
-        let requests = self.settings.form.draw(self.model.facts());
-        for request in requests {
-            self.queue.add(self.settings.choice.clone(), request);
+        if !self.can_begin() {
+            return;
+        }
+        let (choice, requests) = (self.settings.choice.clone(), self.settings.form.draw(self.model.facts()));
+        match self.settings.form.beginning.clone() {
+            Some(beginning) => self.stage_jobs(Staged { choice, requests, beginning }),
+            None => {
+                for request in requests {
+                    self.queue.add(choice.clone(), request);
+                }
+            }
         }
         self.stage.shown = Shown::Live;
     }
 
     /// Hands a job to the engine.
-    pub(super) fn begin(&mut self, id: u64, choice: Choice, request: Request) {
+    pub(super) fn begin(&mut self, task: Task) {
         self.stop = Stop::default();
-        self.stage.live = Some(Live::new(id));
+        self.stage.live = Some(Live::new(task.id));
         self.stage.finished = None;
-        self.engine.send(Command::Draw(Box::new(Task { id, choice, request }), self.stop.clone()));
+        self.engine.send(Command::Draw(Box::new(task), self.stop.clone()));
     }
 
-    /// Escape: out of a comparison, else stops the picture under way.
+    /// Escape: out of a comparison or a mask, else stops the picture under way.
     fn stop_or_close(&mut self) {
         match &self.stage.shown {
             Shown::Pair(pair) => self.stage.shown = Shown::Picture(pair.right.clone()),
-            _ => self.stop_running(),
+            Shown::Mask => self.stage.shown = Shown::Live,
+            Shown::Live | Shown::Picture(_) => self.stop_running(),
         }
     }
 
@@ -151,7 +164,7 @@ impl App {
 
     /// Why a picture cannot be drawn again as it was.
     pub(super) fn obstacles(&self, origin: &Origin) -> Vec<String> {
-        obstacles(origin, self.model.facts().map(|facts| (facts.name.as_str(), facts.choice.dtype)))
+        obstacles(origin, self.model.facts().map(|facts| (facts.name.as_str(), facts.dtype)))
     }
 
     /// What becomes of the picture that was just finished.

@@ -6,7 +6,7 @@ use egui::Context;
 
 use super::App;
 use crate::disk::{Entry, Errand, Question, Report, thumbnail};
-use crate::engine::{Choice, Drawn, Event, Trouble};
+use crate::engine::{Choice, Drawn, Event, Storage, Trouble};
 use crate::state::State;
 use crate::views::{Action, Model, Page, Shown, pixels};
 
@@ -99,6 +99,9 @@ impl App {
             }
             Report::Recalled(origin) => {
                 self.settings.form.recall(&origin);
+                if self.settings.form.beginning.is_none() {
+                    self.begin_without();
+                }
                 self.page = Page::Draw;
                 self.notices.forget_words();
                 let obstacles = self.obstacles(&origin);
@@ -110,6 +113,14 @@ impl App {
                     }
                 }
             }
+            Report::Begun(input) => self.begun(*input),
+            Report::NotBegun(trouble) => {
+                self.notices.trouble(&trouble);
+                if self.input.is_none() {
+                    self.settings.form.beginning = None;
+                }
+            }
+            Report::Staged(staged) => self.staged(*staged),
             Report::Copied(path) => self.notices.say(format!("The copy is {}.", path.display())),
             Report::Removed(path) => self.removed(&path),
             Report::Picked(question, path) => self.picked(ctx, question, path),
@@ -132,17 +143,19 @@ impl App {
         match question {
             Question::Model => self.act(ctx, Action::Open(self.choice(&path))),
             Question::Picture => self.clerk.send(Errand::Recall(path)),
+            Question::Input => self.begin_with(path),
             Question::Copy(from) => self.clerk.send(Errand::Copy { from, to: path }),
         }
     }
 
-    /// A folder that is dropped is a model; a file is a picture to recall.
+    /// A folder that is dropped is a model; a file is a picture to recall, or, where nothing says how it was drawn, to
+    /// begin with.
     pub(super) fn dropped(&mut self, ctx: &Context) {
         let files = ctx.input(|input| input.raw.dropped_files.clone());
         for path in files.iter().map(|file| file.path().to_owned()) {
             match path.is_dir() {
                 true => self.open(self.choice(&path)),
-                false => self.clerk.send(Errand::Recall(path)),
+                false => self.clerk.send(Errand::Take { picture: path, inputs: self.places.inputs() }),
             }
         }
     }
@@ -150,7 +163,7 @@ impl App {
     /// Another model, on the same device.
     fn choice(&self, folder: &std::path::Path) -> Choice {
         let model = folder.to_string_lossy().into_owned();
-        Choice { model, dtype: None, adapter: self.settings.choice.adapter.clone() }
+        Choice { model, dtype: Storage::Fitting, adapter: self.settings.choice.adapter.clone() }
     }
 }
 

@@ -4,12 +4,12 @@ use egui::{Context, Key, KeyboardShortcut, Modifiers, ThemePreference};
 
 use super::App;
 use crate::disk::Question;
-use crate::views::{Action, Page};
+use crate::views::{Action, Page, Shown};
 
 /// The keys, as they are shown.
-pub(super) const KEYS: [(&str, &str); 18] = [
+pub(super) const KEYS: [(&str, &str); 20] = [
     ("Ctrl+Enter", "Draw"),
-    ("Esc", "Cancel the picture under way, or leave a comparison"),
+    ("Esc", "Cancel the picture under way, or leave a comparison or a mask"),
     ("Shift+Esc", "Cancel everything"),
     ("Ctrl+P", "To the prompt"),
     ("Ctrl+F", "To the search"),
@@ -21,6 +21,8 @@ pub(super) const KEYS: [(&str, &str); 18] = [
     ("Ctrl+Shift+C", "Copy the picture"),
     ("Ctrl+D", "Compare with dense"),
     ("Ctrl+M", "Token map"),
+    ("Ctrl+B", "Begin with a picture: choose one, or paint a mask on it"),
+    ("Ctrl+Z, Ctrl+Y", "Take back what was painted, make it again"),
     ("Ctrl+Delete", "Delete the picture shown"),
     ("Ctrl+1, 2, 3", "The pages"),
     ("Ctrl+T", "Light or dark"),
@@ -52,6 +54,7 @@ impl App {
         when(ctrl(Key::F), Action::FocusSearch);
         when(ctrl(Key::O), Action::Ask(Question::Picture));
         when(ctrl(Key::L), Action::Follow);
+        when(ctrl(Key::B), Action::Paint);
         for (key, page) in [(Key::Num1, Page::Draw), (Key::Num2, Page::Models), (Key::Num3, Page::Machine)] {
             when(ctrl(key), Action::Go(page));
         }
@@ -66,6 +69,16 @@ impl App {
             when(ctrl(Key::D), Action::CompareDense(path.clone()));
             if !ctx.egui_wants_keyboard_input() {
                 when(ctrl(Key::Delete), Action::Remove(path));
+            }
+        }
+        if self.stage.shown == Shown::Mask
+            && !ctx.text_edit_focused()
+            && let Some(input) = &mut self.input
+        {
+            if pressed(CTRL_SHIFT, Key::Z) || ctrl(Key::Y) {
+                input.painting.redo();
+            } else if ctrl(Key::Z) {
+                input.painting.undo();
             }
         }
         if ctrl(Key::M) {

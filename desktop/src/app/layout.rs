@@ -44,7 +44,8 @@ impl App {
         let left = Panel::left("form").frame(frame).resizable(true).default_size(300.0).size_range(240.0..=420.0);
         left.show(ui, |ui| {
             ScrollArea::vertical().auto_shrink([false, true]).show(ui, |ui| {
-                compose(ui, &mut self.settings.form, self.model.facts(), actions);
+                let input = (self.input.as_ref(), &mut self.album);
+                compose(ui, &mut self.settings.form, self.model.facts(), input, actions);
                 if !wide {
                     ui.separator();
                     queue(ui, &self.queue, self.stage.live.as_ref(), actions);
@@ -66,7 +67,8 @@ impl App {
         CentralPanel::default().frame(frame).show(ui, |ui| {
             let running = self.queue.running().is_some();
             let seen = Seen { history: &self.history, model: &self.model, running };
-            stage(ui, &mut self.stage, &mut self.settings, seen, &mut self.album, actions);
+            let input = self.input.as_mut();
+            stage(ui, &mut self.stage, &mut self.settings, (seen, input), &mut self.album, actions);
         });
     }
 }

@@ -1,6 +1,7 @@
 //! The window's loop: takes in what the threads tell, shows the views, does what the user did.
 
 mod act;
+mod begin;
 mod events;
 mod keys;
 mod layout;
@@ -12,8 +13,8 @@ use foveate::{Error, Result};
 use foveate_studio::doctor::Report;
 
 use crate::disk::{Clerk, Errand, Places, kept};
-use crate::engine::{Engine, Shared, Stop, Trouble, Wake};
-use crate::state::{History, Notices, Queue, Settings};
+use crate::engine::{Engine, Shared, Stop, Task, Trouble, Wake};
+use crate::state::{History, Input, Notices, Queue, Settings};
 use crate::views::{Album, Model, Page, Stage};
 
 /// The app.
@@ -28,6 +29,8 @@ pub struct App {
     /// The settings as they are on the disk.
     settings_kept: Settings,
     model: Model,
+    /// The picture that the form begins with.
+    input: Option<Input>,
     stage: Stage,
     page: Page,
     album: Album,
@@ -69,6 +72,7 @@ impl App {
             settings_kept: settings.clone(),
             settings,
             model: Model::Opening,
+            input: None,
             stage: Stage::default(),
             page: Page::default(),
             album: Album::default(),
@@ -82,6 +86,7 @@ impl App {
             engine_lost: false,
         };
         app.engine.wishes.set(app.settings.preview);
+        app.restore_inputs();
         app.open(app.settings.choice.clone());
         Ok(app)
     }
@@ -105,8 +110,9 @@ impl App {
             ctx.request_repaint_after(left);
         }
         if let Some(job) = self.queue.begin() {
-            let (id, choice, request) = (job.id, job.choice.clone(), job.request.clone());
-            self.begin(id, choice, request);
+            let (choice, request, beginning) = (job.choice.clone(), job.request.clone(), job.beginning.clone());
+            let task = Task { id: job.id, choice, request, beginning };
+            self.begin(task);
         }
         for path in self.album.wanted() {
             self.clerk.send(Errand::Load(path));
@@ -150,6 +156,7 @@ impl Drop for App {
     fn drop(&mut self) {
         self.stop.raise();
         self.opening.raise();
+        self.keep_mask();
         self.keep();
     }
 }

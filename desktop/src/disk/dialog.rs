@@ -12,6 +12,10 @@ pub(super) fn ask(question: Question, voice: Voice) {
     let answer: std::pin::Pin<Box<dyn Future<Output = Option<rfd::FileHandle>> + Send>> = match &question {
         Question::Model => Box::pin(dialog.set_title("A model folder").pick_folder()),
         Question::Picture => Box::pin(png(dialog).set_title("A picture drawn by Foveate").pick_file()),
+        Question::Input => {
+            let pictures = dialog.add_filter("Pictures", &["png", "jpg", "jpeg", "webp"]);
+            Box::pin(pictures.set_title("A picture to begin with").pick_file())
+        }
         Question::Copy(picture) => {
             let name = picture.file_name().unwrap_or_default().to_string_lossy();
             Box::pin(png(dialog).set_title("Save a copy").set_file_name(name).save_file())

@@ -5,13 +5,15 @@ use std::fs;
 use std::path::{Path, PathBuf};
 use std::sync::mpsc::{Receiver, TryRecvError};
 
-use foveate::{Context, Error, Result};
+use foveate::{Context, Error, Request, Result};
 use foveate_studio::Origin;
 use foveate_studio::output::Output;
+use image::GrayImage;
 
-use super::entry;
 use super::report::{Report, Voice};
-use crate::engine::Trouble;
+use super::{entry, inputs};
+use crate::engine::{Choice, Trouble};
+use crate::state::{Beginning, Input, Painting, extended};
 
 /// Something to do with files.
 #[derive(Debug)]
@@ -22,12 +24,35 @@ pub enum Errand {
     Load(PathBuf),
     /// Read how a picture was drawn.
     Recall(PathBuf),
+    /// Recall a picture that says how it was drawn; begin with any other.
+    Take { picture: PathBuf, inputs: PathBuf },
+    /// Begin with a picture.
+    Begin { picture: PathBuf, inputs: PathBuf },
+    /// Begin with the picture of an earlier start.
+    BeginAgain { beginning: Beginning, inputs: PathBuf },
+    /// Begin with a picture on a larger canvas: see [`extended`].
+    Extend { input: Box<Input>, added: [u32; 4], inputs: PathBuf },
+    /// Keep the mask that jobs begin with.
+    Stage { staged: Box<Staged>, mask: Option<GrayImage>, inputs: PathBuf },
+    /// Remove the inputs that are not among the used ones.
+    Tidy { inputs: PathBuf, used: Vec<String> },
     /// Write a file, whole or not at all.
     Write(PathBuf, Vec<u8>),
     /// Copy a picture.
     Copy { from: PathBuf, to: PathBuf },
     /// Move a picture into the folder of those that were deleted.
     Remove { picture: PathBuf, into: PathBuf },
+}
+
+/// Jobs that begin with a picture.
+#[derive(Clone, Debug, PartialEq)]
+pub struct Staged {
+    /// What they are drawn with.
+    pub choice: Choice,
+    /// What is drawn.
+    pub requests: Vec<Request>,
+    /// What they begin with. The name of the mask is known once it is kept.
+    pub beginning: Beginning,
 }
 
 /// The thread's end.
@@ -66,6 +91,13 @@ impl Desk {
         inbox.recv().ok()
     }
 
+    fn begin(&self, begun: Result<Input>) {
+        self.voice.say(match begun {
+            Ok(input) => Report::Begun(Box::new(input)),
+            Err(error) => Report::NotBegun(Trouble::of_file(&error)),
+        });
+    }
+
     fn say_scanned(&self) {
         if self.unread.is_empty() {
             self.voice.say(Report::Scanned);
@@ -84,8 +116,24 @@ impl Desk {
                 Err(error) => Report::NotLoaded(path, Trouble::of_file(&error)),
             }),
             Errand::Recall(path) => self.voice.say(Report::Recalled(Box::new(Origin::read(&path)?))),
+            Errand::Take { picture, inputs } => match Origin::read(&picture) {
+                Ok(origin) => self.voice.say(Report::Recalled(Box::new(origin))),
+                Err(_) => self.begin(inputs::take(&picture, &inputs)),
+            },
+            Errand::Begin { picture, inputs } => self.begin(inputs::take(&picture, &inputs)),
+            Errand::BeginAgain { beginning, inputs } => self.begin(inputs::open(&inputs, &beginning)),
+            Errand::Extend { input, added, inputs } => {
+                let (picture, mask) = extended(&input.picture, input.painting.mask(), added);
+                self.begin(inputs::input(&inputs, picture, Some(Painting::of(mask))));
+            }
+            Errand::Stage { mut staged, mask, inputs } => {
+                let keep = |mask: GrayImage| inputs::put(&inputs, mask.into()).context(|| "keeping the mask");
+                staged.beginning.mask = mask.map(keep).transpose()?;
+                self.voice.say(Report::Staged(staged));
+            }
+            Errand::Tidy { inputs, used } => inputs::tidy(&inputs, &used)?,
             Errand::Write(path, bytes) => {
-                write(&path, &bytes).context(|| format!("keeping {}", path.display()))?;
+                write(&path, &bytes).context(|| "keeping it for the next start")?;
             }
             Errand::Copy { from, to } => {
                 let bytes = fs::read(&from).map_err(|error| Error::io(&from, error))?;

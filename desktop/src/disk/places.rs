@@ -25,7 +25,7 @@ impl Places {
             Err(error) if error.kind() != std::io::ErrorKind::NotFound => log::warn!("{error}"),
             _ => {}
         }
-        for folder in [places.pictures(), places.projections(), places.removed()] {
+        for folder in [places.pictures(), places.inputs(), places.projections(), places.removed()] {
             fs::create_dir_all(&folder).map_err(|error| Error::io(folder, error))?;
         }
         Ok(places)
@@ -39,6 +39,11 @@ impl Places {
     /// Pictures that were deleted, until the next start.
     pub fn removed(&self) -> PathBuf {
         self.root.join("removed")
+    }
+
+    /// Pictures that drawings begin with, and their masks.
+    pub fn inputs(&self) -> PathBuf {
+        self.root.join("inputs")
     }
 
     fn projections(&self) -> PathBuf {
@@ -62,7 +67,7 @@ impl Places {
 
     /// Where the engine writes.
     pub fn folders(&self) -> Folders {
-        Folders { pictures: self.pictures(), projections: self.projections() }
+        Folders { pictures: self.pictures(), inputs: self.inputs(), projections: self.projections() }
     }
 }
 

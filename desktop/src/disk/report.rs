@@ -7,7 +7,9 @@ use foveate_studio::Origin;
 use image::RgbImage;
 
 use super::entry::Entry;
+use super::errand::Staged;
 use crate::engine::{Trouble, Wake};
+use crate::state::Input;
 
 /// What became of an errand.
 #[derive(Debug)]
@@ -22,6 +24,12 @@ pub enum Report {
     NotLoaded(PathBuf, Trouble),
     /// How a picture was drawn.
     Recalled(Box<Origin>),
+    /// A picture to begin with is kept, and here.
+    Begun(Box<Input>),
+    /// A picture to begin with cannot be had.
+    NotBegun(Trouble),
+    /// All that jobs begin with is on the disk.
+    Staged(Box<Staged>),
     /// A picture was copied here.
     Copied(PathBuf),
     /// A picture is gone.
@@ -39,6 +47,8 @@ pub enum Question {
     Model,
     /// A picture, to recall how it was drawn.
     Picture,
+    /// A picture to begin with.
+    Input,
     /// Where to put a copy of this picture.
     Copy(PathBuf),
 }

@@ -1,17 +1,19 @@
 //! One picture, from a task to a file: steps with previews, then the decoder, then the PNG with its request inside.
 
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::time::{Duration, Instant};
 
 use foveate::low_level::pipeline::LATENTS;
-use foveate::{Context, Pictures, Pipeline, Result, Run, Tensor};
-use foveate_studio::About;
+use foveate::photo::{Frame, Original};
+use foveate::{Context, Pictures, Pipeline, Request, Result, Run, Tensor};
 use foveate_studio::output::Output;
+use foveate_studio::{About, photo};
 use image::RgbImage;
 
 use super::device::Shared;
 use super::message::{Drawn, Event, Preview, Stop, Task, Teller, Took, Traced, Wishes};
 use super::projection::Projection;
+use crate::state::Beginning;
 
 /// Quick previews come no faster than anyone sees.
 const BETWEEN_PREVIEWS: Duration = Duration::from_millis(60);
@@ -25,6 +27,8 @@ pub(super) struct Easel<'a> {
     pub teller: &'a Teller,
     pub wishes: &'a Wishes,
     pub stop: &'a Stop,
+    /// Where the pictures are that drawings begin with.
+    pub inputs: &'a Path,
     /// The window's device, where it is shared.
     pub shared: Option<&'a Shared>,
 }
@@ -32,8 +36,9 @@ pub(super) struct Easel<'a> {
 impl Easel<'_> {
     /// Draws the picture of a task and puts it at `path`.
     pub fn draw(&mut self, task: &Task, path: PathBuf) -> Result<Drawn> {
-        let mut run = self.pipeline.start(&task.request)?;
-        pollster::block_on(self.pipeline.device().wait())?; // for the text encoder, which was only submitted
+        let mut request = task.request.clone();
+        let began_with = task.beginning.as_ref().map(|beginning| self.begin(beginning, &mut request)).transpose()?;
+        let mut run = self.stop.or(self.pipeline.prepare_with(&request, |_| self.stop.check()))?;
         self.check()?;
         self.teller.tell(Event::Began {
             task: task.id,
@@ -42,16 +47,34 @@ impl Easel<'_> {
             warnings: run.warnings.iter().map(ToString::to_string).collect(),
         });
         let took = self.steps(task, &mut run)?;
-        let pictures = pollster::block_on(run.decode())?;
+        let pictures = self.stop.or(run.decode())?;
         self.check()?;
         self.learn(&pollster::block_on(run.read(LATENTS))?, &pictures);
 
-        let about = About::new(&task.request, self.model, task.choice.dtype, &run);
-        let picture = pictures.rgb(0)?;
+        let about = About::new(&request, self.model, self.pipeline.model().options.dtype, &run);
+        let drawn = pictures.rgb(0)?;
+        let picture = match began_with {
+            Some((original, frame)) => original.finished(&frame, &drawn),
+            None => drawn,
+        };
         let bytes = about.png(&picture, 0, &took.words())?;
         let save = || Output::check(&path)?.stage(&bytes)?.commit();
         save().context(|| "saving the picture")?;
         Ok(Drawn { task: task.id, path, origin: about.origin, took, picture })
+    }
+
+    /// Has a request begin with a picture. Returns the picture, and where it lies on the canvas.
+    fn begin(&self, beginning: &Beginning, request: &mut Request) -> Result<(Original, Frame)> {
+        let read = || {
+            let picture = photo::photo(&self.inputs.join(&beginning.picture))?;
+            let mask = beginning.mask.as_ref().map(|mask| photo::mask(&self.inputs.join(mask))).transpose()?;
+            Original::new(picture, mask)
+        };
+        let mut original = read().context(|| "reading the picture to begin with")?;
+        (original.fit, original.feather) = (beginning.fit(), beginning.feather);
+        let size = request.size.map_or_else(|| self.pipeline.canvas_for(original.photo().size()), Ok)?;
+        let frame = original.begin(request, size)?;
+        Ok((original, frame))
     }
 
     /// Fails once the user stopped it, or the shared device has reported an error.
@@ -74,8 +97,7 @@ impl Easel<'_> {
             let clock = Instant::now();
             let (index, of) = (step.index, step.of);
             took.flops += step.flops();
-            step.run()?;
-            pollster::block_on(device.wait())?;
+            self.stop.or(step.run_to_end())?;
             let seconds = clock.elapsed().as_secs_f64();
             took.seconds += seconds;
             self.check()?;
@@ -103,7 +125,7 @@ impl Easel<'_> {
         {
             return Ok(Some(quick));
         }
-        let pictures = pollster::block_on(run.decode())?;
+        let pictures = self.stop.or(run.decode())?;
         self.learn(&latents, &pictures);
         pictures.rgb(0).map(Some)
     }

@@ -5,13 +5,11 @@ use std::collections::BTreeMap;
 use foveate::compress::{Compression, Parameter, Traces};
 use foveate::low_level::weights::Format;
 use foveate::models::{Denoiser, Draws, Habits};
-use foveate::{LoadOptions, Model, Pipeline, Result, Size};
+use foveate::{Model, Pipeline, Result, Size};
+use foveate_studio::memory::{Chosen, Found, Needs};
 use serde::Deserialize;
 
-use super::choice::Choice;
-
-/// The dtypes that are compared.
-pub const DTYPES: [Format; 4] = [Format::F32, Format::F16, Format::Int8, Format::Int4];
+use super::choice::{Choice, Storage};
 
 /// A model, as menus and pages show it.
 #[derive(Clone, Debug)]
@@ -36,12 +34,34 @@ pub struct ModelFacts {
     pub schedulers: Vec<String>,
     /// The names of its classes, where it draws classes and has names for them.
     pub classes: BTreeMap<u32, String>,
+    /// How its matrices are stored; none: as in the files.
+    pub dtype: Option<Format>,
     /// Bytes of its weights as they are stored now.
     pub bytes: u64,
-    /// Bytes of its weights at each of [`DTYPES`].
-    pub bytes_by_dtype: Vec<(Format, u64)>,
+    /// What it needs of a device's memory.
+    pub needs: Needs,
+    /// The memory of the device, where that is known.
+    pub memory: Option<Found>,
     /// The device that it is loaded on.
     pub device: String,
+}
+
+/// What a model needs of memory, and what its device has.
+#[derive(Clone, Debug)]
+pub(super) struct Room {
+    pub needs: Needs,
+    pub memory: Option<Found>,
+}
+
+impl Room {
+    /// How the model is stored, as it was chosen or so that it fits. Where the memory is not known, as in the files.
+    pub fn dtype(&self, storage: Storage) -> Option<Format> {
+        match storage {
+            Storage::Fitting => self.memory.and_then(|found| self.needs.choose(found.usable()).dtype),
+            Storage::AsInFiles => None,
+            Storage::As(format) => Some(format),
+        }
+    }
 }
 
 /// A policy, as a menu shows it.
@@ -65,6 +85,11 @@ impl ModelFacts {
         self.habits.draws == Draws::Prompts
     }
 
+    /// How it is stored where nobody chooses. None where the memory of the device is not known.
+    pub fn fitting(&self) -> Option<Chosen> {
+        self.memory.map(|found| self.needs.choose(found.usable()))
+    }
+
     /// The policy of a request.
     pub fn policy(&self, compression: &Compression) -> Option<&PolicyFacts> {
         match &compression.policy {
@@ -74,7 +99,7 @@ impl ModelFacts {
     }
 
     /// Of a loaded model.
-    pub(super) async fn gather(choice: &Choice, name: &str, pipeline: &Pipeline) -> Result<Self> {
+    pub(super) async fn gather(choice: &Choice, name: &str, pipeline: &Pipeline, room: &Room) -> Result<Self> {
         let model = pipeline.model();
         let registry = model.registry();
         let own = registry.policies.chosen(&Compression::default(), pipeline.trained())?.name().to_owned();
@@ -91,12 +116,6 @@ impl ModelFacts {
         policies.sort_by_key(|policy| policy.name != own);
         let parts = model.parts().await?;
         let factor = parts.decoder.factor();
-        let mut bytes_by_dtype = Vec::new();
-        for dtype in DTYPES {
-            let options = LoadOptions { dtype: Some(dtype), ..model.options.clone() };
-            let parts = Model { options, ..model.clone() }.parts().await?;
-            bytes_by_dtype.push((dtype, parts.loaders.iter().map(|loader| loader.bytes()).sum()));
-        }
         Ok(Self {
             choice: choice.clone(),
             name: name.into(),
@@ -109,7 +128,9 @@ impl ModelFacts {
             schedulers: registry.schedulers.names().iter().map(|name| (*name).to_owned()).collect(),
             classes: classes(model).await?,
             bytes: parts.loaders.iter().map(|loader| loader.bytes()).sum(),
-            bytes_by_dtype,
+            dtype: model.options.dtype,
+            needs: room.needs.clone(),
+            memory: room.memory,
             device: pipeline.device().caps().to_string(),
         })
     }

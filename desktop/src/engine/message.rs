@@ -1,9 +1,12 @@
 //! What the window and the engine say to each other.
 
+use std::future::poll_fn;
 use std::path::PathBuf;
+use std::pin::pin;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicU8, Ordering};
 use std::sync::mpsc::Sender;
+use std::task::Poll;
 
 use foveate::{Error, Grid, Request, Result};
 use foveate_studio::Origin;
@@ -14,6 +17,7 @@ use serde::{Deserialize, Serialize};
 use super::choice::Choice;
 use super::facts::ModelFacts;
 use super::trouble::Trouble;
+use crate::state::Beginning;
 
 /// Wakes the window when there is an event to read.
 pub type Wake = Arc<dyn Fn() + Send + Sync>;
@@ -36,6 +40,8 @@ pub struct Task {
     pub choice: Choice,
     /// What is drawn: one picture.
     pub request: Request,
+    /// The picture that it begins with.
+    pub beginning: Option<Beginning>,
 }
 
 /// Tells the engine to stop what it was handed over with. Cloning shares it.
@@ -43,9 +49,19 @@ pub struct Task {
 pub struct Stop(Arc<AtomicBool>);
 
 impl Stop {
-    /// Stops at the next point where nothing is half done.
+    /// Stops what it was handed over with.
     pub fn raise(&self) {
         self.0.store(true, Ordering::Relaxed);
+    }
+
+    /// What `work` returns. Once this is raised, `work` is left where it gives way next: on a GPU between two slices, on
+    /// the processor between two ops.
+    pub(super) fn or<T>(&self, work: impl Future<Output = Result<T>>) -> Result<T> {
+        let mut work = pin!(work);
+        pollster::block_on(poll_fn(|context| match self.check() {
+            Ok(()) => work.as_mut().poll(context),
+            Err(stopped) => Poll::Ready(Err(stopped)),
+        }))
     }
 
     /// An error once it was raised.

@@ -15,7 +15,7 @@ use std::sync::Arc;
 use std::sync::mpsc::{Receiver, Sender, channel};
 use std::thread::JoinHandle;
 
-pub use choice::Choice;
+pub use choice::{Choice, Storage};
 pub use device::Shared;
 pub use facts::{ModelFacts, PolicyFacts};
 pub use message::{Command, Drawn, Event, Preview, Stop, Task, Took, Traced, Wake, Wishes};

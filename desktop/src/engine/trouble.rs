@@ -69,6 +69,11 @@ fn of_refusal(refusal: &Refusal) -> Option<&'static str> {
         Refusal::TooLarge { .. } => "Choose a smaller size",
         Refusal::Untrained { .. } | Refusal::UnknownPolicy { .. } => "Choose another policy",
         Refusal::UnknownParameter { .. } => "Reset the policy's parameters",
+        Refusal::NeedsImage { .. } => "Choose a picture to begin with",
+        Refusal::NeedsMask => "Choose a picture to begin with, and paint a mask on it",
+        Refusal::NothingMasked => "Paint a mask, or compute more than the mask",
+        Refusal::NotMasked { .. } => "Choose the policy dense, or compute more than the mask",
+        Refusal::NoLevels { .. } => "Choose another scheduler, or begin without a picture",
         Refusal::UnknownScheduler { .. } => "Choose another scheduler",
         _ => return None,
     })

@@ -1,18 +1,19 @@
 //! The engine's thread: takes commands in order, and keeps the model that is open.
 
 use std::fs;
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::sync::mpsc::Receiver;
 
 use foveate::{Context, Device, Error, LoadOptions, Model, Pipeline, Result};
+use foveate_studio::memory::{Needs, found};
 use foveate_studio::model::name;
 use foveate_studio::output::Output;
 
 use super::choice::Choice;
 use super::device::{self, Shared};
 use super::drawing::Easel;
-use super::facts::ModelFacts;
+use super::facts::{ModelFacts, Room};
 use super::message::{Command, Drawn, Event, Stop, Task, Teller, Wishes};
 use super::names;
 use super::projection::Projection;
@@ -23,6 +24,8 @@ use super::trouble::Trouble;
 pub struct Folders {
     /// Finished pictures.
     pub pictures: PathBuf,
+    /// Pictures that drawings begin with, and their masks.
+    pub inputs: PathBuf,
     /// Previews' projections, one file a model.
     pub projections: PathBuf,
 }
@@ -39,6 +42,7 @@ pub(super) struct Worker {
 struct Open {
     choice: Choice,
     name: String,
+    room: Room,
     pipeline: Pipeline,
     projection: Projection,
 }
@@ -77,11 +81,19 @@ impl Worker {
             Err(Error::Cancelled) => self.teller.tell(Event::Stopped(task.id)),
             Err(error) => {
                 self.forget_lost(&task.choice, &error);
-                let of_picture =
-                    matches!(error.root(), Error::Io { path, .. } if path.starts_with(&self.folders.pictures));
-                let trouble = if of_picture { Trouble::of_file(&error) } else { Trouble::of(&error) };
+                let trouble = if self.is_of_picture(&error) { Trouble::of_file(&error) } else { Trouble::of(&error) };
                 self.teller.tell(Event::Failed(task.id, trouble));
             }
+        }
+    }
+
+    /// Whether an error is about a file of a picture, not about one of the model.
+    fn is_of_picture(&self, error: &Error) -> bool {
+        let Folders { pictures, inputs, .. } = &self.folders;
+        match error.root() {
+            Error::Io { path, .. } => path.starts_with(pictures) || path.starts_with(inputs),
+            Error::File { file, .. } => Path::new(file).starts_with(inputs),
+            _ => false,
         }
     }
 
@@ -101,23 +113,29 @@ impl Worker {
         if let Some(open) = &self.open
             && open.choice == *choice
         {
-            let facts = pollster::block_on(ModelFacts::gather(choice, &open.name, &open.pipeline))?;
+            let facts = pollster::block_on(ModelFacts::gather(choice, &open.name, &open.pipeline, &open.room))?;
             self.teller.tell(Event::Opened(Box::new(facts)));
             return Ok(());
         }
         stop.check()?;
         let source = choice.source()?;
         let name = name(&source);
-        let options = LoadOptions { dtype: choice.dtype, ..LoadOptions::default() };
-        let opened = pollster::block_on(Model::open(source, options));
-        let model = opened.context(|| format!("opening the model {name}"))?;
+        let opening = || format!("opening the model {name}");
+        let mut model = pollster::block_on(Model::open(source, LoadOptions::default())).context(opening)?;
+        let needs = pollster::block_on(Needs::of(&model)).context(opening)?;
         // One model is in memory at a time.
         self.open = None;
         let device = device::open(choice.adapter.as_deref(), self.shared.as_ref())?;
+        let room = Room { needs, memory: found(device.caps()) };
+        if let Some(found) = room.memory.filter(|found| found.shared) {
+            // A system that runs out of memory ends the program; an error does not.
+            device.set_max_memory(Some(found.bytes));
+        }
+        model.options.dtype = room.dtype(choice.dtype);
         let pipeline = self.load(choice, &device, model, stop).context(|| format!("loading the model {name}"))?;
-        let facts = pollster::block_on(ModelFacts::gather(choice, &name, &pipeline))?;
+        let facts = pollster::block_on(ModelFacts::gather(choice, &name, &pipeline, &room))?;
         let projection = self.projection(&name);
-        self.open = Some(Open { choice: choice.clone(), name, pipeline, projection });
+        self.open = Some(Open { choice: choice.clone(), name, room, pipeline, projection });
         self.teller.tell(Event::Opened(Box::new(facts)));
         Ok(())
     }
@@ -128,7 +146,7 @@ impl Worker {
             self.teller.tell(Event::Loading { choice, component, done: at.done, total: at.total });
             stop.check()
         };
-        pollster::block_on(Pipeline::from_model(device, model, told))
+        stop.or(Pipeline::from_model(device, model, told))
     }
 
     fn draw(&mut self, task: &Task, stop: &Stop) -> Result<Drawn> {
@@ -145,6 +163,7 @@ impl Worker {
             teller: &self.teller,
             wishes: &self.wishes,
             stop,
+            inputs: &self.folders.inputs,
             shared: self.shared.as_ref(),
         };
         let drawn = easel.draw(task, path)?;

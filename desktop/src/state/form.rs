@@ -6,6 +6,7 @@ use foveate::Request;
 use foveate_studio::Origin;
 use serde::{Deserialize, Serialize};
 
+use super::Beginning;
 use crate::engine::ModelFacts;
 
 /// A request under way.
@@ -18,6 +19,8 @@ pub struct Form {
     pub keep_seed: bool,
     /// Pictures to draw, with seeds that follow each other.
     pub pictures: usize,
+    /// The picture to begin with, and what becomes of it.
+    pub beginning: Option<Beginning>,
     /// Whether to record which tokens are computed.
     pub traced: bool,
 }
@@ -25,7 +28,7 @@ pub struct Form {
 impl Default for Form {
     fn default() -> Self {
         let request = Request { seed: roll(), ..Request::prompt("a red mushroom in a meadow by day") };
-        Self { request, keep_seed: false, pictures: 1, traced: false }
+        Self { request, keep_seed: false, pictures: 1, beginning: None, traced: false }
     }
 }
 
@@ -42,6 +45,9 @@ impl Form {
     fn request(&self, seed: u64, model: Option<&ModelFacts>) -> Request {
         let mut request = Request { seed, count: None, ..self.request.clone() };
         request.negative = request.negative.filter(|text| !text.trim().is_empty());
+        if self.beginning.is_none() {
+            (request.strength, request.compression.masked) = (None, None);
+        }
         if let Some(model) = model {
             request.traced = self.traced && model.policy(&request.compression).is_some_and(|policy| policy.traces);
             if model.draws_prompts() {
@@ -54,8 +60,10 @@ impl Form {
         request
     }
 
-    /// Takes over everything that made a picture. The seed stays, so that the same picture can be drawn.
+    /// Takes over everything that made a picture. The seed stays, so that the same picture can be drawn. A picture to
+    /// begin with stays where one was given then.
     pub fn recall(&mut self, origin: &Origin) {
+        self.beginning = self.beginning.take().filter(|_| origin.given.iter().any(|given| given == "image"));
         self.request = Request { count: None, ..origin.request.clone() };
         (self.keep_seed, self.pictures) = (true, 1);
     }

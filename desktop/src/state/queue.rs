@@ -6,6 +6,7 @@ use std::path::PathBuf;
 use foveate::Request;
 use serde::{Deserialize, Serialize};
 
+use super::Beginning;
 use crate::engine::Choice;
 
 /// Finished jobs that are remembered; the pictures themselves are in the history.
@@ -20,6 +21,9 @@ pub struct Job {
     pub choice: Choice,
     /// What is drawn.
     pub request: Request,
+    /// The picture that it begins with.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub beginning: Option<Beginning>,
     /// How far it is.
     pub state: State,
 }
@@ -73,11 +77,16 @@ impl Queue {
         self.jobs.iter().find(|job| job.id == id)
     }
 
-    /// Adds a job at the end; returns its id.
+    /// Adds a job at the end that begins with noise; returns its id.
     pub fn add(&mut self, choice: Choice, request: Request) -> u64 {
+        self.add_from(choice, request, None)
+    }
+
+    /// Adds a job at the end that may begin with a picture; returns its id.
+    pub fn add_from(&mut self, choice: Choice, request: Request, beginning: Option<Beginning>) -> u64 {
         let id = self.next;
         self.next += 1;
-        self.jobs.push(Job { id, choice, request, state: State::Waiting });
+        self.jobs.push(Job { id, choice, request, beginning, state: State::Waiting });
         (self.paused, self.changed) = (false, true);
         id
     }
@@ -119,8 +128,8 @@ impl Queue {
     /// not about the second.
     pub fn retry(&mut self, id: u64) -> Option<u64> {
         let at = self.jobs.iter().position(|job| job.id == id && job.is_over())?;
-        let Job { choice, request, .. } = self.jobs.remove(at);
-        Some(self.add(choice, request))
+        let Job { choice, request, beginning, .. } = self.jobs.remove(at);
+        Some(self.add_from(choice, request, beginning))
     }
 
     /// Cancels a job that waits or runs; returns whether it was running.

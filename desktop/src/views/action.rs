@@ -30,6 +30,14 @@ pub enum Action {
     Beside(bool),
     /// Show the picture under way.
     Follow,
+    /// Begin with this picture.
+    BeginWith(PathBuf),
+    /// Begin with noise.
+    BeginWithout,
+    /// Paint a mask on the picture to begin with; choose one first.
+    Paint,
+    /// Put the picture to begin with on a larger canvas: see [`crate::state::extended`].
+    Extend([u32; 4]),
     /// Take over everything that made a picture.
     Recall(PathBuf),
     /// Save a copy of a picture.

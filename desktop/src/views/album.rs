@@ -3,13 +3,17 @@
 use std::collections::HashMap;
 use std::path::{Path, PathBuf};
 
-use egui::{ColorImage, Context, TextureHandle, TextureOptions};
+use egui::{Color32, ColorImage, Context, TextureHandle, TextureOptions};
 use image::RgbImage;
 
 use crate::disk::Entry;
+use crate::state::Input;
 
 /// Whole pictures that are kept: two to compare and those just looked at.
 const WHOLE: usize = 6;
+
+/// The longer side of a mask as it is shown, at most.
+const VEIL: u32 = 800;
 
 /// Textures by the paths of their pictures.
 #[derive(Default)]
@@ -24,6 +28,10 @@ pub struct Album {
     /// Those that could not be read.
     unreadable: Vec<PathBuf>,
     live: Option<(u64, u64, TextureHandle)>,
+    /// The picture to begin with, by its name.
+    input: Option<(String, TextureHandle)>,
+    /// Its mask, by the picture's name and the mask's version.
+    overlay: Option<(String, u64, TextureHandle)>,
 }
 
 /// A whole picture, as far as it is here.
@@ -95,6 +103,37 @@ impl Album {
         }
     }
 
+    /// The picture to begin with.
+    pub fn input(&mut self, ctx: &Context, input: &Input) -> TextureHandle {
+        match &self.input {
+            Some((name, texture)) if *name == input.name => texture.clone(),
+            _ => {
+                let texture = texture(ctx, "input", &input.shown);
+                self.input = Some((input.name.clone(), texture.clone()));
+                texture
+            }
+        }
+    }
+
+    /// The mask on it, to be laid over it.
+    pub fn overlay(&mut self, ctx: &Context, input: &Input) -> TextureHandle {
+        let version = input.painting.version();
+        match &mut self.overlay {
+            Some((name, at, texture)) if *name == input.name => {
+                if *at != version {
+                    texture.set(veil(input), TextureOptions::NEAREST);
+                    *at = version;
+                }
+                texture.clone()
+            }
+            overlay => {
+                let texture = ctx.load_texture("mask", veil(input), TextureOptions::NEAREST);
+                *overlay = Some((input.name.clone(), version, texture.clone()));
+                texture
+            }
+        }
+    }
+
     /// The preview of a job, which changes with every `count`.
     pub fn live(&mut self, ctx: &Context, job: u64, count: u64, picture: &RgbImage) -> TextureHandle {
         match &mut self.live {
@@ -112,6 +151,20 @@ impl Album {
             }
         }
     }
+}
+
+/// A mask as colour over the picture that it belongs to, at most [`VEIL`] pixels along a side.
+fn veil(input: &Input) -> ColorImage {
+    let mask = input.painting.mask();
+    let longer = mask.width().max(mask.height()).max(1);
+    let scaled = |side: u32| (u64::from(side) * u64::from(VEIL.min(longer)) / u64::from(longer)).max(1) as u32;
+    let (width, height) = (scaled(mask.width()), scaled(mask.height()));
+    let along = |at: u32, shown: u32, side: u32| (u64::from(at) * u64::from(side) / u64::from(shown)) as u32;
+    let pixels = (0..height).flat_map(|y| (0..width).map(move |x| (x, y))).map(|(x, y)| {
+        let marked = mask.get_pixel(along(x, width, mask.width()), along(y, height, mask.height())).0[0] > 0;
+        if marked { Color32::from_rgba_unmultiplied(255, 60, 110, 130) } else { Color32::TRANSPARENT }
+    });
+    ColorImage::new([width as usize, height as usize], pixels.collect())
 }
 
 /// A picture as egui has it.

@@ -4,10 +4,12 @@ use egui::{ComboBox, DragValue, Id, Response, TextEdit, Ui};
 use foveate::Size;
 
 use super::action::Action;
-use super::controls::{main_button, named, number, quiet, row, sign, toggle};
+use super::album::Album;
+use super::begin::begin;
+use super::controls::{button, main_button, named, number, quiet, row, sign, toggle};
 use super::policy::policy;
 use crate::engine::ModelFacts;
-use crate::state::{Form, roll};
+use crate::state::{Form, Input, roll};
 
 /// The id of the prompt, to put the cursor there.
 pub const PROMPT: &str = "prompt";
@@ -16,12 +18,20 @@ pub const PROMPT: &str = "prompt";
 const MOST_STEPS: usize = 1000;
 
 /// Shows it. Without a model it shows what any model takes.
-pub fn compose(ui: &mut Ui, form: &mut Form, model: Option<&ModelFacts>, actions: &mut Vec<Action>) {
+pub fn compose(
+    ui: &mut Ui,
+    form: &mut Form,
+    model: Option<&ModelFacts>,
+    input: (Option<&Input>, &mut Album),
+    actions: &mut Vec<Action>,
+) {
     what(ui, form, model);
     draw(ui, form, actions);
     ui.add_space(4.0);
     numbers(ui, form, model);
     ui.add_space(4.0);
+    let first = ui.collapsing("Begin with a picture", |ui| begin(ui, form, input, actions));
+    first.header_response.on_hover_text("Change a picture, or draw a part of it anew (Ctrl+B)");
     if let Some(model) = model {
         let help = "A policy may skip tokens in some layers and steps, to save time";
         let tokens = ui.collapsing("Which tokens are computed", |ui| policy(ui, &mut form.request.compression, model));
@@ -125,6 +135,17 @@ fn seed(ui: &mut Ui, form: &mut Form) {
 
 fn size(ui: &mut Ui, form: &mut Form, model: &ModelFacts) {
     let unit = model.unit.max(1);
+    if form.request.size.is_none() && form.beginning.is_some() {
+        let help = "As the picture to begin with has it, no larger than the model was trained at";
+        row(ui, "Size", help, |ui| {
+            let response = button(ui, "As the picture's", help);
+            if response.clicked() {
+                form.request.size = Some(model.size);
+            }
+            response
+        });
+        return;
+    }
     let mut size = form.request.size.unwrap_or(model.size);
     let help = format!("Width and height in pixels, in steps of {unit}. The model was trained at {}", model.size);
     let before = size;
@@ -142,7 +163,7 @@ fn size(ui: &mut Ui, form: &mut Form, model: &ModelFacts) {
         side(ui, &mut size.width, "Width").union(height)
     });
     if size != before {
-        form.request.size = Some(size).filter(|size: &Size| *size != model.size);
+        form.request.size = Some(size).filter(|size: &Size| *size != model.size || form.beginning.is_some());
     }
 }
 
@@ -202,7 +223,9 @@ mod tests {
         let mut form = Form::default();
         (form.request.steps, form.request.guidance) = (Some(2 * MOST_STEPS), Some(-1.0));
         let before = form.clone();
-        let show = |ui: &mut Ui, form: &mut Form| compose(ui, form, None, &mut Vec::new());
+        let show = |ui: &mut Ui, form: &mut Form| {
+            compose(ui, form, None, (None, &mut Album::default()), &mut Vec::new());
+        };
         let mut harness = Harness::new_ui_state(show, form);
         harness.step();
         assert_eq!(*harness.state(), before);

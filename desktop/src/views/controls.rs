@@ -92,16 +92,6 @@ pub fn flops(flops: u64) -> String {
     if giga < 1000.0 { format!("{giga:.3} GFLOP").replace(".000", "") } else { format!("{:.1} TFLOP", giga / 1000.0) }
 }
 
-/// A number of bytes.
-pub fn bytes(bytes: u64) -> String {
-    let mib = bytes as f64 / f64::from(1 << 20);
-    match mib {
-        m if m < 10.0 => format!("{m:.1} MiB"),
-        m if m < 1024.0 => format!("{m:.0} MiB"),
-        m => format!("{:.1} GiB", m / 1024.0),
-    }
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -117,6 +107,5 @@ mod tests {
     fn quantities_are_read_out() {
         assert_eq!([0.02, 2.34, 45.6, 300.0, 9000.0].map(seconds), ["20 ms", "2.3 s", "46 s", "5 min", "2.5 h"]);
         assert_eq!([1_350_000_000, 27_000_000_000_000].map(flops), ["1.350 GFLOP", "27.0 TFLOP"]);
-        assert_eq!([5 << 20, 500 << 20, 12 << 30].map(bytes), ["5.0 MiB", "500 MiB", "12.0 GiB"]);
     }
 }

@@ -66,6 +66,7 @@ fn picture(ui: &mut Ui, entry: &Entry, shown: bool, album: &mut Album, actions: 
         let path = || entry.path.clone();
         for (name, action) in [
             ("Recall", Action::Recall(path())),
+            ("Begin with it", Action::BeginWith(path())),
             ("Save a copy", Action::SaveCopy(path())),
             ("Copy", Action::Copy(path())),
             ("Show file", Action::Reveal(path())),

@@ -3,6 +3,7 @@
 
 mod action;
 mod album;
+mod begin;
 mod compare;
 mod compose;
 mod computed;
@@ -14,6 +15,7 @@ mod models;
 mod notices;
 mod policy;
 mod queue;
+mod retouch;
 mod stage;
 
 pub use action::{Action, Page};

@@ -4,11 +4,12 @@ use egui::{Grid, Id, RichText, ScrollArea, TextEdit, Ui};
 
 use foveate_studio::device::CPU;
 use foveate_studio::doctor::Report;
+use foveate_studio::memory::{Chosen, Needs, size as bytes};
 
 use super::action::Action;
-use super::controls::{button, bytes, main_button, quiet};
+use super::controls::{button, main_button, quiet};
 use crate::disk::Question;
-use crate::engine::{Choice, ModelFacts, Trouble};
+use crate::engine::{Choice, ModelFacts, Storage, Trouble};
 use crate::state::Settings;
 
 /// The model in use, as far as it is.
@@ -77,6 +78,7 @@ fn open(ui: &mut Ui, facts: &ModelFacts, actions: &mut Vec<Action>) {
             ("Trained at", facts.size.to_string()),
             ("Policies", policies.join(", ")),
             ("Weights in memory", bytes(facts.bytes)),
+            ("Memory", memory(facts)),
             ("Drawn on", facts.device.clone()),
         ] {
             ui.weak(name);
@@ -87,16 +89,37 @@ fn open(ui: &mut Ui, facts: &ModelFacts, actions: &mut Vec<Action>) {
     ui.add_space(8.0);
     ui.label("How its matrices are stored").on_hover_text("Fewer bits take less memory and lose some exactness");
     ui.horizontal_wrapped(|ui| {
-        let as_is = (None, "As in the files".to_owned());
-        let each =
-            facts.bytes_by_dtype.iter().map(|(dtype, size)| (Some(*dtype), format!("{dtype}: {}", bytes(*size))));
-        for (dtype, text) in [as_is].into_iter().chain(each) {
+        let fitting = match facts.fitting() {
+            Some(_) => "What fits",
+            None => "What fits (not known here)",
+        };
+        let Needs { stored, by_dtype, .. } = &facts.needs;
+        let own =
+            [(Storage::Fitting, fitting.into()), (Storage::AsInFiles, format!("As in the files: {}", bytes(*stored)))];
+        let each = by_dtype.iter().map(|(dtype, size)| (Storage::As(*dtype), format!("{dtype}: {}", bytes(*size))));
+        for (dtype, text) in own.into_iter().chain(each) {
             let help = "Loads the model again, stored like this";
             if ui.selectable_label(facts.choice.dtype == dtype, text).on_hover_text(help).clicked() {
                 reopen(&facts.choice, actions, |choice| choice.dtype = dtype);
             }
         }
     });
+}
+
+/// What was found, what the model needs, and what was chosen, in one line.
+fn memory(facts: &ModelFacts) -> String {
+    let needs = bytes(facts.bytes.saturating_add(facts.needs.working));
+    let stored = facts.dtype.map_or("as in the files".into(), |dtype| dtype.to_string());
+    let Some(found) = facts.memory else {
+        return format!("not known for this device; the model needs {needs} ({stored})");
+    };
+    let whose = if found.shared { "of the system" } else { "of the device" };
+    let found = format!("{} {whose} found", bytes(found.bytes));
+    match (facts.choice.dtype, facts.fitting()) {
+        (Storage::Fitting, Some(Chosen { fits: true, .. })) => format!("{found}: {stored}, which needs {needs}"),
+        (Storage::Fitting, _) => format!("{found}: {stored}, the smallest, needs {needs} and may not fit"),
+        _ => format!("{found}; the model needs {needs} ({stored}, as you chose)"),
+    }
 }
 
 /// Where it is drawn: by itself, on the processor, or on a GPU by its name, once the machine was looked at.
@@ -128,7 +151,9 @@ fn reopen(choice: &Choice, actions: &mut Vec<Action>, change: impl FnOnce(&mut C
 }
 
 fn other(ui: &mut Ui, settings: &Settings, named: &mut String, actions: &mut Vec<Action>) {
-    let open = |model: &str| Action::Open(Choice { model: model.to_owned(), dtype: None, ..settings.choice.clone() });
+    let open = |model: &str| {
+        Action::Open(Choice { model: model.to_owned(), dtype: Storage::Fitting, ..settings.choice.clone() })
+    };
     quiet(
         ui,
         "A folder as diffusers saves it (it has a model_index.json), or an address below which one lies. \

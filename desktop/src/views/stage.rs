@@ -13,9 +13,10 @@ use super::compare::{Pair, divided};
 use super::computed;
 use super::controls::{button, flops, quiet, seconds, title, toggle};
 use super::models::Model;
+use super::retouch::{Brush, retouch};
 use crate::disk::Entry;
 use crate::engine::{Preview, Took};
-use crate::state::{Form, History, Live, Settings};
+use crate::state::{Form, History, Input, Live, Settings};
 use crate::theme::{GAP, Palette};
 
 /// How long the longer side of a small picture is shown at most. Larger ones are shown pixel for pixel, or smaller.
@@ -33,6 +34,8 @@ pub enum Shown {
     Picture(PathBuf),
     /// Two of them.
     Pair(Pair),
+    /// The picture to begin with, to paint a mask on it.
+    Mask,
 }
 
 /// The middle's own state.
@@ -44,6 +47,8 @@ pub struct Stage {
     pub live: Option<Live>,
     /// Where the picture of `live` is.
     pub finished: Option<PathBuf>,
+    /// What a mask is painted with.
+    pub brush: Brush,
 }
 
 /// What the middle looks at.
@@ -60,7 +65,7 @@ pub fn stage(
     ui: &mut Ui,
     stage: &mut Stage,
     settings: &mut Settings,
-    seen: Seen<'_>,
+    (seen, input): (Seen<'_>, Option<&mut Input>),
     album: &mut Album,
     actions: &mut Vec<Action>,
 ) {
@@ -68,11 +73,15 @@ pub fn stage(
         Shown::Live => under_way(ui, stage, settings, seen, album, actions),
         Shown::Picture(path) => finished(ui, stage, &path, (&mut settings.form, seen), album, actions),
         Shown::Pair(_) => pair(ui, stage, seen, album, actions),
+        Shown::Mask => match input {
+            Some(input) => retouch(ui, &mut stage.brush, input, album, actions),
+            None => under_way(ui, stage, settings, seen, album, actions),
+        },
     }
 }
 
 /// What is below the picture: as high as it needs to be.
-fn foot(ui: &mut Ui, name: &str, contents: impl FnOnce(&mut Ui)) {
+pub(super) fn foot(ui: &mut Ui, name: &str, contents: impl FnOnce(&mut Ui)) {
     let frame = Frame::new().inner_margin(Margin { top: 8, ..Margin::ZERO });
     Panel::bottom(name).frame(frame).show_separator_line(false).resizable(false).show(ui, contents);
 }
@@ -167,6 +176,7 @@ fn to_do(ui: &mut Ui, path: &Path, actions: &mut Vec<Action>) {
     let dense = "Draw it again with every token computed, and lay both side by side (Ctrl+D)";
     for (name, help, action) in [
         ("Recall", "Take over everything that made this picture (Ctrl+R)", Action::Recall(path())),
+        ("Begin with it", "Change this picture, or draw a part of it anew", Action::BeginWith(path())),
         ("Save a copy", "Save the picture elsewhere, with its request inside (Ctrl+S)", Action::SaveCopy(path())),
         ("Copy", "Copy the picture to the clipboard (Ctrl+Shift+C)", Action::Copy(path())),
         ("Show file", "Show the file in the file manager", Action::Reveal(path())),
@@ -258,7 +268,7 @@ fn progress(ui: &mut Ui, live: &Live) {
 }
 
 /// The place for the picture: all that is left.
-fn canvas(ui: &mut Ui) -> Rect {
+pub(super) fn canvas(ui: &mut Ui) -> Rect {
     let (rect, _) = ui.allocate_exact_size(ui.available_size(), Sense::hover());
     ui.painter().rect_filled(rect, 8.0, Palette::of(ui).ground);
     rect.shrink(GAP)
@@ -274,7 +284,7 @@ fn show(ui: &Ui, place: Rect, texture: &TextureHandle, name: &str) -> Rect {
 }
 
 /// As large as fits, in the middle; a small picture at least that large that its pixels are still seen as a picture.
-fn fitted(place: Rect, size: Vec2) -> Rect {
+pub(super) fn fitted(place: Rect, size: Vec2) -> Rect {
     let most = (LARGEST / size.max_elem()).max(1.0);
     let scale = (place.width() / size.x).min(place.height() / size.y).min(most);
     Rect::from_center_size(place.center(), size * scale)

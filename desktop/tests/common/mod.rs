@@ -1,4 +1,5 @@
 //! What the tests of the app and of its window share.
+#![allow(dead_code, reason = "each test binary uses its part")]
 
 use std::path::Path;
 

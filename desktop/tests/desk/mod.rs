@@ -1,12 +1,13 @@
 //! The app without a window: its controls by their names for screen readers, its threads as they are.
+#![allow(dead_code, reason = "each test binary uses its part")]
 
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
-use egui::{Key, Modifiers, vec2};
+use egui::{DroppedFile, Key, Modifiers, vec2};
 use egui_kittest::Harness;
-use egui_kittest::kittest::Queryable;
+use egui_kittest::kittest::{NodeT, Queryable};
 use foveate_desktop::app::App;
 use foveate_desktop::disk::Places;
 use foveate_desktop::state::{Job, Settings};
@@ -50,7 +51,7 @@ impl Desk {
     pub fn until(&mut self, what: &str, done: impl Fn(&Self) -> bool) {
         let start = Instant::now();
         while !done(self) {
-            assert!(start.elapsed() < PATIENCE, "waited in vain: {what}; {:#?}", self.jobs());
+            assert!(start.elapsed() < PATIENCE, "waited in vain: {what}; {:#?}; {:?}", self.jobs(), self.labels());
             std::thread::sleep(Duration::from_millis(5));
             self.harness.step();
         }
@@ -75,8 +76,22 @@ impl Desk {
     /// Presses the control of this name.
     pub fn click(&mut self, name: &str) {
         self.until(name, |desk| desk.harness.query_by_label(name).is_some());
+        // Where it is out of sight or still moves, a pointer would miss it.
+        self.harness.get_by_label(name).scroll_to_me();
+        let (mut before, mut still) = (egui::Rect::NOTHING, 0);
+        while still < 5 {
+            self.harness.step();
+            let now = self.harness.get_by_label(name).rect();
+            still = if std::mem::replace(&mut before, now) == now { still + 1 } else { 0 };
+        }
         self.harness.get_by_label(name).click();
         self.harness.step();
+        self.harness.step();
+    }
+
+    /// Drops a file or a folder on the window.
+    pub fn drop_on(&mut self, path: &Path) {
+        self.harness.input_mut().dropped_files.push(Arc::new(File(path.to_owned())));
         self.harness.step();
     }
 
@@ -85,11 +100,31 @@ impl Desk {
         self.harness.query_all_by_label_contains(text).next().is_some()
     }
 
+    /// All that is on the screen, by name.
+    fn labels(&self) -> Vec<String> {
+        let all = self.harness.query_all_by_label_contains("");
+        all.filter_map(|node| node.accesskit_node().label()).collect()
+    }
+
     /// The pictures on the disk, the oldest first.
     pub fn pictures(&self) -> Vec<PathBuf> {
         let entries = std::fs::read_dir(self.folder.path().join("pictures")).unwrap();
         let mut paths: Vec<_> = entries.map(|entry| entry.unwrap().path()).collect();
         paths.sort();
         paths
+    }
+}
+
+/// A file of this machine.
+#[derive(Debug)]
+struct File(PathBuf);
+
+impl DroppedFile for File {
+    fn path(&self) -> &Path {
+        &self.0
+    }
+
+    fn bytes(&self) -> Result<Vec<u8>, String> {
+        std::fs::read(&self.0).map_err(|error| error.to_string())
     }
 }

@@ -14,11 +14,14 @@
 //!   sum's order does not depend on where its element lies in a tile.
 //! - **The caller is in charge of the threads**: a device has a pool of its own, of as many as it is given. One thread
 //!   is the caller's. In a browser there is that one.
-//! - Work is done by the time [`Executor::run`] returns. One thing happens at a time; others wait their turn.
+//! - Work is done by the time [`Executor::run`] returns. [`Executor::run_to_end`] gives way every 20 ms, between two
+//!   ops: a caller who drops the future has cancelled the work. One thing happens at a time; others wait their turn.
 
 mod program;
 
 use std::sync::{Arc, Mutex};
+use std::task::Poll;
+use std::time::Duration;
 
 use program::HostProgram;
 
@@ -29,7 +32,11 @@ use crate::graph::host::{Budget, Memory, Pool};
 use crate::graph::{Caps, Graph};
 use crate::kernels::vector_name;
 use crate::memory::{Account, MemoryUse};
-use crate::shared::{Work, lock};
+use crate::shared::{Instant, Work, lock};
+
+/// [`Executor::run_to_end`] gives way after about so long, between two ops: whoever no longer wants the result waits no
+/// longer than that, or than an op takes.
+const SLICE: Duration = Duration::from_millis(20);
 
 /// The processor, as a device. Cloning shares it.
 #[derive(Clone, Debug)]
@@ -84,6 +91,32 @@ impl Processor {
     pub fn threads(&self) -> usize {
         self.0.pool.threads()
     }
+}
+
+impl Processor {
+    /// Runs a program for about [`SLICE`], from `at` on; whether it is done.
+    fn run_slice(&self, program: &HostProgram, at: &mut usize) -> Result<bool> {
+        let _turn = lock(&self.0.turn);
+        let start = Instant::now();
+        self.run_on(program, at, || start.elapsed() < SLICE)
+    }
+
+    fn run_on(&self, program: &HostProgram, at: &mut usize, more: impl Fn() -> bool + Send) -> Result<bool> {
+        self.0.pool.enter(|| program.run(&self.0.pool, &self.0.budget, at, more))
+    }
+}
+
+/// Gives way once, so that whoever awaits the work can leave it.
+async fn pause() {
+    let mut paused = false;
+    std::future::poll_fn(|context| {
+        if std::mem::replace(&mut paused, true) {
+            return Poll::Ready(());
+        }
+        context.waker().wake_by_ref();
+        Poll::Pending
+    })
+    .await;
 }
 
 impl From<&Processor> for Device {
@@ -143,14 +176,29 @@ impl Executor for Processor {
     fn run(&self, programs: &[&dyn Program]) -> Result<()> {
         let _turn = lock(&self.0.turn);
         for program in programs {
-            let program: &HostProgram = program.of(self.0.id)?;
-            self.0.pool.enter(|| program.run(&self.0.pool, &self.0.budget))?;
+            self.run_on(program.of(self.0.id)?, &mut 0, || true)?;
         }
         Ok(())
     }
 
+    fn run_to_end<'a>(&'a self, programs: &'a [&'a dyn Program]) -> Work<'a, ()> {
+        Box::pin(async move {
+            for program in programs {
+                let mut at = 0;
+                while !self.run_slice(program.of(self.0.id)?, &mut at)? {
+                    pause().await;
+                }
+            }
+            Ok(())
+        })
+    }
+
     fn memory(&self) -> MemoryUse {
         self.0.memory.used()
+    }
+
+    fn set_max_memory(&self, bytes: Option<u64>) {
+        self.0.memory.limit(bytes);
     }
 
     fn flush<'a>(&'a self) -> Work<'a, ()> {

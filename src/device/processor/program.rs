@@ -61,17 +61,28 @@ impl HostProgram {
         Ok(Self { device, kind: Kind::Copies(copies.iter().map(copy).collect::<Result<_>>()?) })
     }
 
-    /// Runs it to its end.
-    pub fn run(&self, pool: &Pool, budget: &Budget) -> Result<()> {
+    /// Runs it from op `at` on, as far as `more` allows between two ops; whether it is done. `at` is then where to go
+    /// on.
+    pub fn run(&self, pool: &Pool, budget: &Budget, at: &mut usize, more: impl Fn() -> bool) -> Result<bool> {
         match &self.kind {
             Kind::Graph(graph, memory) => {
                 let host = Host::new(graph, memory, pool, budget);
-                graph.nodes().iter().try_for_each(|node| node.op.compute(graph, &host).context(|| node.group.clone()))
+                for node in &graph.nodes()[*at..] {
+                    node.op.compute(graph, &host).context(|| node.group.clone())?;
+                    *at += 1;
+                    if *at < graph.nodes().len() && !more() {
+                        return Ok(false);
+                    }
+                }
+                Ok(true)
             }
-            Kind::Copies(copies) => copies.iter().try_for_each(|HostCopy { from, offset, to, bytes }| {
-                let copied = read(from, *offset, *bytes)?;
-                write(to, 0, &copied)
-            }),
+            Kind::Copies(copies) => {
+                copies.iter().try_for_each(|HostCopy { from, offset, to, bytes }| {
+                    let copied = read(from, *offset, *bytes)?;
+                    write(to, 0, &copied)
+                })?;
+                Ok(true)
+            }
         }
     }
 }

@@ -1,0 +1,118 @@
+//! The folder of inputs: pictures that drawings begin with and masks, each named by its content, so that jobs can refer
+//! to them and an app that was killed comes back with them.
+
+use std::fs;
+use std::io::Cursor;
+use std::path::{Path, PathBuf};
+
+use foveate::{Context, Error, Result};
+use foveate_studio::output::Output;
+use foveate_studio::photo;
+use image::{DynamicImage, ImageFormat, RgbImage};
+
+use crate::state::{Beginning, Input, Painting};
+
+/// The longer side of what is shown of a picture, at most.
+const SHOWN: u32 = 1600;
+
+/// Keeps the picture of a file in `folder`.
+pub(super) fn take(path: &Path, folder: &Path) -> Result<Input> {
+    input(folder, photo::photo(path)?.0, None)
+}
+
+/// Keeps a picture, on which this is painted.
+pub(super) fn input(folder: &Path, picture: RgbImage, painting: Option<Painting>) -> Result<Input> {
+    let name = put(folder, picture.clone().into()).context(|| "keeping the picture to begin with")?;
+    Ok(named(name, picture, painting))
+}
+
+/// What was kept before.
+pub(super) fn open(folder: &Path, beginning: &Beginning) -> Result<Input> {
+    let open = || {
+        let picture = photo::photo(&folder.join(&beginning.picture))?;
+        let mask = beginning.mask.as_deref().map(|name| photo::mask(&folder.join(name))?.of(&picture)).transpose()?;
+        Ok(named(beginning.picture.clone(), picture.0, mask.map(|mask| Painting::of(mask.0))))
+    };
+    open().context(|| "reading the picture to begin with")
+}
+
+/// Puts a picture or a mask into `folder`, unless it lies there. Returns its name.
+pub(super) fn put(folder: &Path, picture: DynamicImage) -> Result<String> {
+    let name = name(&picture);
+    let path = folder.join(&name);
+    if !path.is_file() {
+        let mut bytes = Cursor::new(Vec::new());
+        let encoded = picture.write_to(&mut bytes, ImageFormat::Png);
+        encoded.map_err(|error| Error::file(path.display().to_string(), error.to_string()))?;
+        Output::check(&path)?.stage(&bytes.into_inner())?.commit()?;
+    }
+    Ok(name)
+}
+
+/// Removes what nobody refers to any more.
+pub(super) fn tidy(folder: &Path, used: &[String]) -> Result<()> {
+    let entries = fs::read_dir(folder).map_err(|error| Error::io(folder, error))?;
+    let paths: Vec<PathBuf> = entries.filter_map(Result::ok).map(|entry| entry.path()).collect();
+    for path in paths.iter().filter(|path| path.extension().is_some_and(|extension| extension == "png")) {
+        let name = path.file_name().unwrap_or_default().to_string_lossy();
+        if !used.iter().any(|used| *used == name) {
+            fs::remove_file(path).map_err(|error| Error::io(path, error))?;
+        }
+    }
+    Ok(())
+}
+
+fn named(name: String, picture: RgbImage, painting: Option<Painting>) -> Input {
+    let (width, height) = picture.dimensions();
+    let shown = match width.max(height) > SHOWN {
+        true => {
+            let scaled = |side: u32| (u64::from(side) * u64::from(SHOWN) / u64::from(width.max(height))).max(1) as u32;
+            image::imageops::thumbnail(&picture, scaled(width), scaled(height))
+        }
+        false => picture.clone(),
+    };
+    Input { name, picture, shown, painting: painting.unwrap_or_else(|| Painting::new(width, height)) }
+}
+
+/// The name of a picture or a mask in the folder of inputs.
+pub fn name(picture: &DynamicImage) -> String {
+    format!("{:016x}.png", hash(picture))
+}
+
+/// FNV-1a of size, kind and pixels: the same in every version of this program.
+fn hash(picture: &DynamicImage) -> u64 {
+    let header = [picture.width(), picture.height(), u32::from(picture.color().channel_count())];
+    let header = header.iter().flat_map(|number| number.to_le_bytes());
+    let bytes = header.chain(picture.as_bytes().iter().copied());
+    bytes.fold(0xcbf2_9ce4_8422_2325, |hash, byte| (hash ^ u64::from(byte)).wrapping_mul(0x0100_0000_01b3))
+}
+
+#[cfg(test)]
+mod tests {
+    use image::{GrayImage, Rgb};
+
+    use super::*;
+
+    #[test]
+    fn inputs_are_kept_once_and_removed_when_nobody_needs_them() {
+        let (outside, folder) = (tempfile::tempdir().unwrap(), tempfile::tempdir().unwrap());
+        let path = outside.path().join("mine.jpg");
+        RgbImage::from_pixel(40, 20, Rgb([200, 10, 10])).save_with_format(&path, ImageFormat::Jpeg).unwrap();
+        let input = take(&path, folder.path()).unwrap();
+        assert_eq!(take(&path, folder.path()).unwrap().name, input.name);
+        let mut painting = input.painting.clone();
+        painting.invert();
+        let mask = put(folder.path(), painting.mask().clone().into()).unwrap();
+        let beginning = Beginning { picture: input.name.clone(), mask: Some(mask.clone()), ..Beginning::default() };
+        let again = open(folder.path(), &beginning).unwrap();
+        assert_eq!((&again.picture, again.painting.share()), (&input.picture, 1.0));
+        put(folder.path(), GrayImage::new(3, 3).into()).unwrap();
+        assert_eq!(fs::read_dir(folder.path()).unwrap().count(), 3);
+        let used: Vec<String> = beginning.files().map(str::to_owned).collect();
+        tidy(folder.path(), &used).unwrap();
+        assert_eq!(fs::read_dir(folder.path()).unwrap().count(), 2);
+        tidy(folder.path(), &[]).unwrap();
+        let gone = open(folder.path(), &beginning).unwrap_err();
+        assert!(gone.chain().join(": ").starts_with("reading the picture to begin with: "), "{gone}");
+    }
+}

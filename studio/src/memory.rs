@@ -1,0 +1,230 @@
+//! How much memory a device has, as far as that can be known, what a model needs of it, and how the model is stored so
+//! that it fits.
+//!
+//! WebGPU does not say how much memory an adapter has. A processor and an adapter without memory of its own use the
+//! system's, which the system tells. Of a GPU with memory of its own, the driver's tools tell it: `nvidia-smi` for
+//! NVIDIA, and files of the kernel for AMD on Linux. Of any other it is not known.
+
+use std::process::{Command, Stdio};
+
+use foveate::compress::Compression;
+use foveate::low_level::graph::{Caps, Element, Graph, MemoryPlace};
+use foveate::low_level::pipeline::{StepSize, TransformerSteps};
+use foveate::low_level::weights::Format;
+use foveate::{LoadOptions, Model, Result, Size};
+
+/// The dtypes that a model's memory is reported for.
+pub const DTYPES: [Format; 4] = [Format::F32, Format::F16, Format::Int8, Format::Int4];
+
+/// The memory that a device has.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Found {
+    /// All of it.
+    pub bytes: u64,
+    /// Whether it is the system's, which other programs use too.
+    pub shared: bool,
+}
+
+impl Found {
+    /// What a model may take: three quarters of the system's memory, nine tenths of a GPU's own. The rest is left to the
+    /// system, its windows and other programs.
+    pub fn usable(&self) -> u64 {
+        if self.shared { self.bytes / 4 * 3 } else { self.bytes / 10 * 9 }
+    }
+}
+
+/// What drawing one picture needs of a device, in bytes.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Needs {
+    /// The weights as the files have them.
+    pub stored: u64,
+    /// The weights in each of [`DTYPES`].
+    pub by_dtype: Vec<(Format, u64)>,
+    /// What a picture of the trained size takes beside the weights, while its steps run and while it is decoded. The
+    /// same for every dtype. What a driver takes for itself is not in it.
+    pub working: u64,
+}
+
+/// How a model is stored, where nobody said.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Chosen {
+    /// The format; none: as in the files.
+    pub dtype: Option<Format>,
+    /// What it then needs.
+    pub needs: u64,
+    /// Whether that fits.
+    pub fits: bool,
+}
+
+impl Needs {
+    /// What a model needs. Reads the files' headers; no weight is loaded and no device is used.
+    pub async fn of(model: &Model) -> Result<Self> {
+        let stored = weights(model).await?;
+        let mut by_dtype = Vec::new();
+        for dtype in DTYPES {
+            let options = LoadOptions { dtype: Some(dtype), ..model.options.clone() };
+            by_dtype.push((dtype, weights(&Model { options, ..model.clone() }).await?));
+        }
+        Ok(Self { stored, by_dtype, working: working(model).await? })
+    }
+
+    /// How the model is stored in `usable` bytes: as in the files where that fits, else in the most exact format that
+    /// is smaller and fits, else in the smallest.
+    pub fn choose(&self, usable: u64) -> Chosen {
+        let smaller = self.by_dtype.iter().filter(|(_, bytes)| *bytes < self.stored);
+        let all = [(None, self.stored)].into_iter().chain(smaller.map(|(dtype, bytes)| (Some(*dtype), *bytes)));
+        let all = all.map(|(dtype, bytes)| {
+            let needs = bytes.saturating_add(self.working);
+            Chosen { dtype, needs, fits: needs <= usable }
+        });
+        let all: Vec<Chosen> = all.collect();
+        let fitting = all.iter().find(|chosen| chosen.fits);
+        let smallest = all.iter().min_by_key(|chosen| chosen.needs);
+        let as_stored = Chosen { dtype: None, needs: self.stored.saturating_add(self.working), fits: false };
+        fitting.or(smallest).copied().unwrap_or(as_stored)
+    }
+}
+
+/// The memory of a device; none where that cannot be known. Asks the system, and may run a program of the driver's.
+pub fn found(caps: &Caps) -> Option<Found> {
+    match &caps.memory {
+        MemoryPlace::System => system().map(|bytes| Found { bytes, shared: true }),
+        MemoryPlace::Own { bus } if !bus.is_empty() => own(bus).map(|bytes| Found { bytes, shared: false }),
+        MemoryPlace::Own { .. } | MemoryPlace::Unknown => None,
+    }
+}
+
+/// The memory of a device in words.
+pub fn described(caps: &Caps) -> String {
+    match found(caps) {
+        Some(Found { bytes, shared: true }) => format!("{}, the system's", size(bytes)),
+        Some(Found { bytes, shared: false }) => format!("{}, its own", size(bytes)),
+        None => "not known".into(),
+    }
+}
+
+/// A number of bytes as people say it.
+pub fn size(bytes: u64) -> String {
+    let mib = bytes as f64 / f64::from(1 << 20);
+    match mib {
+        m if m < 10.0 => format!("{m:.1} MiB"),
+        m if m < 1024.0 => format!("{m:.0} MiB"),
+        m => format!("{:.1} GiB", m / 1024.0),
+    }
+}
+
+async fn weights(model: &Model) -> Result<u64> {
+    Ok(model.parts().await?.loaders.iter().map(|loader| loader.bytes()).sum())
+}
+
+/// The memory of the plans of a step and of the decoder, which a run holds together.
+async fn working(model: &Model) -> Result<u64> {
+    let habits = model.habits();
+    let transformer = TransformerSteps::open(model).await?;
+    let latents = Size::square(transformer.sizes().sample_size);
+    let batch = if habits.guidance > 1.0 { 2 } else { 1 };
+    let size = StepSize { batch, latents, text: habits.prompt_tokens };
+    let given = transformer.given(size).await?;
+    let dense = model.registry().policies.policy(&Compression::policy("dense"), &transformer.trained, 0, false)?;
+    let steps = dense.steps(&[0.0], transformer.grid(latents)?.tokens());
+    let mut bytes = 0;
+    for step in &steps.distinct {
+        bytes = bytes.max(transformer.step(size, &given, step)?.transient_bytes());
+    }
+    let decoder = model.parts().await?.decoder;
+    let mut graph = Graph::new();
+    let shape = [1, decoder.channels(), latents.height, latents.width];
+    let latents = graph.stored("latents", &shape, Element::F32);
+    decoder.decode(&mut graph, latents)?;
+    Ok(graph.transient_bytes().saturating_add(bytes))
+}
+
+/// All the memory of this system, or of the container that this program runs in.
+fn system() -> Option<u64> {
+    let mut system = sysinfo::System::new();
+    system.refresh_memory();
+    let limit = system.cgroup_limits().map_or(u64::MAX, |limits| limits.total_memory);
+    Some(system.total_memory().min(limit)).filter(|bytes| *bytes > 0)
+}
+
+/// All the memory of the GPU at this address of the PCI bus.
+fn own(bus: &str) -> Option<u64> {
+    let kernel = || std::fs::read_to_string(format!("/sys/bus/pci/devices/{bus}/mem_info_vram_total")).ok();
+    kernel().and_then(|text| text.trim().parse().ok()).or_else(|| nvidia(bus))
+}
+
+/// What NVIDIA's own tool says, which comes with its driver.
+fn nvidia(bus: &str) -> Option<u64> {
+    let mut command = Command::new("nvidia-smi");
+    command.args(["--query-gpu=memory.total", "--format=csv,noheader,nounits"]).arg(format!("--id={bus}"));
+    let said = command.stdin(Stdio::null()).stderr(Stdio::null()).output().ok()?;
+    let mib: u64 = std::str::from_utf8(&said.stdout).ok()?.trim().parse().ok()?;
+    mib.checked_mul(1 << 20).filter(|_| said.status.success())
+}
+
+#[cfg(test)]
+mod tests {
+    use foveate::{Pipeline, Request, Source};
+
+    use super::*;
+
+    fn needs(stored: u64, bytes: [u64; 4]) -> Needs {
+        Needs { stored, by_dtype: DTYPES.into_iter().zip(bytes).collect(), working: 10 }
+    }
+
+    #[test]
+    fn the_most_exact_format_that_fits_is_chosen() {
+        let half = needs(200, [400, 200, 100, 50]);
+        for (usable, dtype, needs, fits) in [
+            (1000, None, 210, true),
+            (210, None, 210, true),
+            (209, Some(Format::Int8), 110, true),
+            (60, Some(Format::Int4), 60, true),
+            (59, Some(Format::Int4), 60, false),
+        ] {
+            assert_eq!(half.choose(usable), Chosen { dtype, needs, fits }, "{usable}");
+        }
+        // Files in 32 bits: 16 bits come before 8.
+        assert_eq!(needs(400, [400, 200, 100, 50]).choose(300).dtype, Some(Format::F16));
+        // Files in 4 bits: nothing is smaller.
+        let small = needs(50, [400, 200, 100, 50]).choose(20);
+        assert_eq!((small.dtype, small.fits), (None, false));
+    }
+
+    #[test]
+    fn bytes_are_read_out() {
+        assert_eq!([5 << 20, 500 << 20, 12 << 30].map(size), ["5.0 MiB", "500 MiB", "12.0 GiB"]);
+    }
+
+    #[test]
+    fn the_systems_memory_is_known_and_a_strangers_is_not() {
+        let host = Caps { memory: MemoryPlace::System, ..Caps::minimum() };
+        let memory = found(&host).unwrap();
+        assert!(memory.shared && memory.bytes > 64 << 20 && memory.usable() < memory.bytes, "{memory:?}");
+        assert!(described(&host).ends_with("the system's"), "{}", described(&host));
+        for memory in [MemoryPlace::Unknown, MemoryPlace::Own { bus: String::new() }] {
+            let caps = Caps { memory, ..Caps::minimum() };
+            assert_eq!((found(&caps), described(&caps).as_str()), (None, "not known"));
+        }
+        let absent = Caps { memory: MemoryPlace::Own { bus: "ffff:ff:1f.7".into() }, ..Caps::minimum() };
+        assert_eq!(found(&absent), None);
+    }
+
+    /// What is said beforehand is near to what a run takes at most.
+    #[test]
+    fn what_is_needed_is_what_a_run_takes() {
+        let folder = concat!(env!("CARGO_MANIFEST_DIR"), "/../tests/goldens/pixart_alpha/model");
+        pollster::block_on(async {
+            let model = Model::open(Source::Folder(folder.into()), LoadOptions::default()).await.unwrap();
+            let needs = Needs::of(&model).await.unwrap();
+            let bytes: Vec<u64> = needs.by_dtype.iter().map(|(_, bytes)| *bytes).collect();
+            assert!(bytes.is_sorted_by(|a, b| a > b), "{bytes:?}");
+            let device = crate::device::processor(Some(1)).unwrap();
+            let pipeline = Pipeline::from_model(&device, model, |_| {}).await.unwrap();
+            assert_eq!(device.memory().current, needs.stored);
+            pipeline.generate(&Request { steps: Some(2), ..Request::prompt("a fox") }).await.unwrap();
+            let took = device.memory().peak - needs.stored;
+            assert!((0.7..1.3).contains(&(took as f64 / needs.working as f64)), "{took} {needs:?}");
+        });
+    }
+}
