@@ -15,7 +15,7 @@ use super::args::Generate;
 /// The most bytes of a picture file.
 const MOST_BYTES: u64 = 1 << 30;
 
-/// What `--image` and `--mask` hold.
+/// What `--image`, `--mask` and `--outpaint` say.
 #[derive(Debug)]
 pub enum Given {
     /// No picture; perhaps the mask of one that is known by its latents alone.
@@ -32,8 +32,12 @@ impl Given {
         let mask = options.mask.as_deref().map(|path| PhotoMask::decode(&path.display().to_string(), &bytes(path)?));
         let mask = mask.transpose().context(|| "reading --mask")?;
         let Some(photo) = photo else { return Ok(Self::Mask(mask)) };
-        let mut original = Original::new(photo, mask).context(|| "reading --mask")?;
-        (original.fit, original.feather) = (options.fit.unwrap_or_default(), options.feather.unwrap_or(0));
+        let mut original = match options.outpaint {
+            Some(border) => Original::outpainted(&photo, mask, border).context(|| "--outpaint")?,
+            None => Original::new(photo, mask).context(|| "reading --mask")?,
+        };
+        original.fit = options.fit.unwrap_or(original.fit);
+        original.feather = options.feather.unwrap_or(original.feather);
         Ok(Self::Photo(original.into(), None))
     }
 

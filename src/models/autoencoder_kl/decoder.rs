@@ -2,9 +2,10 @@
 
 use super::Config;
 use super::blocks::{Conv, GroupNorm, Level, MidBlock};
-use crate::Result;
+use super::images::{GoesOn, Images};
 use crate::graph::{Graph, ValueId};
 use crate::loading::Scope;
+use crate::{Area, Result};
 
 /// From the lowest resolution to the highest.
 #[derive(Clone, Debug)]
@@ -45,22 +46,34 @@ impl Decoder {
 
     /// `latents [B, L, h, w]`, no longer scaled, to pictures `[B, 3, H, W]` in about −1…1.
     pub(super) fn forward(&self, graph: &mut Graph, latents: ValueId) -> Result<ValueId> {
+        let images = self.upscaled(graph, latents, GoesOn::All)?;
+        self.conv_out.forward(graph, images.first)
+    }
+
+    /// The same of areas of the latents: a picture of each. Exact up to the keys of the attention, and from there on
+    /// near: the statistics are those of a sample, and what lies outside an area is zero.
+    pub(super) fn areas(&self, graph: &mut Graph, latents: ValueId, areas: &[Area]) -> Result<Vec<ValueId>> {
+        let images = self.upscaled(graph, latents, GoesOn::Areas(areas))?;
+        images.parts.iter().map(|&part| self.conv_out.forward(graph, part)).collect()
+    }
+
+    /// What the output convolution makes pictures of.
+    fn upscaled(&self, graph: &mut Graph, latents: ValueId, goes_on: GoesOn<'_>) -> Result<Images> {
         graph.group("decoder middle");
         let x = match &self.post_quant_conv {
             None => latents,
             Some(conv) => conv.forward(graph, latents)?,
         };
         let x = self.conv_in.forward(graph, x)?;
-        let mut x = self.mid.forward(graph, x)?;
+        let mut images = self.mid.forward(graph, x, goes_on)?;
         for (i, level) in self.levels.iter().enumerate() {
             graph.group(format!("decoder level {i}"));
-            x = level.forward(graph, x)?;
+            images = level.forward(graph, images)?;
             if let Some(conv) = &level.resample {
-                x = conv.upsample(graph, x)?;
+                images = conv.upsample(graph, &images)?;
             }
         }
         graph.group("decoder output");
-        let x = self.norm_out.silu(graph, x)?;
-        self.conv_out.forward(graph, x)
+        self.norm_out.silu(graph, &images)
     }
 }

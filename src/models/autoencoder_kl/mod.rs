@@ -5,6 +5,7 @@ mod config;
 mod decoder;
 mod encoder;
 mod encoding;
+mod images;
 mod tiling;
 
 use std::collections::HashMap;
@@ -15,15 +16,19 @@ pub use encoding::{EncoderKl, Posterior};
 use tiling::{Mosaic, Tiles};
 
 use super::Decoder as LatentDecoder;
+use super::family::areas_of;
 use crate::device::{Device, Memory, Plan, Store};
 use crate::graph::{Caps, Element, Graph, Value, ValueId};
 use crate::kernels::{self, Affine};
 use crate::loading::Scope;
 use crate::shared::Work;
-use crate::{Error, Result, Tensor};
+use crate::{Area, Error, Result, Tensor};
 
 const INPUT: &str = "autoencoder.input";
 const OUTPUT: &str = "autoencoder.output";
+
+/// From −1…1 to 0…1, and no further.
+const TO_COLOURS: Affine = Affine { scale: 0.5, shift: 0.5, low: 0.0, high: 1.0 };
 
 /// The weights of the half that decodes; [`EncoderKl`] has the other.
 #[derive(Clone, Debug)]
@@ -46,9 +51,56 @@ impl AutoencoderKl {
 
     /// `latents [B, L, h, w]` as diffusion leaves them to pictures in about −1…1, before anything is cut off.
     fn sample(&self, graph: &mut Graph, latents: ValueId) -> Result<ValueId> {
-        let scale = self.config.scaling_factor.recip();
-        let latents = kernels::affine(graph, latents, Affine { scale, ..Affine::default() })?;
+        let latents = self.unscaled(graph, latents)?;
         self.decoder.forward(graph, latents)
+    }
+
+    /// Latents as the decoder takes them.
+    fn unscaled(&self, graph: &mut Graph, latents: ValueId) -> Result<ValueId> {
+        let scale = self.config.scaling_factor.recip();
+        kernels::affine(graph, latents, Affine { scale, ..Affine::default() })
+    }
+
+    /// Pictures in 0…1 of `areas` of `latents [B, L, h, w]`.
+    fn sample_areas(&self, graph: &mut Graph, latents: ValueId, areas: &[Area]) -> Result<Vec<ValueId>> {
+        let latents = self.unscaled(graph, latents)?;
+        let parts = self.decoder.areas(graph, latents, areas)?;
+        parts.into_iter().map(|part| kernels::affine(graph, part, TO_COLOURS)).collect()
+    }
+
+    /// Of latents on the host: of every area `[B, 3, h, w]`. Where `device` cannot hold what that takes, the areas are
+    /// cut out of the whole, which is decoded in tiles.
+    pub async fn decode_areas(
+        &self,
+        device: &Device,
+        store: &Store,
+        latents: &Tensor,
+        areas: &[Area],
+    ) -> Result<Vec<Tensor>> {
+        let [count, channels, height, width] = extent(latents)?;
+        let mut graph = Graph::new();
+        let input = graph.stored(INPUT, &[1, channels, height, width], Element::F32);
+        let parts = self.sample_areas(&mut graph, input, areas)?;
+        if graph.check(device.caps()).is_err() {
+            return areas_of(&self.decode_latents(device, store, latents).await?, areas, self.config.scale_factor());
+        }
+        let names: Vec<String> = (0..areas.len()).map(|index| format!("{OUTPUT}.{index}")).collect();
+        parts.iter().zip(&names).for_each(|(&part, name)| graph.store(part, name));
+        let mut store = store.clone();
+        store.allocate_missing(device, &graph).await?;
+        let plan = Plan::compile(device, &graph, &store, Memory::Shared).await?;
+        let mut found: Vec<(Vec<usize>, Vec<f32>)> = vec![Default::default(); areas.len()];
+        for one in latents.f32().chunks((channels * height * width).max(1)) {
+            store.write(device, INPUT, bytemuck::cast_slice(one))?;
+            plan.run_to_end(device).await?;
+            for ((shape, values), name) in found.iter_mut().zip(&names) {
+                let part = store.read(device, name).await?;
+                values.extend_from_slice(part.f32());
+                *shape = part.shape;
+                shape[0] = count;
+            }
+        }
+        found.into_iter().map(|(shape, values)| Tensor::new(&shape, values)).collect()
     }
 
     /// Pictures `[B, 3, H, W]` in 0…1 of `latents [B, L, h, w]`: one after the other, in tiles where `device` cannot
@@ -70,7 +122,8 @@ impl AutoencoderKl {
         let build = |graph: &mut Graph, latents| self.sample(graph, latents);
         let tiles = Tiles { side, input: 1, output: self.config.scale_factor() };
         let sampled = in_tiles(device, store, latents, tiles, &build).await?;
-        let pixels = sampled.f32().iter().map(|x| (x * 0.5 + 0.5).clamp(0.0, 1.0)).collect();
+        let Affine { scale, shift, low, high } = TO_COLOURS;
+        let pixels = sampled.f32().iter().map(|x| (x * scale + shift).clamp(low, high)).collect();
         Tensor::new(&sampled.shape, pixels)
     }
 }
@@ -86,11 +139,21 @@ impl LatentDecoder for AutoencoderKl {
 
     fn decode(&self, graph: &mut Graph, latents: ValueId) -> Result<ValueId> {
         let pictures = self.sample(graph, latents)?;
-        kernels::affine(graph, pictures, Affine { scale: 0.5, shift: 0.5, low: 0.0, high: 1.0 })
+        kernels::affine(graph, pictures, TO_COLOURS)
     }
 
     fn pictures<'a>(&'a self, device: &'a Device, store: &'a Store, latents: &'a Tensor) -> Work<'a, Tensor> {
         Box::pin(self.decode_latents(device, store, latents))
+    }
+
+    fn areas<'a>(
+        &'a self,
+        device: &'a Device,
+        store: &'a Store,
+        latents: &'a Tensor,
+        areas: &'a [Area],
+    ) -> Work<'a, Vec<Tensor>> {
+        Box::pin(self.decode_areas(device, store, latents, areas))
     }
 }
 
