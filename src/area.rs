@@ -38,6 +38,19 @@ impl Area {
         Self { rows: times(&self.rows), columns: times(&self.columns) }
     }
 
+    /// With `by` more pixels on every side, as far as a picture of `size` has them.
+    pub fn grown(&self, by: usize, size: Size) -> Self {
+        let grown =
+            |range: &Range<usize>, side: usize| range.start.saturating_sub(by)..range.end.saturating_add(by).min(side);
+        Self { rows: grown(&self.rows, size.height), columns: grown(&self.columns, size.width) }
+    }
+
+    /// The place of this rectangle in `other`, which holds it.
+    pub fn within(&self, other: &Self) -> Self {
+        let within = |range: &Range<usize>, start: usize| range.start - start..range.end - start;
+        Self { rows: within(&self.rows, other.rows.start), columns: within(&self.columns, other.columns.start) }
+    }
+
     /// The smallest rectangle around both.
     fn with(&self, other: &Self) -> Self {
         let both = |a: &Range<usize>, b: &Range<usize>| a.start.min(b.start)..a.end.max(b.end);
@@ -60,9 +73,9 @@ impl Area {
         // One around both has an edge less, and spares the device a second run of every op.
         let pairs = |areas: &[Self]| {
             let pairs = (0..areas.len()).flat_map(|b| (0..b).map(move |a| (a, b)));
-            pairs.into_iter().find(|&(a, b)| {
-                4 * areas[a].with(&areas[b]).count() <= 5 * (areas[a].count() + areas[b].count())
-            })
+            pairs
+                .into_iter()
+                .find(|&(a, b)| 4 * areas[a].with(&areas[b]).count() <= 5 * (areas[a].count() + areas[b].count()))
         };
         while let Some((a, b)) = pairs(&areas) {
             let other = areas.swap_remove(b);
@@ -165,6 +178,12 @@ mod tests {
         let area = Area { rows: 1..3, columns: 0..5 };
         assert_eq!(area.times(4), Area { rows: 4..12, columns: 0..20 });
         assert_eq!((area.size(), area.count()), (Size::new(5, 2), 10));
+        let grown = area.grown(2, Size::new(6, 9));
+        assert_eq!(grown, Area { rows: 0..5, columns: 0..6 });
+        assert_eq!(
+            Area { rows: 2..4, columns: 1..6 }.within(&Area { rows: 1..5, columns: 1..6 }),
+            Area { rows: 1..3, columns: 0..5 }
+        );
     }
 
     #[test]

@@ -94,7 +94,8 @@ pub struct Generate {
     #[arg(long, value_name = "N")]
     pub step_cache: Option<StepCache>,
     /// Compute only the tokens under the mask and around it; every N-th step computes all, and the rest of the picture is
-    /// context as it was then. N, or every=N,around=TOKENS [default: off; without a value every=10,around=1]
+    /// context as it was then. Decode only there, too. N, or every=N,around=TOKENS,decode=LATENTS, where decode=whole
+    /// decodes all [default: off; without a value every=10,around=1,decode=1]
     #[arg(long, value_name = "N", requires = "part", num_args = 0..=1, default_missing_value = "10")]
     pub masked: Option<MaskedCompute>,
     /// How matrices are stored: f32, f16, bf16, int8 or int4 [default: as the files have them]

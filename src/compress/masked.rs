@@ -243,7 +243,8 @@ mod tests {
     fn reads_what_it_prints() {
         let compute: MaskedCompute = "4".parse().unwrap();
         assert_eq!(compute, MaskedCompute { every: 4, ..MaskedCompute::default() });
-        for (text, decode) in [("around=0, every=7, decode=3", Decode::Halo(3)), ("7,around=0,decode=whole", Decode::Whole)]
+        for (text, decode) in
+            [("around=0, every=7, decode=3", Decode::Halo(3)), ("7,around=0,decode=whole", Decode::Whole)]
         {
             let compute: MaskedCompute = text.parse().unwrap();
             assert_eq!(compute, MaskedCompute { every: 7, around: 0, decode });

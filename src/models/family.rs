@@ -233,9 +233,10 @@ pub(super) fn areas_of(pictures: &Tensor, areas: &[Area], factor: usize) -> Resu
         if rows.end > height || columns.end > width {
             return Err(Error::shape("pictures", format!("{rows:?}, {columns:?} is no part of {height}×{width}")));
         }
-        let lines = pictures.f32().chunks_exact((height * width).max(1)).flat_map(|plane| {
-            rows.clone().flat_map(|row| &plane[row * width..][columns.clone()]).collect::<Vec<_>>()
-        });
+        let lines = pictures
+            .f32()
+            .chunks_exact((height * width).max(1))
+            .flat_map(|plane| rows.clone().flat_map(|row| &plane[row * width..][columns.clone()]).collect::<Vec<_>>());
         Tensor::new(&shape, lines.copied().collect())
     };
     areas.iter().map(cut).collect()

@@ -24,6 +24,13 @@ impl Images {
         Ok(Self { first, parts })
     }
 
+    /// The parts without what surrounds `areas` in them: they are parts of `wider` areas.
+    pub fn trimmed(self, graph: &mut Graph, wider: &[Area], areas: &[Area]) -> Result<Self> {
+        let places = areas.iter().zip(wider).map(|(area, wider)| area.within(wider));
+        let parts = self.parts.iter().zip(places).map(|(&part, place)| kernels::crop(graph, part, &place, 1));
+        Ok(Self { first: self.first, parts: parts.collect::<Result<_>>()? })
+    }
+
     /// All of them.
     pub fn all(&self) -> impl Iterator<Item = ValueId> {
         std::iter::once(self.first).chain(self.parts.iter().copied())
@@ -41,21 +48,22 @@ impl From<ValueId> for Images {
 pub(super) enum GoesOn<'a> {
     /// All of it.
     All,
-    /// A sample of its pixels, and these areas.
-    Areas(&'a [Area]),
+    /// A sample of its pixels, and parts of it.
+    Parts {
+        /// Of so many pixels, each way, one is in the sample.
+        every: usize,
+        /// The parts.
+        areas: &'a [Area],
+    },
 }
-
-/// Of so many pixels, each way, one is in the sample. The error of the statistics grows with this number, and the cost
-/// falls with its square: see docs/performance.md.
-const SAMPLED: usize = 3;
 
 impl GoesOn<'_> {
     /// What of the picture `x [B, C, H, W]` goes on.
     pub fn of(self, graph: &mut Graph, x: ValueId) -> Result<Images> {
-        let Self::Areas(areas) = self else { return Ok(x.into()) };
+        let Self::Parts { every, areas } = self else { return Ok(x.into()) };
         let [_, _, height, width] = graph.dims("autoencoder", x)?;
-        let from = |side: usize| (SAMPLED / 2).min(side.saturating_sub(1))..side;
-        let first = kernels::crop(graph, x, &Area { rows: from(height), columns: from(width) }, SAMPLED)?;
+        let from = |side: usize| (every / 2).min(side.saturating_sub(1))..side;
+        let first = kernels::crop(graph, x, &Area { rows: from(height), columns: from(width) }, every)?;
         let parts = areas.iter().map(|area| kernels::crop(graph, x, area, 1)).collect::<Result<_>>()?;
         Ok(Images { first, parts })
     }
