@@ -67,6 +67,7 @@ pub mod schedulers;
 #[cfg(any(test, feature = "testing"))]
 pub mod testing;
 
+mod area;
 mod device;
 mod error;
 mod gpu;
@@ -85,6 +86,7 @@ mod text;
 mod tokenizer;
 mod weights;
 
+pub use area::Area;
 pub use compress::Compression;
 pub use device::Device;
 pub use error::{Context, Error, Result};

@@ -6,13 +6,14 @@ mod common;
 use std::path::Path;
 
 use common::{Tensors, close, device, golden, json, max_error};
-use foveate::Tensor;
 use foveate::low_level::device::{Memory, Plan, Store};
 use foveate::low_level::graph::{Element, Graph};
 use foveate::low_level::loading::{Fields, Loader};
+use foveate::low_level::tensor::relative_l2;
 use foveate::low_level::weights::{Checkpoint, Source};
 use foveate::models::Decoder;
 use foveate::models::autoencoder_kl::{AutoencoderKl, Config, EncoderKl};
+use foveate::{Area, Tensor};
 use pollster::block_on;
 
 /// The autoencoder in `folder/vae` with all its weights.
@@ -106,6 +107,35 @@ fn tiles_equal_those_of_diffusers() {
     // Whole, it is another picture: the tiles were really cut.
     let whole = block_on(model.decode_latents(device(), &store, &latents)).unwrap();
     assert!(max_error(whole.f32(), decoded.f32()) > 1e-3);
+}
+
+/// By the bundled autoencoder, of a picture whose parts differ. The statistics of a part alone would be 15 % off.
+#[test]
+fn areas_resemble_the_whole() {
+    let (model, encoder, store) = load(&Path::new(env!("CARGO_MANIFEST_DIR")).join("assets/scenes"));
+    let sky = |x: usize, y: usize| [0.2 + 0.002 * y as f32, 0.5, 0.9 - 0.002 * x as f32];
+    let ball = |x: usize, y: usize| [0.9, 0.1 + 0.003 * x as f32, 0.2 + 0.3 * ((x + y) as f32 / 5.0).sin().abs()];
+    let colour = |x: usize, y: usize| match (x.abs_diff(50).pow(2) + y.abs_diff(70).pow(2)) < 500 {
+        true => ball(x, y),
+        false if y > 90 => [0.1, 0.6, 0.1 + 0.2 * ((x / 3 + y / 2) % 2) as f32],
+        false => sky(x, y),
+    };
+    let planes = (0..3).flat_map(|c| (0..128 * 128).map(move |at| colour(at % 128, at / 128)[c])).collect();
+    let pixels = Tensor::new(&[1, 3, 128, 128], planes).unwrap();
+    let latents = block_on(encoder.encode_picture(device(), &store, &pixels)).unwrap().mean;
+    let latents = scaled(&model, &latents);
+    let whole = block_on(model.decode_latents(device(), &store, &latents)).unwrap();
+    let areas = [Area { rows: 12..23, columns: 7..18 }, Area { rows: 0..8, columns: 20..32 }];
+    let parts = block_on(model.decode_areas(device(), &store, &latents, &areas)).unwrap();
+    for (area, part) in areas.iter().zip(&parts) {
+        let Area { rows, columns } = area.times(4);
+        let line = |plane: usize, row: usize| &whole.f32()[(plane * 128 + row) * 128..][columns.clone()];
+        let expected: Vec<f32> =
+            (0..3).flat_map(|plane| rows.clone().flat_map(move |row| line(plane, row))).copied().collect();
+        let off = relative_l2(part.f32(), &expected);
+        println!("{area:?}: {off:.4}");
+        assert!((1e-5..0.06).contains(&off), "{area:?}: {off:.4}");
+    }
 }
 
 #[test]

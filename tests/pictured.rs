@@ -223,6 +223,86 @@ fn routers_choose_among_the_tokens_under_the_mask() {
     assert!(off < STEP_TOLERANCE, "{off:.1e}");
 }
 
+/// Outside the mask and its halo the pictures are the given one, to the bit; under it they are near to those that are
+/// decoded whole. The loop is the same.
+#[test]
+fn what_is_decoded_of_masked_pictures_follows_the_mask() {
+    let folder = golden("pictured/blend_dpm");
+    let pipeline = load(Source::Folder(folder.join("model")));
+    let plain = request(&folder, Given::Needed);
+    let Size { width, height } = plain.size.unwrap_or(Size::new(16, 24));
+    let marked = |at: usize| (2..6).contains(&(at % width)) && (4..10).contains(&(at / width));
+    let mask = (0..width * height).map(|at| f32::from(u8::from(marked(at)))).collect();
+    let mask = Some(Tensor::new(&[height, width], mask).unwrap());
+    let drawn = |masked: &str, given: Request| {
+        let mut request = Request { mask: mask.clone(), count: Some(2), init_latents: None, ..given };
+        request.compression.masked = Some(masked.parse().unwrap());
+        block_on(pipeline.generate(&request)).unwrap()
+    };
+    let (part, whole) = (drawn("every=1,decode=1", plain.clone()), drawn("every=1,decode=whole", plain.clone()));
+    assert_eq!((part.0.shape.as_slice(), part.len()), (&[2, 3, height, width][..], 2));
+    let image = plain.image.as_ref().unwrap().f32();
+    let (mut off, mut all) = (0.0, 0.0);
+    for (index, (found, expected)) in part.0.f32().iter().zip(whole.0.f32()).enumerate() {
+        let at = index % (width * height);
+        if marked(at) {
+            off += f64::from(found - expected).powi(2);
+            all += f64::from(*expected).powi(2);
+        } else if at % width >= 8 || at / width >= 12 {
+            // Two pixels are a latent pixel.
+            assert_eq!(*found, image[index % image.len()], "pixel {at}");
+        }
+    }
+    let off = (off / all).sqrt();
+    assert!((1e-6..0.2).contains(&off), "{off:.4}");
+
+    // Without the picture there is nothing to take the rest from.
+    let latents = Tensor::new(&[1, 4, 12, 8], (0..384).map(|i| (i as f32).sin()).collect()).unwrap();
+    let known = Request { image: None, image_latents: Some(latents), ..plain };
+    assert_eq!(drawn("every=1,decode=1", known.clone()), drawn("every=1,decode=whole", known));
+}
+
+/// What masks there are: nothing, a pixel, all but a pixel, along a border, two corners.
+#[test]
+fn masks_of_every_form_are_drawn_and_the_rest_stays() {
+    let folder = golden("pictured/blend_dpm");
+    let pipeline = load(Source::Folder(folder.join("model")));
+    let plain = request(&folder, Given::Needed);
+    let Size { width, height } = Size::new(16, 24);
+    for (name, marked) in [
+        ("nothing", (|_, _| false) as fn(usize, usize) -> bool),
+        ("all", |_, _| true),
+        ("a pixel", |x, y| (x, y) == (9, 13)),
+        ("all but a pixel", |x, y| (x, y) != (9, 13)),
+        ("the left border", |x, _| x == 0),
+        ("the lower border", |_, y| y == 23),
+        ("two corners", |x, y| (x < 2 && y < 2) || (x > 13 && y > 21)),
+    ] {
+        let mask = (0..width * height).map(|at| f32::from(u8::from(marked(at % width, at / width)))).collect();
+        let mut request = Request { mask: Some(Tensor::new(&[height, width], mask).unwrap()), ..plain.clone() };
+        request.compression.masked = Some("every=2,around=0,decode=0".parse().unwrap());
+        let pictures = block_on(pipeline.generate(&request)).unwrap();
+        let image = request.image.as_ref().unwrap().f32();
+        let kept =
+            |at: usize| (0..3).all(|c| pictures.0.f32()[c * width * height + at] == image[c * width * height + at]);
+        let count = (0..width * height).filter(|&at| kept(at)).count();
+        // In whole latent pixels, of two pixels each way; where most is drawn, all is decoded.
+        let expected = match name {
+            "nothing" => 384,
+            "all" | "all but a pixel" => 0,
+            "a pixel" => 380,
+            "the left border" => 384 - 48,
+            "the lower border" => 384 - 32,
+            _ => 376,
+        };
+        // A decoded pixel may have the picture's value by chance.
+        assert!(
+            (expected..=expected + 4).contains(&count),
+            "{name}: {count} pixels are the picture's, {expected} should be"
+        );
+    }
+}
+
 #[test]
 fn masked_compute_is_refused_where_nothing_is_known() {
     let folder = golden("pictured/change_dpm");

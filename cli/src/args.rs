@@ -6,7 +6,7 @@ use clap::{ArgGroup, Parser, Subcommand};
 use foveate::Size;
 use foveate::compress::{MaskedCompute, StepCache};
 use foveate::low_level::weights::Format;
-use foveate::photo::Fit;
+use foveate::photo::{Border, Fit};
 
 use super::adapter::Choice;
 use super::bench::Bench;
@@ -41,6 +41,7 @@ pub enum Command {
 #[derive(Debug, clap::Args)]
 #[command(after_help = help::policies())]
 #[command(group(ArgGroup::new("picture").args(["image", "image_latents"]).multiple(true)))]
+#[command(group(ArgGroup::new("part").args(["mask", "outpaint"]).multiple(true)))]
 #[command(group(ArgGroup::new("words").args(["prompt", "request", "like"]).multiple(true)))]
 pub struct Generate {
     /// What to draw. With --prompt-ids or --prompt-embeds it is only noted in the picture
@@ -92,9 +93,10 @@ pub struct Generate {
     /// every=N,first=BLOCKS,last=BLOCKS, where every step computes so many blocks at either end
     #[arg(long, value_name = "N")]
     pub step_cache: Option<StepCache>,
-    /// Compute only the tokens under --mask and around it; every N-th step computes all, and the rest of the picture is
-    /// context as it was then. N, or every=N,around=TOKENS [default: off; without a value every=10,around=1]
-    #[arg(long, value_name = "N", requires = "mask", num_args = 0..=1, default_missing_value = "10")]
+    /// Compute only the tokens under the mask and around it; every N-th step computes all, and the rest of the picture is
+    /// context as it was then. Decode only there, too. N, or every=N,around=TOKENS,decode=LATENTS, where decode=whole
+    /// decodes all [default: off; without a value every=10,around=1,decode=1]
+    #[arg(long, value_name = "N", requires = "part", num_args = 0..=1, default_missing_value = "10")]
     pub masked: Option<MaskedCompute>,
     /// How matrices are stored: f32, f16, bf16, int8 or int4 [default: as the files have them]
     #[arg(long, value_name = "DTYPE")]
@@ -105,15 +107,20 @@ pub struct Generate {
     /// White where the picture is drawn anew; every other pixel of it is kept. Of the picture's size
     #[arg(long, value_name = "MASK", requires = "picture")]
     pub mask: Option<PathBuf>,
+    /// Draw more around the picture: so much at each side, in pixels or in percent of the picture's side, such as
+    /// 64,0,25%,0. With --mask, what that marks is drawn too
+    #[arg(long, value_name = "LEFT,TOP,RIGHT,BOTTOM", requires = "image", allow_negative_numbers = true)]
+    pub outpaint: Option<Border>,
     /// How much of the noise the picture gets, above 0 and up to 1: the share of the steps that is taken [default: 0.8,
     /// with a mask 1]
     #[arg(long, value_name = "F", value_parser = strength, allow_negative_numbers = true)]
     pub strength: Option<f64>,
-    /// How a picture of another ratio is fitted to the canvas: crop, or pad, which repeats its edges [default: crop]
+    /// How a picture of another ratio is fitted to the canvas: crop, or pad, which repeats its edges [default: crop;
+    /// with --outpaint pad]
     #[arg(long, value_name = "HOW", requires = "image")]
     pub fit: Option<Fit>,
     /// Fade from what was drawn to the picture over so many pixels around the mask [default: 0]
-    #[arg(long, value_name = "PIXELS", requires = "mask", value_parser = clap::value_parser!(u32).range(..=1024))]
+    #[arg(long, value_name = "PIXELS", requires = "part", value_parser = clap::value_parser!(u32).range(..=1024))]
     pub feather: Option<u32>,
     /// Latents of the picture instead of its encoding: `image_latents [1, C, h, w]`, scaled for diffusion
     #[arg(long, value_name = "F.safetensors")]

@@ -9,7 +9,7 @@ use image::RgbImage;
 
 use super::args::Generate;
 
-/// What `--image` and `--mask` hold.
+/// What `--image`, `--mask` and `--outpaint` say.
 #[derive(Debug)]
 pub enum Given {
     /// No picture; perhaps the mask of one that is known by its latents alone.
@@ -24,8 +24,12 @@ impl Given {
         let photo = options.image.as_deref().map(photo::photo).transpose().context(|| "reading --image")?;
         let mask = options.mask.as_deref().map(photo::mask).transpose().context(|| "reading --mask")?;
         let Some(photo) = photo else { return Ok(Self::Mask(mask)) };
-        let mut original = Original::new(photo, mask).context(|| "reading --mask")?;
-        (original.fit, original.feather) = (options.fit.unwrap_or_default(), options.feather.unwrap_or(0));
+        let mut original = match options.outpaint {
+            Some(border) => Original::outpainted(&photo, mask, border).context(|| "--outpaint")?,
+            None => Original::new(photo, mask).context(|| "reading --mask")?,
+        };
+        original.fit = options.fit.unwrap_or(original.fit);
+        original.feather = options.feather.unwrap_or(original.feather);
         Ok(Self::Photo(original.into(), None))
     }
 

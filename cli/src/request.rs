@@ -58,7 +58,7 @@ fn like(path: &Path, options: &Generate) -> Result<Asked> {
     let lacking = |name: &String| match name.as_str() {
         "init_latents" => options.init_latents.is_none(),
         "image" => options.image.is_none(),
-        "mask" => options.mask.is_none(),
+        "mask" => options.mask.is_none() && options.outpaint.is_none(),
         "image_latents" => options.image_latents.is_none(),
         _ => !options.has_text() && options.class.is_none(),
     };

@@ -76,6 +76,86 @@ fn masked_compute_changes_nothing_outside_the_mask() {
     shell.fails(&tome, 2, "the policy tome needs all tokens");
 }
 
+/// The decoder follows the mask, too: near to the picture that is decoded whole, and the same outside the mask.
+#[test]
+fn a_masked_picture_is_decoded_where_it_is_new() {
+    let shell = Shell::new();
+    let marks = |x: u32, y: u32| (10..30).contains(&x) && (20..34).contains(&y);
+    photo(64, 64).save(shell.path("in.png")).unwrap();
+    mask(64, 64, marks).save(shell.path("mask.png")).unwrap();
+    let words = ["--image", "in.png", "--mask", "mask.png", "--size", "64x64"];
+    let draw = |masked: &str| {
+        draw(&shell, &[&words[..], &["--masked", masked]].concat());
+        drawn(&shell, "foveate.png")
+    };
+    let (part, whole) = (draw("every=1,decode=4"), draw("every=1,decode=whole"));
+    let (mut off, mut count) = (0, 0);
+    for (x, y, pixel) in whole.enumerate_pixels() {
+        let found = part.get_pixel(x, y);
+        match marks(x, y) {
+            true => {
+                off += (0..3).map(|c| u64::from(pixel.0[c].abs_diff(found.0[c]))).sum::<u64>();
+                count += 3;
+            }
+            false => assert_eq!(found, pixel, "({x}, {y})"),
+        }
+    }
+    let off = off as f64 / f64::from(count);
+    assert!(off > 0.0 && off < 12.0, "{off} of 255");
+    shell.fails(&[&["generate", "a fox"], &words[..], &["--masked", "decode=part"]].concat(), 2, "no whole number");
+}
+
+#[test]
+fn a_feather_fades_without_an_edge_of_what_was_decoded() {
+    let shell = Shell::new();
+    RgbImage::from_pixel(64, 64, Rgb([120, 130, 140])).save(shell.path("in.png")).unwrap();
+    mask(64, 64, |x, y| (24..40).contains(&x) && (24..40).contains(&y)).save(shell.path("mask.png")).unwrap();
+    let words = ["--image", "in.png", "--mask", "mask.png", "--size", "64x64", "--feather", "20", "--masked"];
+    draw(&shell, &words);
+    let result = drawn(&shell, "foveate.png");
+    // From the mask to the border every row comes nearer to the picture, and the last columns are the picture.
+    let away =
+        |x: u32| (0..3).map(|c| i32::from(result.get_pixel(x, 32).0[c].abs_diff([120, 130, 140][c]))).sum::<i32>();
+    assert_eq!((away(60), away(63)), (0, 0));
+    let steps: Vec<i32> = (40..62).map(|x| (away(x) - away(x + 1)).abs()).collect();
+    assert!(steps.iter().all(|step| *step <= 90), "{steps:?}");
+}
+
+#[test]
+fn an_outpainted_picture_has_its_border_drawn_and_its_middle_kept() {
+    let shell = Shell::new();
+    photo(24, 16).save(shell.path("in.png")).unwrap();
+    for more in [&[][..], &["--masked"], &["--feather", "0", "--fit", "crop"]] {
+        draw(&shell, &[&["--image", "in.png", "--outpaint", "8,0,25%,16"], more].concat());
+        let result = drawn(&shell, "foveate.png");
+        assert_eq!(result.dimensions(), (38, 32));
+        let mut changed = 0;
+        for (x, y, pixel) in result.enumerate_pixels() {
+            match (8..32).contains(&x) && y < 16 {
+                true => assert_eq!(pixel, photo(24, 16).get_pixel(x - 8, y), "({x}, {y})"),
+                // It began as the edge, repeated.
+                false => changed += u32::from(pixel != photo(24, 16).get_pixel(x.saturating_sub(8).min(23), y.min(15))),
+            }
+        }
+        assert!(changed > 700, "{more:?}: {changed} of 832 pixels changed");
+    }
+    // Drawn again from its own request.
+    let again = ["generate", "--like", "foveate.png", "--image", "in.png", "-o", "again.png"];
+    shell.fails(&[&again[..], &CPU].concat(), 2, "give --mask again");
+    let output = shell.run(&[&again[..], &["--outpaint", "8,0,25%,16", "--fit", "crop"], &CPU].concat());
+    assert!(output.status.success(), "{}", text(&output.stderr));
+    assert_eq!(drawn(&shell, "again.png"), drawn(&shell, "foveate.png"));
+    for (words, reason) in [
+        (&["--outpaint", "1,1,1,1"][..], "--image"),
+        (&["--image", "in.png", "--outpaint", "1,1"], "it is LEFT,TOP,RIGHT,BOTTOM"),
+        (&["--image", "in.png", "--outpaint", "-1,0,0,0"], "\"-1\" is no number of pixels"),
+        (&["--image", "in.png", "--outpaint", "0,0,0,0"], "adds no pixel to a picture of 24x16"),
+        (&["--image", "in.png", "--outpaint", "60000,60000,0,0"], "too large: at most 134217728 pixels"),
+    ] {
+        shell.fails(&[&["generate", "a fox", "--adapter", "cpu"], words].concat(), 2, reason);
+    }
+}
+
 #[test]
 fn strength_changes_what_is_drawn() {
     let shell = Shell::new();

@@ -13,11 +13,12 @@ use std::sync::Arc;
 use serde::{Deserialize, Serialize};
 
 use super::{AnyPolicy, BlockInput, BlockRows, Context, KeptRatios, Policy, PolicyStep, RunAt, Span, StepAt};
+use crate::area::within;
 use crate::graph::{Element, Graph, ValueId};
 use crate::kernels::NOTHING;
-use crate::{Error, Grid, Refusal, Result, Tensor, Warning};
+use crate::{Error, Grid, Refusal, Result, Size, Tensor, Warning};
 
-/// How masked compute is done. As text and in JSON: `every=10,around=1`, or the first number alone.
+/// How masked compute is done. As text and in JSON: `every=10,around=1,decode=1`, or the first number alone.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(try_from = "String", into = "String")]
 pub struct MaskedCompute {
@@ -25,11 +26,23 @@ pub struct MaskedCompute {
     pub every: usize,
     /// So many tokens around the mask are computed too.
     pub around: usize,
+    /// How much of the picture is decoded.
+    pub decode: Decode,
+}
+
+/// How much of a picture is decoded of which only a part is drawn anew. As text: `1` or `whole`.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Decode {
+    /// What is under the mask, and so many latent pixels around it. The rest of the picture is the given one. Near to
+    /// the whole, and not the same.
+    Halo(usize),
+    /// All of it.
+    Whole,
 }
 
 impl Default for MaskedCompute {
     fn default() -> Self {
-        Self { every: 10, around: 1 }
+        Self { every: 10, around: 1, decode: Decode::Halo(1) }
     }
 }
 
@@ -164,14 +177,8 @@ impl Policy for Masked {
 
 /// The tokens within `distance` of a marked one, across corners too; the first of all where none is marked.
 fn around(grid: Grid, marked: &[bool], distance: usize) -> Vec<u32> {
-    let near =
-        |at: usize, of: usize| at.saturating_sub(distance)..at.saturating_add(distance).saturating_add(1).min(of);
-    // Along rows, then along columns.
-    let across: Vec<bool> = (0..grid.tokens())
-        .map(|at| near(at % grid.columns, grid.columns).any(|x| marked[at / grid.columns * grid.columns + x]))
-        .collect();
-    let within = |&at: &usize| near(at / grid.columns, grid.rows).any(|y| across[y * grid.columns + at % grid.columns]);
-    let tokens: Vec<u32> = (0..grid.tokens()).filter(within).map(|at| at as u32).collect();
+    let near = within(Size::new(grid.columns, grid.rows), marked, distance);
+    let tokens: Vec<u32> = (0u32..).zip(near).filter_map(|(at, near)| near.then_some(at)).collect();
     if tokens.is_empty() { vec![0] } else { tokens }
 }
 
@@ -189,7 +196,7 @@ impl From<MaskedCompute> for String {
     }
 }
 
-/// `every=10,around=1`, or the first number alone.
+/// `every=10,around=1,decode=1`, or the first number alone.
 impl FromStr for MaskedCompute {
     type Err = Error;
 
@@ -198,13 +205,15 @@ impl FromStr for MaskedCompute {
         let (mut compute, mut seen) = (Self::default(), Vec::new());
         for part in text.split(',') {
             let (key, value) = part.split_once('=').unwrap_or(("every", part));
-            let place = match key.trim() {
+            let number = || value.trim().parse().map_err(|_| refuse(format!("{value:?} is no whole number")));
+            match key.trim() {
                 key if seen.contains(&key) => return Err(refuse(format!("{key} is said twice"))),
-                "every" => &mut compute.every,
-                "around" => &mut compute.around,
-                other => return Err(refuse(format!("there is no {other:?}, only every and around"))),
-            };
-            *place = value.trim().parse().map_err(|_| refuse(format!("{value:?} is no whole number")))?;
+                "every" => compute.every = number()?,
+                "around" => compute.around = number()?,
+                "decode" if value.trim() == "whole" => compute.decode = Decode::Whole,
+                "decode" => compute.decode = Decode::Halo(number()?),
+                other => return Err(refuse(format!("there is no {other:?}, only every, around and decode"))),
+            }
             seen.push(key.trim());
         }
         match compute.every {
@@ -216,7 +225,12 @@ impl FromStr for MaskedCompute {
 
 impl fmt::Display for MaskedCompute {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        write!(f, "every={},around={}", self.every, self.around)
+        let Self { every, around, decode } = self;
+        write!(f, "every={every},around={around},decode=")?;
+        match decode {
+            Decode::Halo(pixels) => write!(f, "{pixels}"),
+            Decode::Whole => f.write_str("whole"),
+        }
     }
 }
 
@@ -228,15 +242,20 @@ mod tests {
     #[test]
     fn reads_what_it_prints() {
         let compute: MaskedCompute = "4".parse().unwrap();
-        assert_eq!(compute, MaskedCompute { every: 4, around: 1 });
-        let compute: MaskedCompute = "around=0, every=7".parse().unwrap();
-        assert_eq!(compute, MaskedCompute { every: 7, around: 0 });
-        assert_eq!(compute.to_string().parse::<MaskedCompute>().unwrap(), compute);
+        assert_eq!(compute, MaskedCompute { every: 4, ..MaskedCompute::default() });
+        for (text, decode) in
+            [("around=0, every=7, decode=3", Decode::Halo(3)), ("7,around=0,decode=whole", Decode::Whole)]
+        {
+            let compute: MaskedCompute = text.parse().unwrap();
+            assert_eq!(compute, MaskedCompute { every: 7, around: 0, decode });
+            assert_eq!(compute.to_string().parse::<MaskedCompute>().unwrap(), compute);
+        }
         for (text, reason) in [
             ("0", "has to compute all tokens"),
             ("x", "no whole number"),
             ("2,wide=3", "\"wide\""),
             ("2,every=3", "every is said twice"),
+            ("decode=part", "\"part\" is no whole number"),
             ("99999999999999999999", "no whole number"),
         ] {
             let error = text.parse::<MaskedCompute>().unwrap_err();
@@ -257,7 +276,7 @@ mod tests {
 
     #[test]
     fn tables_say_which_tokens_and_where() {
-        let compute = MaskedCompute { every: 2, around: 0 };
+        let compute = MaskedCompute { every: 2, around: 0, ..MaskedCompute::default() };
         let marked = [false, true, false, true];
         let masked = Masked::new(AnyPolicy::new(Dense), compute, Grid::new(2, 2), &marked).unwrap();
         let tables = masked.tables(RunAt { grid: Grid::new(2, 2), samples: 2, layers: 1 }).unwrap();

@@ -28,7 +28,7 @@ pub use dense::Dense;
 pub use diffcr::{DiffcrConfig, Scale};
 pub use kept_ratio::{KeptRatios, kept_tokens};
 pub use kv::{Kv, KvKind, Sampling};
-pub use masked::{Among, Marked, Masked, MaskedCompute};
+pub use masked::{Among, Decode, Marked, Masked, MaskedCompute};
 pub use parameters::{Parameter, Parameters, Values};
 pub use policy::{BlockInput, Policy, RunAt, StepAt};
 pub use registry::{Choice, Policies, PolicyKind, Traces};

@@ -29,6 +29,8 @@ pub struct GroupNorm {
     pub eps: f32,
     /// Whether silu follows.
     pub silu: bool,
+    /// `[B, C, H', W']`: the images whose statistics are used instead of those of what is normalised.
+    pub like: Option<ValueId>,
 }
 
 #[derive(Debug)]
@@ -58,13 +60,23 @@ pub fn group_norm(graph: &mut Graph, x: ValueId, norm: GroupNorm) -> Result<Valu
     }
     graph.expect("group_norm", norm.weight, &[channels])?;
     graph.expect("group_norm", norm.bias, &[channels])?;
-    let (groups, group) = (batch * norm.groups, channels / norm.groups * height * width);
+    let like = norm.like.unwrap_or(x);
+    let [_, _, like_height, like_width] = graph.dims("group_norm", like)?;
+    graph.expect("group_norm", like, &[batch, channels, like_height, like_width])?;
+    let (groups, group) = (batch * norm.groups, channels / norm.groups * like_height * like_width);
     let pieces = group.div_ceil(LEAST_PIECE).clamp(1, MOST_PIECES);
     let measured = graph.transient("group_norm.measured", &[groups, pieces, 3]);
     let moments = graph.transient("group_norm.moments", &[groups, 3]);
     let out = graph.transient("group_norm", &[batch, channels, height, width]);
     graph.push(GroupNormalisation { x, norm, measured, moments, out });
     Ok(out)
+}
+
+impl GroupNormalisation {
+    /// What is measured.
+    fn like(&self) -> ValueId {
+        self.norm.like.unwrap_or(self.x)
+    }
 }
 
 impl Op for GroupNormalisation {
@@ -75,7 +87,7 @@ impl Op for GroupNormalisation {
     fn passes(&self) -> Vec<Pass> {
         let GroupNorm { weight, bias, .. } = self.norm;
         vec![
-            Pass::new().read(self.x).write(self.measured),
+            Pass::new().read(self.like()).write(self.measured),
             Pass::new().read(self.measured).write(self.moments),
             Pass::new().read(self.x).read(self.moments).read(weight).read(bias).write(self.out),
         ]
@@ -87,7 +99,7 @@ impl Op for GroupNormalisation {
         let (rows, channel) = (batch * channels, height * width);
         let params = Params {
             base: 0,
-            group: (graph.get(self.x).len() / groups) as u32,
+            group: (graph.get(self.like()).len() / groups) as u32,
             groups: groups as u32,
             pieces: pieces as u32,
             channels: channels as u32,
@@ -112,11 +124,12 @@ impl Op for GroupNormalisation {
         let [groups, pieces, _] = graph.dims("group_norm", self.measured)?;
         let GroupNorm { weight, bias, eps, silu, .. } = self.norm;
         let (x, weight, bias) = (host.numbers(self.x)?, host.numbers(weight)?, host.numbers(bias)?);
-        let (group, pixels) = (x.len() / groups, height * width);
+        let like = host.numbers(self.like())?;
+        let (group, pixels) = (like.len() / groups, height * width);
         // `[pieces, 3]` of each group, and the whole group's.
         let found = host.pool().map(groups, |g| {
             let piece = group.div_ceil(pieces);
-            let each = x[g * group..][..group].chunks(piece).map(|piece| vectorised(|| measure(piece)));
+            let each = like[g * group..][..group].chunks(piece).map(|piece| vectorised(|| measure(piece)));
             let mut measured: Vec<[f32; 3]> = each.collect();
             measured.resize(pieces, [0.0; 3]);
             let whole = merge(&measured);
@@ -129,7 +142,7 @@ impl Op for GroupNormalisation {
             to.copy_from_slice(whole);
         }
         host.pool().chunks(&mut host.numbers_mut(self.out)?, pixels, |row, out| {
-            let ([count, mean, deviation], c) = (found[row * pixels / group].1, row % channels);
+            let ([count, mean, deviation], c) = (found[row / (channels / self.norm.groups)].1, row % channels);
             let factor = weight[c] / (deviation / count + eps).sqrt();
             vectorised(|| {
                 for (to, &from) in out.iter_mut().zip(&x[row * pixels..]) {
@@ -145,17 +158,18 @@ impl Op for GroupNormalisation {
         let &[_, channels, height, width] = graph.shape(self.x) else { return };
         let &[groups, pieces, _] = graph.shape(self.measured) else { return };
         let (x, weight, bias) = (host.f32(self.x), host.f32(self.norm.weight), host.f32(self.norm.bias));
-        let group = x.len() / groups;
+        let like = host.f32(self.like());
+        let (group, own) = (like.len() / groups, x.len() / groups);
         let (mut measured, mut all, mut out) = (Vec::new(), Vec::new(), Vec::with_capacity(x.len()));
-        for (g, elements) in x.chunks(group).enumerate() {
+        for (g, elements) in like.chunks(group).enumerate() {
             measured.extend(elements.chunks(group.div_ceil(pieces)).flat_map(moments));
             // ⌈group / pieces⌉ may fill the group in fewer pieces; the rest are empty.
             measured.resize((g + 1) * pieces * 3, 0.0);
             let [count, mean, deviation] = moments(elements);
             all.extend([count, mean, deviation]);
             let scale = 1.0 / (f64::from(deviation) / f64::from(count) + f64::from(self.norm.eps)).sqrt();
-            for (i, &element) in elements.iter().enumerate() {
-                let c = (g * group + i) / (height * width) % channels;
+            for (i, &element) in x[g * own..][..own].iter().enumerate() {
+                let c = (g * own + i) / (height * width) % channels;
                 let y = (f64::from(element) - f64::from(mean)) * scale * f64::from(weight[c]) + f64::from(bias[c]);
                 out.push(if self.norm.silu { y / (1.0 + (-y).exp()) } else { y } as f32);
             }
@@ -205,7 +219,7 @@ mod tests {
         let values = case.random(shape.iter().product()).into_iter().map(|v| v + mean).collect();
         let x = case.input_of("x", &shape, values);
         let (weight, bias) = (case.input("weight", &shape[1..2]), case.input("bias", &shape[1..2]));
-        group_norm(&mut case.graph, x, GroupNorm { weight, bias, groups, eps, silu }).unwrap();
+        group_norm(&mut case.graph, x, GroupNorm { weight, bias, groups, eps, silu, like: None }).unwrap();
         case.agrees(2e-6);
     }
 
@@ -232,8 +246,25 @@ mod tests {
         let values = case.random(256 * 256).into_iter().map(|v| 1000.0 + v).collect();
         let x = case.input_of("x", &[1, 1, 256, 256], values);
         let (weight, bias) = (case.input("weight", &[1]), case.input("bias", &[1]));
-        group_norm(&mut case.graph, x, GroupNorm { weight, bias, groups: 1, eps: 1e-6, silu: false }).unwrap();
+        let norm = GroupNorm { weight, bias, groups: 1, eps: 1e-6, silu: false, like: None };
+        group_norm(&mut case.graph, x, norm).unwrap();
         case.agrees(1e-4); // the last place of 1000 is 6e-5
+    }
+
+    #[test]
+    fn agrees_by_the_statistics_of_others() {
+        for (shape, like, groups) in [
+            ([1, 4, 3, 5], [1, 4, 9, 7], 2),
+            ([2, 6, 9, 8], [2, 6, 1, 1], 3),
+            ([1, 4, 65, 64], [1, 4, 129, 131], 1), // measured in pieces, applied in two
+        ] {
+            let mut case = Case::new();
+            let (x, like) = (case.input("x", &shape), case.input("like", &like));
+            let (weight, bias) = (case.input("weight", &shape[1..2]), case.input("bias", &shape[1..2]));
+            let norm = GroupNorm { weight, bias, groups, eps: 1e-6, silu: true, like: Some(like) };
+            group_norm(&mut case.graph, x, norm).unwrap();
+            case.agrees(2e-6);
+        }
     }
 
     #[test]
@@ -246,12 +277,16 @@ mod tests {
         let mut case = Case::new();
         let x = case.input("x", &[1, 6, 2, 2]);
         let (weight, bias) = (case.input("weight", &[6]), case.input("bias", &[6]));
-        let norm = GroupNorm { weight, bias, groups: 4, eps: 1e-6, silu: false };
+        let norm = GroupNorm { weight, bias, groups: 4, eps: 1e-6, silu: false, like: None };
         let error = group_norm(&mut case.graph, x, norm).unwrap_err().to_string();
         assert_eq!(error, "group_norm: 4 groups do not divide 6 channels");
         let short = case.input("short", &[4]);
         let norm = GroupNorm { weight: short, groups: 2, ..norm };
         let error = group_norm(&mut case.graph, x, norm).unwrap_err().to_string();
         assert!(error.contains("short has shape [4], expected [6]"), "{error}");
+        let like = case.input("like", &[1, 4, 9, 9]);
+        let norm = GroupNorm { weight, bias, groups: 2, like: Some(like), ..norm };
+        let error = group_norm(&mut case.graph, x, norm).unwrap_err().to_string();
+        assert!(error.contains("like has shape [1, 4, 9, 9], expected [1, 6, 9, 9]"), "{error}");
     }
 }

@@ -13,6 +13,7 @@ mod best_match;
 mod blend;
 mod chunks;
 mod conv2d;
+mod crop;
 mod elementwise;
 mod group_norm;
 mod groups;
@@ -47,6 +48,7 @@ pub use attention_columns::attention_columns;
 pub use best_match::{Match, best_match};
 pub use blend::{Blend, blend};
 pub use conv2d::{Conv2d, conv2d};
+pub use crop::crop;
 pub use elementwise::{add, multiply};
 pub use group_norm::{GroupNorm, group_norm};
 pub use groups::{Groups, groups};
@@ -85,6 +87,7 @@ pub static SHADERS: &[&Shader] = &[
     &best_match::SHADER,
     &blend::SHADER,
     &conv2d::SHADER,
+    &crop::SHADER,
     &elementwise::SHADER,
     &group_norm::SHADER,
     &groups::SHADER,

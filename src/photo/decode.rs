@@ -8,7 +8,7 @@ use crate::size::{MOST_SIDE, elements};
 use crate::{Error, Refusal, Result, Size, Tensor};
 
 /// The most pixels of a picture that is read: more than a side of 10,000 each way.
-const MOST_PIXELS: u64 = 1 << 27;
+pub(super) const MOST_PIXELS: u64 = 1 << 27;
 /// The most bytes that a decoder may take.
 const MOST_BYTES: u64 = 8 * MOST_PIXELS;
 /// A PNG has at least one bit a pixel, and deflate makes at most 1032 bits of one: a header that claims more has no

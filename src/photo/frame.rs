@@ -7,6 +7,7 @@ use image::imageops::{self, FilterType};
 use image::{GrayImage, RgbImage};
 
 use super::{Photo, PhotoMask};
+use crate::area::steps_away;
 use crate::{Error, Result, Size, Tensor};
 
 /// How a photo whose sides have another ratio than the canvas is fitted to it.
@@ -135,23 +136,10 @@ fn resized(picture: RgbImage, area: Area) -> RgbImage {
 /// How much of what was drawn each pixel gets, in 255ths: all where the mask marks it, and less and less outside.
 fn shares(mask: &PhotoMask, feather: u32) -> GrayImage {
     let (width, height) = mask.0.dimensions();
-    let (across, down) = (width as usize, height as usize);
-    let steps = feather.saturating_add(1);
-    // Pixels along rows and columns to the nearest marked one, at most `steps`: each line is swept forth and back.
-    let start = |(x, y)| if mask.marks(x, y) { 0 } else { steps };
-    let mut away: Vec<u32> = (0..height).flat_map(|y| (0..width).map(move |x| (x, y))).map(start).collect();
-    let mut sweep = |first: usize, stride: usize, count: usize| {
-        for at in (1..count).map(|i| first + i * stride) {
-            away[at] = away[at].min(away[at - stride].saturating_add(1));
-        }
-        for at in (1..count).rev().map(|i| first + i * stride) {
-            away[at - stride] = away[at - stride].min(away[at].saturating_add(1));
-        }
-    };
-    (0..down).for_each(|y| sweep(y * across, 1, across));
-    (0..across).for_each(|x| sweep(x, across, down));
+    let (size, steps) = (Size::new(width as usize, height as usize), feather.saturating_add(1));
+    let away = steps_away(size, |x, y| mask.marks(x as u32, y as u32), steps);
     GrayImage::from_fn(width, height, |x, y| {
-        let left = u64::from(steps - away[y as usize * across + x as usize]);
+        let left = u64::from(steps - away[y as usize * size.width + x as usize]);
         image::Luma([(255 * left / u64::from(steps)) as u8])
     })
 }

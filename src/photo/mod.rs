@@ -1,9 +1,12 @@
-//! Pictures of the caller's: read upright, fitted to what a model draws, and what was drawn put back in its place.
+//! Pictures of the caller's: read upright, widened, fitted to what a model draws, and what was drawn put back in its
+//! place.
 
+mod border;
 mod decode;
 mod frame;
 mod original;
 
+pub use border::{Border, Breadth};
 pub use decode::{Photo, PhotoMask};
 pub use frame::{Fit, Frame};
 pub use original::Original;

@@ -2,7 +2,8 @@
 
 use image::RgbImage;
 
-use super::{Fit, Frame, Photo, PhotoMask};
+use super::border::Bordered;
+use super::{Border, Fit, Frame, Photo, PhotoMask};
 use crate::{Request, Result, Size};
 
 /// A photo, and what becomes of it. Without a mask all of it changes.
@@ -23,7 +24,16 @@ impl Original {
         Ok(Self { photo, mask, fit: Fit::default(), feather: 0 })
     }
 
-    /// The photo.
+    /// Outpainting: the photo within a border that is drawn anew, as is what the mask marks. The border begins as the
+    /// photo's edge, repeated. All of it is shown on the canvas. Refuses a mask of another size than the photo's, a
+    /// border without a pixel, and a picture that would be too large.
+    pub fn outpainted(photo: &Photo, mask: Option<PhotoMask>, border: Border) -> Result<Self> {
+        let mask = mask.map(|mask| mask.of(photo)).transpose()?;
+        let Bordered { photo, mask } = border.around(photo, mask.as_ref())?;
+        Ok(Self { fit: Fit::Pad, ..Self::new(photo, Some(mask))? })
+    }
+
+    /// The photo. An outpainted one has its border.
     pub fn photo(&self) -> &Photo {
         &self.photo
     }
@@ -82,5 +92,21 @@ mod tests {
         assert_eq!(whole.finished(&frame, &drawn), drawn);
         let error = Original::new(photo, Some(PhotoMask(GrayImage::new(4, 8)))).unwrap_err().to_string();
         assert!(error.contains("the mask"), "{error}");
+    }
+
+    /// Of another ratio than the canvas: still no pixel of the border is left as it was.
+    #[test]
+    fn an_outpainted_photo_is_the_photo_with_all_of_its_border_drawn() {
+        let photo = Photo(RgbImage::from_pixel(8, 4, Rgb([9, 9, 9])));
+        let original = Original::outpainted(&photo, None, "3,0,0,25%".parse().unwrap()).unwrap();
+        assert_eq!((original.photo().size(), original.fit), (Size::new(11, 5), Fit::Pad));
+        let frame = original.begin(&mut Request::prompt("a fox"), Size::square(4)).unwrap();
+        let finished = original.finished(&frame, &RgbImage::from_pixel(4, 4, Rgb([200, 0, 0])));
+        for (x, y, pixel) in finished.enumerate_pixels() {
+            let drawn = x < 3 || y > 3;
+            assert_eq!(pixel.0, if drawn { [200, 0, 0] } else { [9; 3] }, "({x}, {y})");
+        }
+        let other = PhotoMask(GrayImage::new(4, 8));
+        assert!(Original::outpainted(&photo, Some(other), "1,1,1,1".parse().unwrap()).is_err());
     }
 }

@@ -4,6 +4,7 @@ use std::sync::{Arc, Mutex};
 
 use super::beginning::Beginning;
 use super::names::{FIRST_NOISE, GUIDED, HISTORY, KNOWN, LATENTS, MASK, NOISE, SHOWN, STEP};
+use super::part::Part;
 use super::run::Run;
 use super::state::Fingerprint;
 use super::step_inputs::StepInputs;
@@ -41,6 +42,8 @@ pub(super) struct Start<'a> {
     pub guidance: Option<f32>,
     pub habits: Habits,
     pub canvas: Canvas,
+    /// What of the pictures is decoded, where that is not all.
+    pub part: Option<Part>,
     pub warnings: Vec<Warning>,
 }
 
@@ -104,6 +107,7 @@ impl Start<'_> {
             inputs,
             shape,
             canvas: self.canvas,
+            part: self.part,
             at: 0,
             handed: Mutex::default(),
             since: 0,

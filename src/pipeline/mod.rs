@@ -4,6 +4,7 @@ mod beginning;
 mod compile;
 mod model;
 mod names;
+mod part;
 mod picture;
 mod registry;
 mod run;
@@ -39,6 +40,7 @@ use crate::schedulers::Schedule;
 use crate::weights::Source;
 use crate::{Error, Refusal, Request, Result, Size};
 use compile::Start;
+use part::Part;
 use state::Fingerprint;
 use task::{Task, trained_to_fill_in};
 
@@ -186,6 +188,7 @@ impl Pipeline {
             guidance,
             habits,
             canvas,
+            part: Part::of(request, canvas, self.decoder.factor()),
             warnings,
         };
         let graphs = start.graphs()?;

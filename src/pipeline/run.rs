@@ -4,6 +4,7 @@
 use std::sync::{Arc, Mutex};
 
 use super::names::{LATENTS, STEP};
+use super::part::Part;
 use super::state::Fingerprint;
 use super::step::{Handed, Step};
 use super::step_inputs::StepInputs;
@@ -50,6 +51,8 @@ pub struct Run {
     /// Shape of the latents, `[L, C, H, W]`.
     pub(super) shape: [usize; 4],
     pub(super) canvas: Canvas,
+    /// What of the pictures is decoded, where that is not all.
+    pub(super) part: Option<Part>,
     pub(super) at: usize,
     /// How far the steps were run or encoded. Each is, once, in their order.
     pub(super) handed: Mutex<Handed>,
@@ -193,16 +196,25 @@ impl Run {
     }
 
     /// Decodes the latents as they are: a preview while steps are left, the pictures after the last. See
-    /// [`Run::check`].
+    /// [`Run::check`]. With [masked compute](crate::compress::MaskedCompute) of a given picture, only the part under the
+    /// mask is decoded, and the rest is the given picture.
     pub async fn decode(&self) -> Result<Pictures> {
         let latents = self.read(LATENTS).await?;
         self.check_latents(&latents).await?;
-        let pictures = self.decoder.pictures(&self.device, &self.store, &latents).await?;
+        let (device, store) = (&self.device, &self.store);
+        let pictures = match &self.part {
+            None => self.decoder.pictures(device, store, &latents).await?,
+            Some(part) if part.areas.is_empty() => part.composed(&[], self.shape[0])?,
+            Some(part) => {
+                let decoded = self.decoder.areas(device, store, &latents, &part.areas).await?;
+                part.composed(&decoded, self.shape[0])?
+            }
+        };
         self.check_finite("the decoded picture is", &pictures)?;
         Ok(Pictures(pictures))
     }
 
-    /// Compiles the decoding of this run's latents, once for a preview after every step. Serves single pictures that
+    /// Compiles the decoding of this run's latents, all of them, once for a preview after every step. Serves single pictures that
     /// the device holds whole; [`Run::decode`] serves all.
     pub async fn viewer(&self) -> Result<Viewer> {
         Viewer::new(&self.device, self.decoder.as_ref(), &self.store, &self.shape).await

@@ -1,6 +1,7 @@
 //! Kernels of shapes, formats, options and row maps that the input draws: on the GPU, and on the processor with one
 //! thread and with two, against their references. The tests beside each kernel have the sizes that are known to matter.
 
+use foveate::Area;
 use foveate::low_level::graph::{Value, ValueId};
 use foveate::low_level::kernels::{self, Activation, Attention, Columns, Conv2d, GroupNorm, Linear, Modulation};
 use foveate::low_level::kernels::{Norm, NormKind, PoolKind, Pooling, ReadRows, WriteRows};
@@ -172,7 +173,9 @@ fn group_norm(draw: &mut Draw<'_>, case: &mut Case) -> foveate::Result<()> {
     let channels = groups * each;
     let x = case.input("x", &[batch, channels, height, width]);
     let [weight, bias] = ["weight", "bias"].map(|name| case.input(name, &[channels]));
-    let options = GroupNorm { weight, bias, groups, eps: 1e-6, silu: draw.flag() };
+    let silu = draw.flag();
+    let like = draw.flag().then(|| case.input("like", &[batch, channels, draw.size(34), draw.size(66)]));
+    let options = GroupNorm { weight, bias, groups, eps: 1e-6, silu, like };
     kernels::group_norm(&mut case.graph, x, options).map(drop)
 }
 
@@ -276,7 +279,13 @@ fn patches(draw: &mut Draw<'_>, case: &mut Case) -> foveate::Result<()> {
     let latents = case.input("latents", &[count, channels, rows * patch, columns * patch]);
     let batch = count * draw.of([1, 2]);
     let patches = kernels::patchify(&mut case.graph, latents, patch, batch, None)?;
-    kernels::unpatchify(&mut case.graph, patches, patch, [rows, columns]).map(drop)
+    let image = kernels::unpatchify(&mut case.graph, patches, patch, [rows, columns])?;
+    let mut part = |side: usize| {
+        let from = draw.byte() % side;
+        from..from + 1 + draw.byte() % (side - from)
+    };
+    let area = Area { rows: part(rows * patch), columns: part(columns * patch) };
+    kernels::crop(&mut case.graph, image, &area, draw.size(4)).map(drop)
 }
 
 /// A row map of any rows, some of them twice; or none.

@@ -1,10 +1,11 @@
 //! What encoder and decoder are built from: convolutions, residual blocks, and the middle block with its attention.
 
+use super::images::{GoesOn, Images};
 use crate::Result;
 use crate::graph::{Graph, ValueId, Weight};
-use crate::kernels::{self, Activation, Attention, Conv2d, WriteRows};
+use crate::kernels::{self, Activation, Attention, Columns, Conv2d, WriteRows};
 use crate::loading::Scope;
-use crate::models::parts::{Linear, attend_packed};
+use crate::models::parts::Linear;
 
 /// Added to every variance.
 const EPS: f32 = 1e-6;
@@ -29,14 +30,19 @@ impl Conv {
         self.convolve(graph, x, 1, [self.kernel / 2; 4], false)
     }
 
+    /// The same of each image.
+    pub(super) fn each(&self, graph: &mut Graph, images: &Images) -> Result<Images> {
+        images.each(|x, _| self.forward(graph, x))
+    }
+
     /// Twice as many, each way.
-    pub(super) fn upsample(&self, graph: &mut Graph, x: ValueId) -> Result<ValueId> {
-        self.convolve(graph, x, 1, [self.kernel / 2; 4], true)
+    pub(super) fn upsample(&self, graph: &mut Graph, images: &Images) -> Result<Images> {
+        images.each(|x, _| self.convolve(graph, x, 1, [self.kernel / 2; 4], true))
     }
 
     /// Half as many; padded below and to the right only.
-    pub(super) fn downsample(&self, graph: &mut Graph, x: ValueId) -> Result<ValueId> {
-        self.convolve(graph, x, 2, [0, 0, 1, 1], false)
+    pub(super) fn downsample(&self, graph: &mut Graph, images: &Images) -> Result<Images> {
+        images.each(|x, _| self.convolve(graph, x, 2, [0, 0, 1, 1], false))
     }
 
     fn convolve(
@@ -67,17 +73,18 @@ impl GroupNorm {
     }
 
     fn forward(&self, graph: &mut Graph, x: ValueId) -> Result<ValueId> {
-        self.normalise(graph, x, false)
+        self.normalise(graph, x, None, false)
     }
 
-    /// With silu after it.
-    pub(super) fn silu(&self, graph: &mut Graph, x: ValueId) -> Result<ValueId> {
-        self.normalise(graph, x, true)
+    /// Each image, with silu after it.
+    pub(super) fn silu(&self, graph: &mut Graph, images: &Images) -> Result<Images> {
+        images.each(|x, like| self.normalise(graph, x, like, true))
     }
 
-    fn normalise(&self, graph: &mut Graph, x: ValueId, silu: bool) -> Result<ValueId> {
+    /// By the statistics of `like`, where that is another image.
+    fn normalise(&self, graph: &mut Graph, x: ValueId, like: Option<ValueId>, silu: bool) -> Result<ValueId> {
         let (weight, bias) = (self.weight.in_graph(graph), self.bias.in_graph(graph));
-        kernels::group_norm(graph, x, kernels::GroupNorm { weight, bias, groups: self.groups, eps: EPS, silu })
+        kernels::group_norm(graph, x, kernels::GroupNorm { weight, bias, groups: self.groups, eps: EPS, silu, like })
     }
 }
 
@@ -106,18 +113,18 @@ impl Resnet {
         })
     }
 
-    /// `x + conv2(silu(norm2(conv1(silu(norm1(x))))))`; the result may be `x` itself, updated.
-    pub(super) fn forward(&self, graph: &mut Graph, x: ValueId) -> Result<ValueId> {
-        let h = self.norm1.silu(graph, x)?;
-        let h = self.conv1.forward(graph, h)?;
-        let h = self.norm2.silu(graph, h)?;
-        let h = self.conv2.forward(graph, h)?;
-        let x = match &self.shortcut {
-            None => x,
-            Some(shortcut) => shortcut.forward(graph, x)?,
+    /// `x + conv2(silu(norm2(conv1(silu(norm1(x))))))` of each image; the results may be the images, updated.
+    pub(super) fn forward(&self, graph: &mut Graph, images: Images) -> Result<Images> {
+        let h = self.norm1.silu(graph, &images)?;
+        let h = self.conv1.each(graph, &h)?;
+        let h = self.norm2.silu(graph, &h)?;
+        let h = self.conv2.each(graph, &h)?;
+        let images = match &self.shortcut {
+            None => images,
+            Some(shortcut) => shortcut.each(graph, &images)?,
         };
-        kernels::residual(graph, x, h, None, WriteRows::All)?;
-        Ok(x)
+        images.all().zip(h.all()).try_for_each(|(x, h)| kernels::residual(graph, x, h, None, WriteRows::All))?;
+        Ok(images)
     }
 }
 
@@ -146,8 +153,8 @@ impl Level {
         Ok(Self { resnets, resample })
     }
 
-    pub(super) fn forward(&self, graph: &mut Graph, x: ValueId) -> Result<ValueId> {
-        self.resnets.iter().try_fold(x, |x, resnet| resnet.forward(graph, x))
+    pub(super) fn forward(&self, graph: &mut Graph, images: Images) -> Result<Images> {
+        self.resnets.iter().try_fold(images, |images, resnet| resnet.forward(graph, images))
     }
 }
 
@@ -171,12 +178,14 @@ impl MidBlock {
         Ok(Self { before, attention, after })
     }
 
-    pub(super) fn forward(&self, graph: &mut Graph, x: ValueId) -> Result<ValueId> {
-        let x = self.before.forward(graph, x)?;
+    /// What goes on of the picture `x`.
+    pub(super) fn forward(&self, graph: &mut Graph, x: ValueId, goes_on: GoesOn<'_>) -> Result<Images> {
+        let x = self.before.forward(graph, x.into())?.first;
+        let images = goes_on.of(graph, x)?;
         if let Some(attention) = &self.attention {
-            attention.forward(graph, x)?;
+            attention.forward(graph, x, &images, goes_on)?;
         }
-        self.after.forward(graph, x)
+        self.after.forward(graph, images)
     }
 }
 
@@ -204,17 +213,29 @@ impl SelfAttention {
         })
     }
 
-    /// Adds to `x [B, C, H, W]` in place.
-    fn forward(&self, graph: &mut Graph, x: ValueId) -> Result<()> {
-        let [batch, _, height, width] = graph.dims("autoencoder attention", x)?;
-        let h = self.norm.forward(graph, x)?;
-        let h = kernels::patchify(graph, h, 1, batch, None)?; // [B, H·W, C]
-        let qkv = self.qkv.forward(graph, h, Activation::None)?;
+    /// Adds to `images` in place, which are what goes on of the picture `x`. They attend to all of it.
+    fn forward(&self, graph: &mut Graph, x: ValueId, images: &Images, goes_on: GoesOn<'_>) -> Result<()> {
         let scale = (self.channels as f32).sqrt().recip();
         let one_head = Attention { heads: 1, head_dim: self.channels, scale, key_bias: None, position_bias: None };
-        let h = attend_packed(graph, qkv, one_head)?;
-        let h = self.out.forward(graph, h, Activation::None)?;
-        let h = kernels::unpatchify(graph, h, 1, [height, width])?;
-        kernels::residual(graph, x, h, None, WriteRows::All)
+        let column = |value: ValueId, part: usize| Columns { value, offset: part * self.channels };
+        let normalised = self.norm.forward(graph, x)?;
+        let all = self.project(graph, normalised)?;
+        let own = goes_on.of(graph, normalised)?;
+        for (image, h) in images.all().zip(own.all()) {
+            let [_, _, height, width] = graph.dims("autoencoder attention", image)?;
+            let own = if h == normalised { all } else { self.project(graph, h)? };
+            let h = kernels::attention(graph, column(own, 0), column(all, 1), column(all, 2), one_head)?;
+            let h = self.out.forward(graph, h, Activation::None)?;
+            let h = kernels::unpatchify(graph, h, 1, [height, width])?;
+            kernels::residual(graph, image, h, None, WriteRows::All)?;
+        }
+        Ok(())
+    }
+
+    /// Queries, keys and values `[B, H·W, 3·C]` of `h [B, C, H, W]`.
+    fn project(&self, graph: &mut Graph, h: ValueId) -> Result<ValueId> {
+        let [batch, ..]: [usize; 4] = graph.dims("autoencoder attention", h)?;
+        let h = kernels::patchify(graph, h, 1, batch, None)?;
+        self.qkv.forward(graph, h, Activation::None)
     }
 }

@@ -2,9 +2,13 @@
 
 use super::Config;
 use super::blocks::{Conv, GroupNorm, Level, MidBlock};
-use crate::Result;
+use super::images::{GoesOn, Images};
 use crate::graph::{Graph, ValueId};
 use crate::loading::Scope;
+use crate::{Area, Result, Size};
+
+/// So many latent pixels around an area go through the lowest resolution with it: a step is farthest there, and cheapest.
+const REACH: usize = 2;
 
 /// From the lowest resolution to the highest.
 #[derive(Clone, Debug)]
@@ -45,22 +49,60 @@ impl Decoder {
 
     /// `latents [B, L, h, w]`, no longer scaled, to pictures `[B, 3, H, W]` in about −1…1.
     pub(super) fn forward(&self, graph: &mut Graph, latents: ValueId) -> Result<ValueId> {
+        let middle = self.middle(graph, latents, GoesOn::All)?;
+        let lowest = self.lowest(graph, middle)?;
+        let images = self.upscaled(graph, lowest)?;
+        self.conv_out.forward(graph, images.first)
+    }
+
+    /// The same of areas of the latents: a picture of each. Exact up to the keys of the attention, and near from there
+    /// on: the statistics are those of a sample, which has one of `every` latent pixels each way; and beyond an area
+    /// there is nothing.
+    pub(super) fn areas(
+        &self,
+        graph: &mut Graph,
+        latents: ValueId,
+        areas: &[Area],
+        every: usize,
+    ) -> Result<Vec<ValueId>> {
+        let [_, _, height, width] = graph.dims("autoencoder", latents)?;
+        let wider: Vec<Area> = areas.iter().map(|area| area.grown(REACH, Size::new(width, height))).collect();
+        let middle = self.middle(graph, latents, GoesOn::Parts { every, areas: &wider })?;
+        let lowest = self.lowest(graph, middle)?.trimmed(graph, &wider, areas)?;
+        let images = self.upscaled(graph, lowest)?;
+        images.parts.iter().map(|&part| self.conv_out.forward(graph, part)).collect()
+    }
+
+    /// The middle block.
+    fn middle(&self, graph: &mut Graph, latents: ValueId, goes_on: GoesOn<'_>) -> Result<Images> {
         graph.group("decoder middle");
         let x = match &self.post_quant_conv {
             None => latents,
             Some(conv) => conv.forward(graph, latents)?,
         };
         let x = self.conv_in.forward(graph, x)?;
-        let mut x = self.mid.forward(graph, x)?;
-        for (i, level) in self.levels.iter().enumerate() {
-            graph.group(format!("decoder level {i}"));
-            x = level.forward(graph, x)?;
-            if let Some(conv) = &level.resample {
-                x = conv.upsample(graph, x)?;
+        self.mid.forward(graph, x, goes_on)
+    }
+
+    /// The blocks at the resolution of the latents.
+    fn lowest(&self, graph: &mut Graph, images: Images) -> Result<Images> {
+        graph.group("decoder level 0");
+        match self.levels.first() {
+            None => Ok(images),
+            Some(level) => level.forward(graph, images),
+        }
+    }
+
+    /// From there to what the output convolution makes pictures of.
+    fn upscaled(&self, graph: &mut Graph, mut images: Images) -> Result<Images> {
+        for (i, (below, level)) in self.levels.iter().zip(self.levels.iter().skip(1)).enumerate() {
+            if let Some(conv) = &below.resample {
+                images = conv.upsample(graph, &images)?;
             }
+            graph.group(format!("decoder level {}", i + 1));
+            images = level.forward(graph, images)?;
         }
         graph.group("decoder output");
-        let x = self.norm_out.silu(graph, x)?;
-        self.conv_out.forward(graph, x)
+        self.norm_out.silu(graph, &images)
     }
 }

@@ -2,6 +2,7 @@
 
 use super::Config;
 use super::blocks::{Conv, GroupNorm, Level, MidBlock};
+use super::images::{GoesOn, Images};
 use crate::Result;
 use crate::graph::{Graph, ValueId};
 use crate::loading::Scope;
@@ -47,18 +48,18 @@ impl Encoder {
     /// Pictures `[B, 3, H, W]` in −1…1 to `[B, 2·L, h, w]`: mean and log-variance of each latent, not yet scaled.
     pub(super) fn forward(&self, graph: &mut Graph, pictures: ValueId) -> Result<ValueId> {
         graph.group("encoder input");
-        let mut x = self.conv_in.forward(graph, pictures)?;
+        let mut images = Images::from(self.conv_in.forward(graph, pictures)?);
         for (i, level) in self.levels.iter().enumerate() {
             graph.group(format!("encoder level {i}"));
-            x = level.forward(graph, x)?;
+            images = level.forward(graph, images)?;
             if let Some(conv) = &level.resample {
-                x = conv.downsample(graph, x)?;
+                images = conv.downsample(graph, &images)?;
             }
         }
         graph.group("encoder middle");
-        let x = self.mid.forward(graph, x)?;
-        let x = self.norm_out.silu(graph, x)?;
-        let x = self.conv_out.forward(graph, x)?;
+        let images = self.mid.forward(graph, images.first, GoesOn::All)?;
+        let images = self.norm_out.silu(graph, &images)?;
+        let x = self.conv_out.forward(graph, images.first)?;
         match &self.quant_conv {
             None => Ok(x),
             Some(conv) => conv.forward(graph, x),

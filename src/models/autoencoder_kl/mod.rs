@@ -5,6 +5,7 @@ mod config;
 mod decoder;
 mod encoder;
 mod encoding;
+mod images;
 mod tiling;
 
 use std::collections::HashMap;
@@ -15,15 +16,23 @@ pub use encoding::{EncoderKl, Posterior};
 use tiling::{Mosaic, Tiles};
 
 use super::Decoder as LatentDecoder;
+use super::family::areas_of;
 use crate::device::{Device, Memory, Plan, Store};
 use crate::graph::{Caps, Element, Graph, Value, ValueId};
 use crate::kernels::{self, Affine};
 use crate::loading::Scope;
 use crate::shared::Work;
-use crate::{Error, Result, Tensor};
+use crate::{Area, Error, Result, Tensor};
 
 const INPUT: &str = "autoencoder.input";
 const OUTPUT: &str = "autoencoder.output";
+
+/// Where only areas are decoded, one of so many latent pixels each way is in the sample that has the statistics. The
+/// error grows with this number, and the cost of the sample falls with its square: see docs/performance.md.
+const SAMPLED: usize = 3;
+
+/// From −1…1 to 0…1, and no further.
+const TO_COLOURS: Affine = Affine { scale: 0.5, shift: 0.5, low: 0.0, high: 1.0 };
 
 /// The weights of the half that decodes; [`EncoderKl`] has the other.
 #[derive(Clone, Debug)]
@@ -46,9 +55,67 @@ impl AutoencoderKl {
 
     /// `latents [B, L, h, w]` as diffusion leaves them to pictures in about −1…1, before anything is cut off.
     fn sample(&self, graph: &mut Graph, latents: ValueId) -> Result<ValueId> {
-        let scale = self.config.scaling_factor.recip();
-        let latents = kernels::affine(graph, latents, Affine { scale, ..Affine::default() })?;
+        let latents = self.unscaled(graph, latents)?;
         self.decoder.forward(graph, latents)
+    }
+
+    /// Latents as the decoder takes them.
+    fn unscaled(&self, graph: &mut Graph, latents: ValueId) -> Result<ValueId> {
+        let scale = self.config.scaling_factor.recip();
+        kernels::affine(graph, latents, Affine { scale, ..Affine::default() })
+    }
+
+    /// Pictures in 0…1 of `areas` of `latents [B, L, h, w]`.
+    fn sample_areas(&self, graph: &mut Graph, latents: ValueId, areas: &[Area], every: usize) -> Result<Vec<ValueId>> {
+        let latents = self.unscaled(graph, latents)?;
+        let parts = self.decoder.areas(graph, latents, areas, every)?;
+        parts.into_iter().map(|part| kernels::affine(graph, part, TO_COLOURS)).collect()
+    }
+
+    /// Of latents on the host: of every area `[B, 3, h, w]`. Where `device` cannot hold what that takes, the areas are
+    /// cut out of the whole, which is decoded in tiles.
+    pub async fn decode_areas(
+        &self,
+        device: &Device,
+        store: &Store,
+        latents: &Tensor,
+        areas: &[Area],
+    ) -> Result<Vec<Tensor>> {
+        self.decode_areas_by(device, store, latents, areas, SAMPLED).await
+    }
+
+    async fn decode_areas_by(
+        &self,
+        device: &Device,
+        store: &Store,
+        latents: &Tensor,
+        areas: &[Area],
+        every: usize,
+    ) -> Result<Vec<Tensor>> {
+        let [count, channels, height, width] = extent(latents)?;
+        let mut graph = Graph::new();
+        let input = graph.stored(INPUT, &[1, channels, height, width], Element::F32);
+        let parts = self.sample_areas(&mut graph, input, areas, every)?;
+        if graph.check(device.caps()).is_err() {
+            return areas_of(&self.decode_latents(device, store, latents).await?, areas, self.config.scale_factor());
+        }
+        let names: Vec<String> = (0..areas.len()).map(|index| format!("{OUTPUT}.{index}")).collect();
+        parts.iter().zip(&names).for_each(|(&part, name)| graph.store(part, name));
+        let mut store = store.clone();
+        store.allocate_missing(device, &graph).await?;
+        let plan = Plan::compile(device, &graph, &store, Memory::Shared).await?;
+        let mut found: Vec<(Vec<usize>, Vec<f32>)> = vec![Default::default(); areas.len()];
+        for one in latents.f32().chunks((channels * height * width).max(1)) {
+            store.write(device, INPUT, bytemuck::cast_slice(one))?;
+            plan.run_to_end(device).await?;
+            for ((shape, values), name) in found.iter_mut().zip(&names) {
+                let part = store.read(device, name).await?;
+                values.extend_from_slice(part.f32());
+                *shape = part.shape;
+                shape[0] = count;
+            }
+        }
+        found.into_iter().map(|(shape, values)| Tensor::new(&shape, values)).collect()
     }
 
     /// Pictures `[B, 3, H, W]` in 0…1 of `latents [B, L, h, w]`: one after the other, in tiles where `device` cannot
@@ -70,7 +137,8 @@ impl AutoencoderKl {
         let build = |graph: &mut Graph, latents| self.sample(graph, latents);
         let tiles = Tiles { side, input: 1, output: self.config.scale_factor() };
         let sampled = in_tiles(device, store, latents, tiles, &build).await?;
-        let pixels = sampled.f32().iter().map(|x| (x * 0.5 + 0.5).clamp(0.0, 1.0)).collect();
+        let Affine { scale, shift, low, high } = TO_COLOURS;
+        let pixels = sampled.f32().iter().map(|x| (x * scale + shift).clamp(low, high)).collect();
         Tensor::new(&sampled.shape, pixels)
     }
 }
@@ -86,11 +154,21 @@ impl LatentDecoder for AutoencoderKl {
 
     fn decode(&self, graph: &mut Graph, latents: ValueId) -> Result<ValueId> {
         let pictures = self.sample(graph, latents)?;
-        kernels::affine(graph, pictures, Affine { scale: 0.5, shift: 0.5, low: 0.0, high: 1.0 })
+        kernels::affine(graph, pictures, TO_COLOURS)
     }
 
     fn pictures<'a>(&'a self, device: &'a Device, store: &'a Store, latents: &'a Tensor) -> Work<'a, Tensor> {
         Box::pin(self.decode_latents(device, store, latents))
+    }
+
+    fn areas<'a>(
+        &'a self,
+        device: &'a Device,
+        store: &'a Store,
+        latents: &'a Tensor,
+        areas: &'a [Area],
+    ) -> Work<'a, Vec<Tensor>> {
+        Box::pin(self.decode_areas(device, store, latents, areas))
     }
 }
 
@@ -174,16 +252,20 @@ async fn compile(device: &Device, store: &Store, shape: &[usize], build: Build<'
 
 #[cfg(test)]
 mod tests {
+    use pollster::block_on;
+
     use super::*;
-    use crate::loading::Fields;
-    use crate::loading::Loader;
+    use crate::Size;
+    use crate::loading::{Fields, Loader};
+    use crate::tensor::relative_l2;
     use crate::testing::{device, gpu};
     use crate::weights::{Checkpoint, Source};
 
-    #[test]
-    fn a_small_adapter_gets_the_largest_tiles_it_can_hold() {
-        pollster::block_on(async {
-            let source = Source::Folder(concat!(env!("CARGO_MANIFEST_DIR"), "/tests/goldens/vae/two_levels").into());
+    /// The decoder of a golden.
+    fn load(name: &str) -> (AutoencoderKl, Store) {
+        block_on(async {
+            let folder = concat!(env!("CARGO_MANIFEST_DIR"), "/tests/goldens/vae/").to_owned() + name;
+            let source = Source::Folder(folder.into());
             let config = Config::read(Fields::read(&source, "vae/config.json").await.unwrap()).unwrap();
             let checkpoint = Checkpoint::open(&source, "vae", "diffusion_pytorch_model").await.unwrap();
             let mut loader = Loader::new("vae", checkpoint, None);
@@ -191,10 +273,20 @@ mod tests {
             let mut store = Store::new();
             loader.allocate(device(), &mut store).await.unwrap();
             loader.upload(device(), &store, |_, _| {}).await.unwrap();
+            (model, store)
+        })
+    }
 
+    fn waves(shape: &[usize]) -> Tensor {
+        Tensor::new(shape, (0..shape.iter().product()).map(|i| (i as f32).sin()).collect()).unwrap()
+    }
+
+    #[test]
+    fn a_small_adapter_gets_the_largest_tiles_it_can_hold() {
+        block_on(async {
+            let (model, store) = load("two_levels");
             // The largest value is what the upsampler makes: 8 channels, twice the latents' size each way.
-            let latents = (0..4 * 21 * 37).map(|i| (i as f32).sin()).collect();
-            let latents = Tensor::new(&[1, 4, 21, 37], latents).unwrap();
+            let latents = waves(&[1, 4, 21, 37]);
             let caps = |max_binding| Caps { max_binding, ..gpu().caps().clone() };
             let side = |caps: &Caps| largest_tile(caps, &latents, 1, &|graph, latents| model.sample(graph, latents));
             assert_eq!(side(&caps(1 << 20)).unwrap(), 40);
@@ -209,8 +301,48 @@ mod tests {
             assert_eq!(found, expected);
             // Tiles have statistics of their own, so they resemble the whole and no more.
             let whole = model.decode_latents(device(), &store, &latents).await.unwrap();
-            let deviation = crate::tensor::relative_l2(found.f32(), whole.f32());
+            let deviation = relative_l2(found.f32(), whole.f32());
             assert!((1e-6..0.1).contains(&deviation), "{deviation}");
+        });
+    }
+
+    /// With all pixels in the sample, only the edges of an area differ from the whole.
+    #[test]
+    fn areas_by_the_statistics_of_all_are_those_of_the_whole() {
+        for name in ["two_levels", "four_levels", "one_level", "no_attention", "newer_config"] {
+            let (model, store) = load(name);
+            let (channels, factor) = (model.config.latent_channels, model.config.scale_factor());
+            let size = Size::new(24, 20);
+            let latents = waves(&[2, channels, size.height, size.width]);
+            let areas = [Area::whole(size), Area { rows: 0..14, columns: 9..24 }];
+            let (whole, parts) = block_on(async {
+                let whole = model.decode_latents(device(), &store, &latents).await.unwrap();
+                (whole, model.decode_areas_by(device(), &store, &latents, &areas, 1).await.unwrap())
+            });
+            let expected = areas_of(&whole, &areas, factor).unwrap();
+            assert_eq!(parts[1].shape, [2, 3, 14 * factor, 15 * factor]);
+            let off = relative_l2(parts[0].f32(), expected[0].f32());
+            assert!(off < 1e-5, "{name}: {off:.1e}");
+            // Where the picture ends, so does the area; elsewhere a halo of 8 is taken off.
+            let inner = [Area { rows: 0..6, columns: 8..15 }];
+            let [found, expected] =
+                [&parts[1], &expected[1]].map(|part| areas_of(part, &inner, factor).unwrap().remove(0));
+            let off = relative_l2(found.f32(), expected.f32());
+            assert!(off < 1e-3, "{name}: {off:.1e}");
+        }
+    }
+
+    #[test]
+    fn areas_that_a_small_adapter_cannot_hold_are_cut_out_of_tiles() {
+        block_on(async {
+            let (model, store) = load("two_levels");
+            let latents = waves(&[1, 4, 21, 37]);
+            let caps = Caps { max_binding: 4 * 8 * 21 * 37 - 1, ..gpu().caps().clone() };
+            let areas = [Area { rows: 3..9, columns: 5..11 }];
+            let small: Device = gpu().with_caps(caps).into();
+            let found = model.decode_areas(&small, &store, &latents, &areas).await.unwrap();
+            let whole = model.decode_latents(&small, &store, &latents).await.unwrap();
+            assert_eq!(found, areas_of(&whole, &areas, 2).unwrap());
         });
     }
 }

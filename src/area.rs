@@ -1,0 +1,195 @@
+//! Rectangles of pictures, which of them lie around what is marked, and how far a pixel lies from that.
+
+use std::ops::Range;
+
+use crate::Size;
+
+/// A rectangle of a picture or of its latents.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Area {
+    /// Which rows.
+    pub rows: Range<usize>,
+    /// Which columns.
+    pub columns: Range<usize>,
+}
+
+/// So many areas are told apart at most: beyond them, one around all is cheaper to work on.
+const MOST_AREAS: usize = 16;
+
+impl Area {
+    /// All of a picture.
+    pub fn whole(size: Size) -> Self {
+        Self { rows: 0..size.height, columns: 0..size.width }
+    }
+
+    /// Its width and height.
+    pub fn size(&self) -> Size {
+        Size::new(self.columns.len(), self.rows.len())
+    }
+
+    /// Its pixels.
+    pub fn count(&self) -> usize {
+        self.rows.len() * self.columns.len()
+    }
+
+    /// The same rectangle of a picture that is `factor` times as large each way.
+    pub fn times(&self, factor: usize) -> Self {
+        let times = |range: &Range<usize>| range.start * factor..range.end * factor;
+        Self { rows: times(&self.rows), columns: times(&self.columns) }
+    }
+
+    /// With `by` more pixels on every side, as far as a picture of `size` has them.
+    pub fn grown(&self, by: usize, size: Size) -> Self {
+        let grown =
+            |range: &Range<usize>, side: usize| range.start.saturating_sub(by)..range.end.saturating_add(by).min(side);
+        Self { rows: grown(&self.rows, size.height), columns: grown(&self.columns, size.width) }
+    }
+
+    /// The place of this rectangle in `other`, which holds it.
+    pub fn within(&self, other: &Self) -> Self {
+        let within = |range: &Range<usize>, start: usize| range.start - start..range.end - start;
+        Self { rows: within(&self.rows, other.rows.start), columns: within(&self.columns, other.columns.start) }
+    }
+
+    /// The smallest rectangle around both.
+    fn with(&self, other: &Self) -> Self {
+        let both = |a: &Range<usize>, b: &Range<usize>| a.start.min(b.start)..a.end.max(b.end);
+        Self { rows: both(&self.rows, &other.rows), columns: both(&self.columns, &other.columns) }
+    }
+
+    /// Rectangles around all that is marked, row by row, of a picture of `size`, and around what lies within `halo` of
+    /// it. Parts that lie apart have rectangles of their own, where that is clearly less than one around both. None
+    /// where nothing is marked.
+    pub(crate) fn around(size: Size, marked: &[bool], halo: usize) -> Vec<Self> {
+        let mut near = within(size, marked, halo);
+        let mut areas = Vec::new();
+        while let Some(first) = near.iter().position(|&near| near) {
+            areas.push(connected(size, &mut near, first));
+        }
+        let merged = |areas: &[Self]| areas.iter().cloned().reduce(|a, b| a.with(&b));
+        if areas.len() > MOST_AREAS {
+            return merged(&areas).into_iter().collect();
+        }
+        // One around both has an edge less, and spares the device a second run of every op.
+        let pairs = |areas: &[Self]| {
+            let pairs = (0..areas.len()).flat_map(|b| (0..b).map(move |a| (a, b)));
+            pairs
+                .into_iter()
+                .find(|&(a, b)| 4 * areas[a].with(&areas[b]).count() <= 5 * (areas[a].count() + areas[b].count()))
+        };
+        while let Some((a, b)) = pairs(&areas) {
+            let other = areas.swap_remove(b);
+            areas[a] = areas[a].with(&other);
+        }
+        areas
+    }
+}
+
+/// Takes the connected part that `first` belongs to out of `near`; the rectangle around it.
+fn connected(size: Size, near: &mut [bool], first: usize) -> Area {
+    let at = |place: usize| (place / size.width, place % size.width);
+    let single = |(y, x): (usize, usize)| Area { rows: y..y + 1, columns: x..x + 1 };
+    let (mut area, mut open) = (single(at(first)), vec![first]);
+    near[first] = false;
+    while let Some(place) = open.pop() {
+        let (y, x) = at(place);
+        area = area.with(&single((y, x)));
+        let beside = [
+            (x > 0).then(|| place - 1),
+            (x + 1 < size.width).then_some(place + 1),
+            (y > 0).then(|| place - size.width),
+            (y + 1 < size.height).then_some(place + size.width),
+        ];
+        for place in beside.into_iter().flatten() {
+            if std::mem::take(&mut near[place]) {
+                open.push(place);
+            }
+        }
+    }
+    area
+}
+
+/// What lies within `distance` of something marked, across corners too.
+pub(crate) fn within(size: Size, marked: &[bool], distance: usize) -> Vec<bool> {
+    let near =
+        |at: usize, of: usize| at.saturating_sub(distance)..at.saturating_add(distance).saturating_add(1).min(of);
+    // Along rows, then along columns.
+    let (width, count) = (size.width, size.width * size.height);
+    let across: Vec<bool> =
+        (0..count).map(|at| near(at % width, width).any(|x| marked[at / width * width + x])).collect();
+    (0..count).map(|at| near(at / width, size.height).any(|y| across[y * width + at % width])).collect()
+}
+
+/// Of every pixel, the steps along rows and columns to the nearest marked one, at most `most`.
+pub(crate) fn steps_away(size: Size, marked: impl Fn(usize, usize) -> bool, most: u32) -> Vec<u32> {
+    let Size { width, height } = size;
+    let start = |(x, y)| if marked(x, y) { 0 } else { most };
+    let mut away: Vec<u32> = (0..height).flat_map(|y| (0..width).map(move |x| (x, y))).map(start).collect();
+    // Each line is swept forth and back.
+    let mut sweep = |first: usize, stride: usize, count: usize| {
+        for at in (1..count).map(|i| first + i * stride) {
+            away[at] = away[at].min(away[at - stride].saturating_add(1));
+        }
+        for at in (1..count).rev().map(|i| first + i * stride) {
+            away[at - stride] = away[at - stride].min(away[at].saturating_add(1));
+        }
+    };
+    (0..height).for_each(|y| sweep(y * width, 1, width));
+    (0..width).for_each(|x| sweep(x, width, height));
+    away
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn marks(size: Size, marked: &[(usize, usize)]) -> Vec<bool> {
+        let mut marks = vec![false; size.width * size.height];
+        marked.iter().for_each(|(y, x)| marks[y * size.width + x] = true);
+        marks
+    }
+
+    #[test]
+    fn areas_hold_what_is_marked_and_its_halo() {
+        let size = Size::new(12, 8);
+        let around = |marked: &[(usize, usize)], halo| Area::around(size, &marks(size, marked), halo);
+        assert_eq!(around(&[], 3), []);
+        assert_eq!(around(&[(2, 5)], 0), [Area { rows: 2..3, columns: 5..6 }]);
+        assert_eq!(around(&[(2, 5), (4, 5)], 1), [Area { rows: 1..6, columns: 4..7 }]);
+        assert_eq!(around(&[(0, 0)], 2), [Area { rows: 0..3, columns: 0..3 }]);
+        assert_eq!(around(&[(7, 11)], 100), [Area::whole(size)]);
+    }
+
+    #[test]
+    fn parts_far_apart_have_areas_of_their_own() {
+        let size = Size::new(20, 20);
+        let around = |marked: &[(usize, usize)]| Area::around(size, &marks(size, marked), 1);
+        let corners = around(&[(1, 1), (18, 18)]);
+        assert_eq!(corners, [Area { rows: 0..3, columns: 0..3 }, Area { rows: 17..20, columns: 17..20 }]);
+        // Side by side: one around both is 3 × 7, and both are 3 × 6.
+        assert_eq!(around(&[(5, 5), (5, 9)]), [Area { rows: 4..7, columns: 4..11 }]);
+        // Many dots are one area.
+        let dots: Vec<_> = (0..20).step_by(4).flat_map(|y| (0..20).step_by(4).map(move |x| (y, x))).collect();
+        assert_eq!(around(&dots), [Area { rows: 0..18, columns: 0..18 }]);
+    }
+
+    #[test]
+    fn areas_grow_with_the_picture() {
+        let area = Area { rows: 1..3, columns: 0..5 };
+        assert_eq!(area.times(4), Area { rows: 4..12, columns: 0..20 });
+        assert_eq!((area.size(), area.count()), (Size::new(5, 2), 10));
+        let grown = area.grown(2, Size::new(6, 9));
+        assert_eq!(grown, Area { rows: 0..5, columns: 0..6 });
+        assert_eq!(
+            Area { rows: 2..4, columns: 1..6 }.within(&Area { rows: 1..5, columns: 1..6 }),
+            Area { rows: 1..3, columns: 0..5 }
+        );
+    }
+
+    #[test]
+    fn steps_are_counted_along_rows_and_columns() {
+        let away = steps_away(Size::new(4, 3), |x, y| (x, y) == (1, 0), 3);
+        assert_eq!(away, [1, 0, 1, 2, 2, 1, 2, 3, 3, 2, 3, 3]);
+        assert_eq!(steps_away(Size::new(2, 1), |_, _| false, 7), [7, 7]);
+    }
+}
