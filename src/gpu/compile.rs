@@ -10,7 +10,7 @@ use super::buffer::Storage;
 use super::pipeline::{Pipeline, PipelineKey};
 use super::recording::{Bindings, Command, Portion, Recording, Run};
 use crate::device::{Buffer, Places};
-use crate::graph::{Access, Bind, Dispatch, Element, Graph, Op, Pass, ValueId};
+use crate::graph::{Access, Bind, Dispatch, Element, Graph, Op, Pass, Target, ValueId};
 use crate::text::one_line;
 use crate::{Context, Error, Result};
 
@@ -31,25 +31,32 @@ impl Gpu {
             let passes = node.op.passes();
             let dispatches = node.op.record(graph, self.caps())?;
             check_parts(graph, places, node.op.as_ref(), &dispatches)?;
-            let workgroups: f64 = dispatches.iter().map(|dispatch| count(dispatch.workgroups) as f64).sum();
-            let flops = node.op.flops(graph) as f64 / workgroups.max(1.0);
+            let heavy = |dispatch: &Dispatch| if dispatch.light { 0.0 } else { count(dispatch.workgroups) as f64 };
+            let flops = node.op.flops(graph) as f64 / dispatches.iter().map(heavy).sum::<f64>().max(1.0);
             for dispatch in dispatches {
                 self.caps().check_workgroups(node.op.name(), dispatch.workgroups)?;
                 let binds = pass_of(node.op.as_ref(), &passes, &dispatch)?.binds().to_vec();
-                let flops = flops * count(dispatch.workgroups) as f64;
+                let flops = flops * heavy(&dispatch);
                 let cost = self.rates().cost(flops, bound_bytes(graph, places, &binds));
                 all.push(Bound { group: &node.group, dispatch, binds, cost });
             }
         }
         let (params, portions) = self.write_params(&all).await?;
         let dummy = self.allocate(16, "absent").await?;
+        // Dispatches run one after the other, so one workspace serves them all. Recordings do not share it: a host may
+        // run another one between two slices of this.
+        let workspace = match all.iter().map(|bound| bound.dispatch.workspace).max() {
+            None | Some(0) => dummy.clone(),
+            Some(bytes) => self.allocate(bytes, "workspace").await?,
+        };
         let mut recording = Recording::new(self.id());
         for (Bound { group, dispatch, binds, cost }, portions) in all.iter().zip(portions) {
             let mut buffers = Vec::new();
             for bind in binds {
-                let buffer = match bind.value {
-                    None => &dummy,
-                    Some(id) => part(graph, places, id, dispatch.part)?,
+                let buffer = match bind.target {
+                    Target::Absent => &dummy,
+                    Target::Workspace => &workspace,
+                    Target::Value(id) => part(graph, places, id, dispatch.part)?,
                 };
                 buffers.push(buffer.storage(self.id())?);
             }
@@ -204,7 +211,7 @@ fn count(workgroups: [u32; 3]) -> u64 {
 
 /// Bytes that a dispatch reads and writes, if it touches all of what it binds.
 fn bound_bytes(graph: &Graph, places: &Places, binds: &[Bind]) -> u64 {
-    let values = binds.iter().filter_map(|bind| bind.value);
+    let values = binds.iter().filter_map(Bind::value);
     let bytes = values.map(|id| graph.get(id).bytes() / places.parts(id).len().max(1) as u64);
     bytes.fold(0, u64::saturating_add)
 }

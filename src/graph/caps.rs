@@ -44,6 +44,11 @@ pub struct Caps {
     pub f16: bool,
     /// Subgroup operations.
     pub subgroups: bool,
+    /// Lanes of a subgroup, where there are subgroup operations and every subgroup has as many.
+    pub subgroup_lanes: Option<u32>,
+    /// Threads from which on all its units have work. An estimate by the kind of device: no API tells how many units
+    /// there are.
+    pub busy_threads: u32,
     /// Timestamps at pass boundaries, for `--profile`.
     pub timestamps: bool,
     /// Rounds that all loops of one thread may take together. Mesa's software adapter ends them after 65,535, silently.
@@ -67,6 +72,8 @@ impl Caps {
             uniform_alignment: 256,
             f16: false,
             subgroups: false,
+            subgroup_lanes: None,
+            busy_threads: 8192,
             timestamps: false,
             max_rounds: u64::MAX,
         }
