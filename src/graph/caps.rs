@@ -94,6 +94,12 @@ impl Caps {
         }
     }
 
+    /// Lanes of a subgroup, which is then a workgroup, of a software adapter whose lanes had better hand numbers to each
+    /// other than load them all each: where all subgroups have 4 or 8 of them.
+    pub fn broadcast_lanes(&self) -> Option<u32> {
+        self.subgroup_lanes.filter(|lanes| self.class == AdapterClass::Software && [4, 8].contains(lanes))
+    }
+
     /// The bytes that one buffer bound whole may have.
     pub fn max_tensor_bytes(&self) -> u64 {
         self.max_binding.min(self.max_buffer)

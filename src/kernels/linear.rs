@@ -2,10 +2,9 @@
 
 use super::host::panels::Weight;
 use super::host::product::{Finish, product};
-use super::linear_broadcast::{self, lanes};
 use super::sum_slices::sum_slices;
 use super::tiles::{ProductShape, Tiling, tiling};
-use super::{Activation, ReadRows, params, shader};
+use super::{Activation, ReadRows, linear_broadcast, params, shader};
 use crate::graph::reference::HostValues;
 use crate::graph::{Access, AdapterClass, Caps, Dispatch, Element, Graph, Host, Indices, Op, Pass, Shader, ValueId};
 use crate::size::elements;
@@ -112,7 +111,7 @@ impl Product {
     /// The way that a device takes.
     fn way(&self, shape: ProductShape, caps: &Caps) -> Way {
         let way = |entry, rows, columns| Way { shader: &SHADER, entry, rows, columns, tiling: None, lanes: None };
-        match (caps.class, lanes(caps)) {
+        match (caps.class, caps.broadcast_lanes()) {
             _ if shape.rows <= 4 => way("few", 4, 16),
             (AdapterClass::Software, None) => way("direct", 16, 64),
             (AdapterClass::Software, Some(lanes)) => {

@@ -9,6 +9,7 @@ mod activation;
 mod affine;
 mod ages;
 mod attention;
+mod attention_broadcast;
 mod attention_columns;
 mod best_match;
 mod blend;
@@ -86,6 +87,7 @@ pub static SHADERS: &[&Shader] = &[
     &affine::SHADER,
     &ages::SHADER,
     &attention::SHADER,
+    &attention_broadcast::SHADER,
     &attention_columns::SHADER,
     &best_match::SHADER,
     &blend::SHADER,
@@ -148,7 +150,7 @@ mod tests {
     use super::SHADERS;
 
     /// Shaders with subgroup operations.
-    const SUBGROUP_SHADERS: [&str; 1] = ["linear_broadcast"];
+    const SUBGROUP_SHADERS: [&str; 2] = ["attention_broadcast", "linear_broadcast"];
 
     #[test]
     fn every_shader_is_valid_and_keeps_to_the_conventions() {
