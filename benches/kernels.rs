@@ -2,13 +2,18 @@
 //! of several runs taken in turn, so that a busy machine slows all of them alike.
 //!
 //! `cargo bench --bench kernels -- [adapter|any|cpu|cpu:THREADS] [part of a name]`
+//!
+//! `cargo bench --bench kernels -- tiles` measures nothing: it prints how the products of DiT-S, B and XL are cut for
+//! GPUs, beside one tile of 64×64 for all.
 
 use std::time::Instant;
 
 use foveate::low_level::device::{Device, Memory, Plan, Processor, ProcessorOptions, Store};
 use foveate::low_level::gpu::Gpu;
-use foveate::low_level::graph::{Element, Graph, Home};
-use foveate::low_level::kernels::{Activation, Attention, Columns, Linear, ReadRows, attention, best_match, linear};
+use foveate::low_level::graph::{Caps, Element, Graph, Home};
+use foveate::low_level::kernels::{
+    Activation, Attention, Columns, Linear, ProductShape, ReadRows, Tile, Tiling, attention, best_match, linear, tiling,
+};
 use foveate::low_level::weights::Format;
 use foveate::{Error, GpuOptions, Result};
 
@@ -16,6 +21,10 @@ fn main() -> Result<()> {
     // `cargo bench` adds --bench, which is for the standard harness.
     let mut arguments = std::env::args().skip(1).filter(|argument| argument != "--bench");
     let (name, only) = (arguments.next().unwrap_or("any".into()), arguments.next().unwrap_or_default());
+    if name == "tiles" {
+        print_tiles();
+        return Ok(());
+    }
     pollster::block_on(async { run(&open(&name).await?, &only).await })
 }
 
@@ -76,6 +85,40 @@ async fn run(device: &Device, only: &str) -> Result<()> {
         println!("{name:36} {:8.2} ms {:8.1} GFLOP/s, at best {:8.1}", 1e3 * median, rate(median), rate(best));
     }
     Ok(())
+}
+
+/// Workgroups and threads of each product at 256 tokens with guidance, all rows and those of a policy that keeps 70 %.
+/// What is empty of a cut is the share of its results that lie beyond the product's edge.
+fn print_tiles() {
+    let one = Tiling { tile: Tile { rows: 64, columns: 64, k_step: 16, blocks: [2, 2] }, slices: 1 };
+    for busy_threads in [4096, 16_384] {
+        println!("a GPU that {busy_threads} threads keep busy");
+        let caps = Caps { busy_threads, ..Caps::minimum() };
+        for (model, width) in [("S", 384), ("B", 768), ("XL", 1152)] {
+            for rows in [512, 2 * 180] {
+                for (name, columns, k) in [
+                    ("qkv", 3 * width, width),
+                    ("out", width, width),
+                    ("up", 4 * width, width),
+                    ("down", width, 4 * width),
+                    ("final", 32, width),
+                ] {
+                    let shape = ProductShape { rows, columns, k };
+                    let (now, row) = (tiling(shape, &caps), format!("{rows}×{k}·{columns}"));
+                    println!("{model:3}{name:6}{row:14}  before {}  now {}", cut(one, shape), cut(now, shape));
+                }
+            }
+        }
+    }
+}
+
+fn cut(tiling: Tiling, shape: ProductShape) -> String {
+    let (Tile { rows, columns, .. }, threads) = (tiling.tile, tiling.tile.threads());
+    let workgroups = tiling.workgroups(shape);
+    let whole = workgroups / tiling.slices * rows * columns;
+    let empty = 100.0 - 100.0 * (shape.rows * shape.columns) as f64 / whole as f64;
+    let slices = tiling.slices;
+    format!("{rows:3}×{columns} / {threads:3} · {slices}: {workgroups:4} × {threads:3} threads, {empty:2.0} % empty")
 }
 
 fn product(m: usize, k: usize, o: usize, format: Format) -> Result<Graph> {

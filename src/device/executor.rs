@@ -2,10 +2,11 @@
 
 use std::any::Any;
 use std::fmt::Debug;
+use std::ops::Range;
 use std::sync::Arc;
 
 use super::{Buffer, DeviceId, Places};
-use crate::graph::{Caps, Graph, Op};
+use crate::graph::{Caps, Graph};
 use crate::memory::MemoryUse;
 use crate::shared::{Shared, Work};
 use crate::{Error, Result};
@@ -30,8 +31,9 @@ pub trait Executor: Any + Debug + Shared {
     /// Makes `graph` ready to run, with its values in the given places.
     fn compile<'a>(&'a self, graph: Arc<Graph>, places: Places) -> Work<'a, Box<dyn Program>>;
 
-    /// Compiles what an op of `graph` runs, where that takes long: [`Executor::compile`] of the graph then does not.
-    fn warm<'a>(&'a self, _graph: &'a Graph, _op: &'a dyn Op) -> Work<'a, ()> {
+    /// Compiles what some ops of `graph` run, by their places in [`Graph::nodes`], where that takes long:
+    /// [`Executor::compile`] of the graph then does not.
+    fn warm<'a>(&'a self, _graph: &'a Graph, _ops: Range<usize>) -> Work<'a, ()> {
         Box::pin(async { Ok(()) })
     }
 

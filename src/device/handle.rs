@@ -1,11 +1,12 @@
 //! The handle that everything above the seam holds.
 
 use std::any::Any;
+use std::ops::Range;
 use std::sync::Arc;
 
 use super::{Buffer, Copy, Executor, Places, Program};
 use crate::Result;
-use crate::graph::{Caps, Graph, Op};
+use crate::graph::{Caps, Graph};
 use crate::memory::MemoryUse;
 
 /// Where graphs run. Cloning shares it.
@@ -50,8 +51,8 @@ impl Device {
     }
 
     /// See [`Executor::warm`].
-    pub async fn warm(&self, graph: &Graph, op: &dyn Op) -> Result<()> {
-        self.0.warm(graph, op).await
+    pub async fn warm(&self, graph: &Graph, ops: Range<usize>) -> Result<()> {
+        self.0.warm(graph, ops).await
     }
 
     /// See [`Executor::copies`].

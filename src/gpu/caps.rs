@@ -24,6 +24,10 @@ pub(super) fn caps_of(info: &wgpu::AdapterInfo, features: wgpu::Features, limits
         uniform_alignment: limits.min_uniform_buffer_offset_alignment,
         f16: features.contains(wgpu::Features::SHADER_F16),
         subgroups: features.contains(wgpu::Features::SUBGROUP),
+        subgroup_lanes: (features.contains(wgpu::Features::SUBGROUP)
+            && info.subgroup_min_size == info.subgroup_max_size)
+            .then_some(info.subgroup_max_size),
+        busy_threads: busy_threads(info.device_type),
         timestamps: features.contains(wgpu::Features::TIMESTAMP_QUERY),
         max_rounds: if info.name.starts_with("llvmpipe") { 65_535 } else { u64::MAX },
         memory: match info.device_type {
@@ -31,5 +35,15 @@ pub(super) fn caps_of(info: &wgpu::AdapterInfo, features: wgpu::Features, limits
             wgpu::DeviceType::DiscreteGpu => MemoryPlace::Own { bus: info.device_pci_bus_id.clone() },
             wgpu::DeviceType::VirtualGpu | wgpu::DeviceType::Other => MemoryPlace::Unknown,
         },
+    }
+}
+
+/// Estimates: two warps for each scheduler of a GPU of some 60 (discrete) or 10 (integrated) cores. What hides its kind
+/// lies between.
+fn busy_threads(kind: wgpu::DeviceType) -> u32 {
+    match kind {
+        wgpu::DeviceType::DiscreteGpu | wgpu::DeviceType::VirtualGpu => 16_384,
+        wgpu::DeviceType::IntegratedGpu | wgpu::DeviceType::Cpu => 4096,
+        wgpu::DeviceType::Other => 8192,
     }
 }

@@ -3,16 +3,15 @@
 //! The uniform is bound at an offset that is chosen when a dispatch is encoded: the portions of a dispatch differ in
 //! nothing but their first workgroup (see `slice.rs`).
 
-use std::sync::Arc;
+use std::ops::Range;
 
 use super::Gpu;
 use super::buffer::Storage;
-use super::pipeline::{Pipeline, PipelineKey};
+use super::pipeline::Pipeline;
 use super::recording::{Bindings, Command, Portion, Recording, Run};
 use crate::device::{Buffer, Places};
-use crate::graph::{Access, Bind, Dispatch, Element, Graph, Op, Pass, ValueId};
-use crate::text::one_line;
-use crate::{Context, Error, Result};
+use crate::graph::{Bind, Dispatch, Element, Graph, Op, Pass, Target, ValueId};
+use crate::{Error, Result};
 
 /// A dispatch, and what it binds.
 struct Bound<'a> {
@@ -31,103 +30,74 @@ impl Gpu {
             let passes = node.op.passes();
             let dispatches = node.op.record(graph, self.caps())?;
             check_parts(graph, places, node.op.as_ref(), &dispatches)?;
-            let workgroups: f64 = dispatches.iter().map(|dispatch| count(dispatch.workgroups) as f64).sum();
-            let flops = node.op.flops(graph) as f64 / workgroups.max(1.0);
+            let heavy = |dispatch: &Dispatch| if dispatch.light { 0.0 } else { count(dispatch.workgroups) as f64 };
+            let flops = node.op.flops(graph) as f64 / dispatches.iter().map(heavy).sum::<f64>().max(1.0);
             for dispatch in dispatches {
                 self.caps().check_workgroups(node.op.name(), dispatch.workgroups)?;
                 let binds = pass_of(node.op.as_ref(), &passes, &dispatch)?.binds().to_vec();
-                let flops = flops * count(dispatch.workgroups) as f64;
+                let flops = flops * heavy(&dispatch);
                 let cost = self.rates().cost(flops, bound_bytes(graph, places, &binds));
                 all.push(Bound { group: &node.group, dispatch, binds, cost });
             }
         }
         let (params, portions) = self.write_params(&all).await?;
         let dummy = self.allocate(16, "absent").await?;
-        let mut recording = Recording::new(self.id());
-        for (Bound { group, dispatch, binds, cost }, portions) in all.iter().zip(portions) {
-            let mut buffers = Vec::new();
-            for bind in binds {
-                let buffer = match bind.value {
-                    None => &dummy,
-                    Some(id) => part(graph, places, id, dispatch.part)?,
+        // Dispatches run one after the other, so one workspace serves them all. Recordings do not share it: a host may
+        // run another one between two slices of this.
+        let workspace = match all.iter().map(|bound| bound.dispatch.workspace).max() {
+            None | Some(0) => dummy.clone(),
+            Some(bytes) => self.allocate(bytes, "workspace").await?,
+        };
+        let wanted: Vec<_> = all.iter().map(|bound| (&bound.dispatch, &*bound.binds)).collect();
+        let pipelines = self.pipelines_of(&wanted).await?;
+        let mut buffers = Vec::new();
+        for Bound { dispatch, binds, .. } in &all {
+            let storage = binds.iter().map(|bind| {
+                let buffer = match bind.target {
+                    Target::Absent => &dummy,
+                    Target::Workspace => &workspace,
+                    Target::Value(id) => part(graph, places, id, dispatch.part)?,
                 };
-                buffers.push(buffer.storage(self.id())?);
-            }
-            let pipeline = self.pipeline(dispatch, binds).await?;
-            let uniform = (params.storage(self.id())?, dispatch.params.len() as u64);
-            let bindings = self.bind(dispatch.shader.name, &pipeline, uniform, &buffers).await;
-            let bindings = bindings.context(|| format!("in {group:?}"))?;
-            let (workgroups, cost) = (dispatch.workgroups, *cost);
-            recording.push(group, Command::Run(Run { pipeline, bindings, workgroups, portions, cost }));
+                buffer.storage(self.id())
+            });
+            buffers.push(storage.collect::<Result<Vec<&Storage>>>()?);
+        }
+        let uniform = params.storage(self.id())?;
+        let bind = |number: usize| {
+            let Dispatch { shader, params, .. } = &all[number].dispatch;
+            self.bind(shader.name, &pipelines[number], (uniform, params.len() as u64), &buffers[number])
+        };
+        let describe = |number: usize| {
+            let Bound { group, dispatch, .. } = &all[number];
+            format!("in {group:?}: binding {}", dispatch.shader.name)
+        };
+        let bindings = self.in_one_scope(all.len(), bind, describe).await?;
+        let mut recording = Recording::new(self.id());
+        for (((bound, portions), pipeline), bindings) in all.iter().zip(portions).zip(pipelines).zip(bindings) {
+            let (workgroups, cost) = (bound.dispatch.workgroups, bound.cost);
+            recording.push(bound.group, Command::Run(Run { pipeline, bindings, workgroups, portions, cost }));
         }
         self.check()?;
         Ok(recording)
     }
 
-    /// Compiles the pipelines of one op.
-    pub(super) async fn warm(&self, graph: &Graph, op: &dyn Op) -> Result<()> {
-        let passes = op.passes();
-        for dispatch in op.record(graph, self.caps())? {
-            self.pipeline(&dispatch, pass_of(op, &passes, &dispatch)?.binds()).await?;
+    /// Compiles the pipelines of some ops.
+    pub(super) async fn warm(&self, graph: &Graph, ops: Range<usize>) -> Result<()> {
+        let mut all = Vec::new();
+        for node in graph.nodes().get(ops).unwrap_or_default() {
+            let passes = node.op.passes();
+            for dispatch in node.op.record(graph, self.caps())? {
+                let binds = pass_of(node.op.as_ref(), &passes, &dispatch)?.binds().to_vec();
+                all.push((dispatch, binds));
+            }
         }
-        Ok(())
-    }
-
-    /// The pipeline of a dispatch with such bindings, compiled at first use.
-    async fn pipeline(&self, dispatch: &Dispatch, binds: &[Bind]) -> Result<Arc<Pipeline>> {
-        let key = PipelineKey::from(dispatch);
-        if let Some(known) = self.pipelines().get(&key) {
-            return Ok(known);
-        }
-        let Dispatch { shader, entry, constants, .. } = dispatch;
-        let scope = self.device().push_error_scope(wgpu::ErrorFilter::Validation);
-        let module = self.device().create_shader_module(wgpu::ShaderModuleDescriptor {
-            label: Some(shader.name),
-            source: wgpu::ShaderSource::Wgsl(shader.source.into()),
-        });
-        let entries = layout_entries(binds);
-        let layout = self
-            .device()
-            .create_bind_group_layout(&wgpu::BindGroupLayoutDescriptor { label: Some(shader.name), entries: &entries });
-        let layouts = self.device().create_pipeline_layout(&wgpu::PipelineLayoutDescriptor {
-            label: Some(shader.name),
-            bind_group_layouts: &[Some(&layout)],
-            immediate_size: 0,
-        });
-        let raw = self.device().create_compute_pipeline(&wgpu::ComputePipelineDescriptor {
-            label: Some(shader.name),
-            layout: Some(&layouts),
-            module: &module,
-            entry_point: Some(entry),
-            compilation_options: wgpu::PipelineCompilationOptions {
-                constants,
-                // Every kernel writes its workgroup memory before reading it, as `Shader` demands.
-                zero_initialize_workgroup_memory: false,
-            },
-            cache: None,
-        });
-        if let Some(error) = self.unless_lost(scope.pop()).await? {
-            self.alive()?;
-            return Err(Error::Gpu(format!(
-                "compiling {}.wgsl ({entry}): {}",
-                shader.name,
-                one_line(&error.to_string())
-            )));
-        }
-        let pipeline = Arc::new(Pipeline { raw, layout });
-        self.pipelines().keep(key, pipeline.clone());
-        Ok(pipeline)
+        let wanted: Vec<_> = all.iter().map(|(dispatch, binds)| (dispatch, &**binds)).collect();
+        self.pipelines_of(&wanted).await.map(drop)
     }
 
     /// Binds `params` (binding 0: the buffer of uniforms, and the size of one) and `buffers` (bindings 1…) for
     /// `pipeline`.
-    async fn bind(
-        &self,
-        what: &str,
-        pipeline: &Pipeline,
-        params: (&Storage, u64),
-        buffers: &[&Storage],
-    ) -> Result<Bindings> {
+    fn bind(&self, what: &str, pipeline: &Pipeline, params: (&Storage, u64), buffers: &[&Storage]) -> Bindings {
         let (uniform, size) = params;
         let mut entries = vec![wgpu::BindGroupEntry {
             binding: 0,
@@ -143,22 +113,13 @@ impl Gpu {
                 .zip(1..)
                 .map(|(buffer, binding)| wgpu::BindGroupEntry { binding, resource: buffer.0.as_entire_binding() }),
         );
-        let scope = self.device().push_error_scope(wgpu::ErrorFilter::Validation);
         let group = self.device().create_bind_group(&wgpu::BindGroupDescriptor {
             label: Some(what),
             layout: &pipeline.layout,
             entries: &entries,
         });
-        match self.unless_lost(scope.pop()).await? {
-            None => {
-                let bound = buffers.iter().copied().chain([uniform]).cloned();
-                Ok(Bindings { group, _buffers: bound.collect() })
-            }
-            Some(error) => {
-                self.alive()?;
-                Err(Error::Gpu(format!("binding {what}: {}", one_line(&error.to_string()))))
-            }
-        }
+        let bound = buffers.iter().copied().chain([uniform]).cloned();
+        Bindings { group, _buffers: bound.collect() }
     }
 
     /// The uniforms of all portions of all dispatches in one buffer, each at an aligned offset.
@@ -204,24 +165,9 @@ fn count(workgroups: [u32; 3]) -> u64 {
 
 /// Bytes that a dispatch reads and writes, if it touches all of what it binds.
 fn bound_bytes(graph: &Graph, places: &Places, binds: &[Bind]) -> u64 {
-    let values = binds.iter().filter_map(|bind| bind.value);
+    let values = binds.iter().filter_map(Bind::value);
     let bytes = values.map(|id| graph.get(id).bytes() / places.parts(id).len().max(1) as u64);
     bytes.fold(0, u64::saturating_add)
-}
-
-/// The uniform, whose place is chosen when it is encoded, and the storage buffers as they are declared.
-fn layout_entries(binds: &[Bind]) -> Vec<wgpu::BindGroupLayoutEntry> {
-    let entry = |(binding, ty, has_dynamic_offset)| wgpu::BindGroupLayoutEntry {
-        binding,
-        visibility: wgpu::ShaderStages::COMPUTE,
-        ty: wgpu::BindingType::Buffer { ty, has_dynamic_offset, min_binding_size: None },
-        count: None,
-    };
-    let uniform = (0, wgpu::BufferBindingType::Uniform, true);
-    let storage = (1..).zip(binds).map(|(binding, bind)| {
-        (binding, wgpu::BufferBindingType::Storage { read_only: bind.access == Access::Read }, false)
-    });
-    [uniform].into_iter().chain(storage).map(entry).collect()
 }
 
 /// The pass that a dispatch binds.

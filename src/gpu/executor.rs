@@ -1,11 +1,12 @@
 //! A GPU as a device among others.
 
+use std::ops::Range;
 use std::sync::Arc;
 
 use super::recording::Recording;
 use super::{Cursor, Gpu};
 use crate::device::{Buffer, Copy, Device, Executor, Places, Program};
-use crate::graph::{Caps, Graph, Op};
+use crate::graph::{Caps, Graph};
 use crate::memory::MemoryUse;
 use crate::shared::Work;
 use crate::{Error, Result};
@@ -34,8 +35,8 @@ impl Executor for Gpu {
         })
     }
 
-    fn warm<'a>(&'a self, graph: &'a Graph, op: &'a dyn Op) -> Work<'a, ()> {
-        Box::pin(self.warm(graph, op))
+    fn warm<'a>(&'a self, graph: &'a Graph, ops: Range<usize>) -> Work<'a, ()> {
+        Box::pin(self.warm(graph, ops))
     }
 
     fn copies(&self, copies: Vec<Copy>) -> Result<Box<dyn Program>> {

@@ -24,6 +24,7 @@ mod recording;
 mod slice;
 mod stopwatch;
 mod texture;
+mod validate;
 mod wait;
 
 pub use context::{Gpu, GpuOptions, INSTALL_HINT, adapters};

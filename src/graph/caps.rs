@@ -59,6 +59,11 @@ pub struct Caps {
     pub f16: bool,
     /// Subgroup operations.
     pub subgroups: bool,
+    /// Lanes of a subgroup, where there are subgroup operations and every subgroup has as many.
+    pub subgroup_lanes: Option<u32>,
+    /// Threads from which on all its units have work. An estimate by the kind of device: no API tells how many units
+    /// there are.
+    pub busy_threads: u32,
     /// Timestamps at pass boundaries, for `--profile`.
     pub timestamps: bool,
     /// Rounds that all loops of one thread may take together. Mesa's software adapter ends them after 65,535, silently.
@@ -84,6 +89,8 @@ impl Caps {
             uniform_alignment: 256,
             f16: false,
             subgroups: false,
+            subgroup_lanes: None,
+            busy_threads: 8192,
             timestamps: false,
             max_rounds: u64::MAX,
             memory: MemoryPlace::Unknown,
@@ -104,6 +111,12 @@ impl Caps {
             memory: MemoryPlace::System,
             ..Self::minimum()
         }
+    }
+
+    /// Lanes of a subgroup, which is then a workgroup, of a software adapter whose lanes had better hand numbers to each
+    /// other than load them all each: where all subgroups have 4 or 8 of them.
+    pub fn broadcast_lanes(&self) -> Option<u32> {
+        self.subgroup_lanes.filter(|lanes| self.class == AdapterClass::Software && [4, 8].contains(lanes))
     }
 
     /// The bytes that one buffer bound whole may have.

@@ -23,12 +23,27 @@ pub struct Dispatch {
     pub part: usize,
     /// Whether any of its workgroups may run without the others: see [`Dispatch::divisible`].
     pub divisible: bool,
+    /// Bytes of the workspace that it binds: see [`Dispatch::workspace`].
+    pub workspace: u64,
+    /// Whether it has no share in the op's products: see [`Dispatch::light`].
+    pub light: bool,
 }
 
 impl Dispatch {
     /// Runs `main` of `shader` on the op's first pass.
     pub fn new(shader: &'static Shader, params: Vec<u8>, workgroups: [u32; 3]) -> Self {
-        Self { shader, entry: "main", constants: Vec::new(), params, workgroups, pass: 0, part: 0, divisible: false }
+        Self {
+            shader,
+            entry: "main",
+            constants: Vec::new(),
+            params,
+            workgroups,
+            pass: 0,
+            part: 0,
+            divisible: false,
+            workspace: 0,
+            light: false,
+        }
     }
 
     /// The entry point.
@@ -63,5 +78,16 @@ impl Dispatch {
     /// may need what another of the same dispatch writes; WebGPU lets none wait for another anyway.
     pub fn divisible(self) -> Self {
         Self { divisible: true, ..self }
+    }
+    /// How many bytes of workspace its pass needs, where it binds one
+    /// ([`Target::Workspace`](super::Target::Workspace)).
+    pub fn workspace(self, workspace: u64) -> Self {
+        Self { workspace, ..self }
+    }
+
+    /// It only combines what the op's other dispatches have computed: a device that estimates what a dispatch costs
+    /// counts the op's FLOPs for the others.
+    pub fn light(self) -> Self {
+        Self { light: true, ..self }
     }
 }

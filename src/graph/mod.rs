@@ -26,7 +26,7 @@ pub use dispatch::Dispatch;
 pub use host::Host;
 pub use indices::Indices;
 pub use op::Op;
-pub use pass::{Access, Bind, Pass};
+pub use pass::{Access, Bind, Pass, Target};
 pub use shader::Shader;
 pub use weight::Weight;
 

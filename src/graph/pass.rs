@@ -13,11 +13,24 @@ pub enum Access {
     Update,
 }
 
+/// What is bound.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Target {
+    /// A value of the graph.
+    Value(ValueId),
+    /// A small dummy, for an input that this variant of the kernel does not read.
+    Absent,
+    /// The workspace: memory for what one pass of an op leaves to the next, of the size that a dispatch asks for
+    /// ([`Dispatch::workspace`](super::Dispatch::workspace)). Its contents do not outlive the op. It is not a value,
+    /// because whether an op needs one depends on the device.
+    Workspace,
+}
+
 /// One storage binding of a kernel.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Bind {
-    /// What is bound. None: a small dummy, for an input that this variant of the kernel does not read.
-    pub value: Option<ValueId>,
+    /// What is bound.
+    pub target: Target,
     /// `Read` where the shader declares `read`; `Write` or `Update` where it declares `read_write`.
     pub access: Access,
 }
@@ -32,6 +45,16 @@ pub struct Bind {
 /// ```
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Pass(Vec<Bind>);
+
+impl Bind {
+    /// The value that is bound, where it is one.
+    pub fn value(&self) -> Option<ValueId> {
+        match self.target {
+            Target::Value(id) => Some(id),
+            Target::Absent | Target::Workspace => None,
+        }
+    }
+}
 
 impl Pass {
     /// No bindings yet.
@@ -60,8 +83,17 @@ impl Pass {
     }
 
     /// The next binding is touched as `access` says.
-    pub fn bind(mut self, value: impl Into<Option<ValueId>>, access: Access) -> Self {
-        self.0.push(Bind { value: value.into(), access });
+    pub fn bind(self, value: impl Into<Option<ValueId>>, access: Access) -> Self {
+        self.push(value.into().map_or(Target::Absent, Target::Value), access)
+    }
+
+    /// The next binding is the workspace: see [`Target::Workspace`].
+    pub fn workspace(self, access: Access) -> Self {
+        self.push(Target::Workspace, access)
+    }
+
+    fn push(mut self, target: Target, access: Access) -> Self {
+        self.0.push(Bind { target, access });
         self
     }
 
@@ -76,7 +108,7 @@ impl Pass {
 pub(super) fn access(passes: &[Pass]) -> Vec<(ValueId, Access)> {
     let mut all: Vec<(ValueId, Access)> = Vec::new();
     for bind in passes.iter().flat_map(Pass::binds) {
-        let Some(value) = bind.value else { continue };
+        let Some(value) = bind.value() else { continue };
         match all.iter_mut().find(|(known, _)| *known == value) {
             None => all.push((value, bind.access)),
             Some((_, access)) if *access == Access::Read && bind.access != Access::Read => *access = Access::Update,
@@ -95,7 +127,7 @@ mod tests {
         let [a, b, c, d] = [0, 1, 2, 3].map(ValueId);
         let passes = [
             Pass::new().read(a).write(b).read(c).read(None).update(d),
-            Pass::new().read_all([Some(a), None]).read(b).write(c).read(d),
+            Pass::new().read_all([Some(a), None]).read(b).write(c).read(d).workspace(Access::Write),
         ];
         let expected = [(a, Access::Read), (b, Access::Write), (c, Access::Update), (d, Access::Update)];
         assert_eq!(access(&passes), expected);

@@ -6,7 +6,7 @@ use crate::Result;
 use crate::graph::reference::HostValues;
 use crate::graph::{Caps, Dispatch, Graph, Host, Op, Pass, Shader, ValueId};
 
-pub(super) static SHADER: Shader = shader!("activation");
+pub(super) static SHADER: Shader = shader!("activation", "activations");
 
 params! {
     /// Uniform of `activation.wgsl`.

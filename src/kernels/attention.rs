@@ -2,13 +2,13 @@
 
 use super::host::attention::{QUERIES, Queries};
 use super::host::panels::Panels;
-use super::{params, shader};
+use super::{attention_broadcast, params, shader};
 use crate::graph::reference::HostValues;
 use crate::graph::{AdapterClass, Caps, Dispatch, Graph, Host, Op, Pass, Shader, ValueId};
 use crate::size::elements;
 use crate::{Error, Result};
 
-pub(super) static SHADER: Shader = shader!("attention");
+pub(super) static SHADER: Shader = shader!("attention", "heads", "attend");
 
 params! {
     /// Uniform of `attention.wgsl`.
@@ -121,21 +121,23 @@ impl Op for Heads {
         let tiles = |size: usize| samples * heads * queries.div_ceil(size);
         let layout = [self.q, self.k, self.v].map(|of| [graph.shape(of.value)[2], of.offset]);
         let vec4 = layout.iter().flatten().chain([&head_dim]).all(|n| n % 4 == 0);
-        let (entry, columns, slices, workgroups, rounds) = match caps.class {
+        let (shader, entry, columns, slices, workgroups, rounds) = match caps.class {
             // Elsewhere its unrolled loads would take a software adapter longer to compile than to run.
-            AdapterClass::Software if vec4 && position_bias.is_none() => (
-                "direct",
-                None,
-                1,
-                tiles(16).div_ceil(8),
-                keys.div_ceil(16) * (3 + head_dim.div_ceil(8) + head_dim.div_ceil(4)) + head_dim,
-            ),
+            AdapterClass::Software if vec4 && position_bias.is_none() => {
+                let (shader, entry, workgroups) = match caps.broadcast_lanes() {
+                    None => (&SHADER, "direct", tiles(16).div_ceil(8)),
+                    // The lanes of a workgroup share a head.
+                    Some(lanes) => (&attention_broadcast::SHADER, "broadcast", tiles(16 * lanes as usize)),
+                };
+                let rounds = keys.div_ceil(16) * (3 + head_dim.div_ceil(8) + head_dim.div_ceil(4)) + head_dim;
+                (shader, entry, None, 1, workgroups, rounds)
+            }
             _ => {
                 // A workgroup holds up to 128 columns of a head's output in registers; wider heads are shared out.
                 let columns = head_dim.next_multiple_of(32).min(128);
                 let slices = head_dim.div_ceil(columns);
                 let rounds = keys.div_ceil(32) * (12 + 85 * head_dim.div_ceil(32));
-                ("staged", Some(columns), slices, slices * tiles(32), rounds)
+                (&SHADER, "staged", Some(columns), slices, slices * tiles(32), rounds)
             }
         };
         if rounds as u64 > caps.max_rounds {
@@ -163,9 +165,11 @@ impl Op for Heads {
             v_offset: layout[2][1] as u32,
             scale,
         };
-        let dispatch = Dispatch::new(&SHADER, params.bytes(), caps.grid(workgroups as u64))
+        let lanes = caps.broadcast_lanes().filter(|_| entry == "broadcast");
+        let dispatch = Dispatch::new(shader, params.bytes(), caps.grid(workgroups as u64))
             .divisible()
             .entry(entry)
+            .constants(lanes.map(|lanes| ("LANES", lanes)))
             .constant("VEC4", vec4)
             .constant("KEY_BIAS", key_bias.is_some())
             .constant("POSITION_BIAS", position_bias.is_some())
@@ -267,15 +271,18 @@ fn triples(a: usize, b: usize, c: usize) -> impl Iterator<Item = (usize, usize, 
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::testing::{Case, gpu};
+    use crate::testing::{Case, gpu, posing_as};
 
     /// Weighted means of up to a few hundred values; exp in f32 is good to a few units of 1e-7.
     const TOLERANCE: f64 = 1e-5;
 
-    fn both_classes(case: &Case) {
+    /// The ways that a device of either class takes, and a software adapter without subgroups.
+    fn every_way(case: &Case) {
         for class in [AdapterClass::Software, AdapterClass::Hardware] {
-            case.agrees_on(gpu().with_caps(Caps { class, ..gpu().caps().clone() }), TOLERANCE);
+            case.agrees_on(posing_as(class), TOLERANCE);
         }
+        let caps = Caps { class: AdapterClass::Software, subgroup_lanes: None, ..gpu().caps().clone() };
+        case.agrees_on(gpu().with_caps(caps), TOLERANCE);
     }
 
     fn plain(heads: usize, head_dim: usize) -> Attention {
@@ -309,7 +316,7 @@ mod tests {
             let out = attention(&mut case.graph, q, k, v, plain(heads, dim)).unwrap();
             assert_eq!(case.graph.shape(out), [batch, queries, heads * dim]);
         }
-        both_classes(&case);
+        every_way(&case);
     }
 
     /// Mesa's software adapter, were it asked for more rounds than it has, would be wrong without a word.
@@ -337,7 +344,7 @@ mod tests {
             let [q, k, v] = [0, 1, 2].map(|i| Columns { value, offset: i * 2 * dim });
             attention(&mut case.graph, q, k, v, plain(2, dim)).unwrap();
         }
-        both_classes(&case);
+        every_way(&case);
     }
 
     #[test]
@@ -349,7 +356,7 @@ mod tests {
         let mask: Vec<f32> = (0..3 * 45).map(|i| if i % 45 < 7 + i / 45 { 0.0 } else { -10000.0 }).collect();
         let key_bias = Some(case.input_of("mask", &[3, 45], mask));
         attention(&mut case.graph, q, k, v, Attention { key_bias, ..plain(2, 16) }).unwrap();
-        both_classes(&case);
+        every_way(&case);
     }
 
     #[test]
@@ -362,7 +369,7 @@ mod tests {
         let key_bias = Some(case.input("keys", &[2, 35]));
         let options = Attention { scale: 1.0, position_bias, key_bias, ..plain(4, 16) };
         attention(&mut case.graph, q, k, v, options).unwrap();
-        both_classes(&case);
+        every_way(&case);
     }
 
     #[test]

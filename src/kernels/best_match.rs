@@ -112,7 +112,7 @@ impl Op for Matching {
             Dispatch::new(&SHADER, params.bytes(), caps.grid(workgroups as u64)).divisible().entry(entry)
         };
         let find = dispatch(entry, batch * slices * sources.div_ceil(tile)).constant("VEC4", vec4);
-        let combine = self.by_slice.map(|_| dispatch("combine", (batch * sources).div_ceil(64)).pass(1));
+        let combine = self.by_slice.map(|_| dispatch("combine", (batch * sources).div_ceil(64)).pass(1).light());
         Ok([find].into_iter().chain(combine).collect())
     }
 

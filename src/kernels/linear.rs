@@ -2,14 +2,16 @@
 
 use super::host::panels::Weight;
 use super::host::product::{Finish, product};
-use super::{Activation, ReadRows, params, shader};
+use super::sum_slices::sum_slices;
+use super::tiles::{ProductShape, Tiling, tiling};
+use super::{Activation, ReadRows, linear_broadcast, params, shader};
 use crate::graph::reference::HostValues;
-use crate::graph::{AdapterClass, Caps, Dispatch, Element, Graph, Host, Indices, Op, Pass, Shader, ValueId};
+use crate::graph::{Access, AdapterClass, Caps, Dispatch, Element, Graph, Host, Indices, Op, Pass, Shader, ValueId};
 use crate::size::elements;
 use crate::weights::Format;
 use crate::{Error, Result};
 
-pub(super) static SHADER: Shader = shader!("linear");
+pub(super) static SHADER: Shader = shader!("linear", "product", "activations");
 
 params! {
     /// Uniform of `linear.wgsl`.
@@ -23,6 +25,8 @@ params! {
         width: u32,
         compact: u32,
         source: u32,
+        slices: u32,
+        slice_k: u32,
     }
 }
 
@@ -45,10 +49,31 @@ struct Product {
     out: ValueId,
     options: Linear,
     format: Format,
+    /// How hardware cuts it, where that is not left to [`tiling`].
+    tiling: Option<Tiling>,
+}
+
+/// What a product binds, by pass: all at once, or slices of k and then their sum.
+const WHOLE: usize = 0;
+const SLICES: usize = 1;
+const SUM: usize = 2;
+
+/// A kernel of the product, and the results of one of its workgroups.
+struct Way {
+    shader: &'static Shader,
+    entry: &'static str,
+    rows: usize,
+    columns: usize,
+    tiling: Option<Tiling>,
+    lanes: Option<u32>,
 }
 
 /// act(x · Wᵀ + b) for x `[…, K]`, or `[B, N, K]` read through a map.
 pub fn linear(graph: &mut Graph, x: ValueId, options: Linear) -> Result<ValueId> {
+    product_of(graph, x, options, None)
+}
+
+fn product_of(graph: &mut Graph, x: ValueId, options: Linear, tiling: Option<Tiling>) -> Result<ValueId> {
     let op = SHADER.name;
     let weight = graph.get(options.weight);
     let Element::Packed(format) = weight.element else {
@@ -78,11 +103,28 @@ pub fn linear(graph: &mut Graph, x: ValueId, options: Linear) -> Result<ValueId>
         *last = columns;
     }
     let out = graph.transient(name, &shape);
-    graph.push(Product { x, out, options, format });
+    graph.push(Product { x, out, options, format, tiling });
     Ok(out)
 }
 
 impl Product {
+    /// The way that a device takes.
+    fn way(&self, shape: ProductShape, caps: &Caps) -> Way {
+        let way = |entry, rows, columns| Way { shader: &SHADER, entry, rows, columns, tiling: None, lanes: None };
+        match (caps.class, caps.broadcast_lanes()) {
+            _ if shape.rows <= 4 => way("few", 4, 16),
+            (AdapterClass::Software, None) => way("direct", 16, 64),
+            (AdapterClass::Software, Some(lanes)) => {
+                let shader = &linear_broadcast::SHADER;
+                Way { shader, lanes: Some(lanes), ..way("broadcast", 16, 8 * lanes as usize) }
+            }
+            (AdapterClass::Hardware, _) => {
+                let tiling = self.tiling.unwrap_or_else(|| tiling(shape, caps));
+                Way { tiling: Some(tiling), ..way("tiled", tiling.tile.rows, tiling.tile.columns) }
+            }
+        }
+    }
+
     /// The map's index and weight, if there is one.
     fn map(&self) -> (Option<ValueId>, Option<ValueId>) {
         match self.options.rows {
@@ -108,20 +150,24 @@ impl Op for Product {
     fn passes(&self) -> Vec<Pass> {
         let (index, row_weight) = self.map();
         let Linear { weight, bias, .. } = self.options;
-        vec![Pass::new().read(self.x).read(weight).read(bias).read(index).read(row_weight).write(self.out)]
+        vec![
+            Pass::new().read(self.x).read(weight).read(bias).read(index).read(row_weight).write(self.out),
+            Pass::new().read(self.x).read(weight).read(None).read(index).read(None).workspace(Access::Write),
+            Pass::new().workspace(Access::Read).read(bias).read(row_weight).write(self.out),
+        ]
     }
 
     fn record(&self, graph: &Graph, caps: &Caps) -> Result<Vec<Dispatch>> {
         let (rows, width) = graph.get(self.out).matrix();
         let (columns, k) = graph.get(self.options.weight).matrix();
+        let shape = ProductShape { rows, columns, k };
         let row_words = self.format.row_words(k);
         let (index, row_weight) = self.map();
         let (compact, source) = self.rows_per_sample(graph);
-        let (entry, tile_rows, tile_columns) = match caps.class {
-            _ if rows <= 4 => ("few", 4, 16),
-            AdapterClass::Hardware => ("tiled", 64, 64),
-            AdapterClass::Software => ("direct", 16, 64),
-        };
+        let way = self.way(shape, caps);
+        let slices = way.tiling.map_or(1, |tiling| tiling.slices);
+        let workspace = way.tiling.map_or(0, |tiling| tiling.workspace(shape));
+        let sliced = slices > 1;
         let dispatch = |(part, range): (usize, std::ops::Range<usize>)| {
             let params = Params {
                 base: 0,
@@ -133,20 +179,33 @@ impl Op for Product {
                 width: width as u32,
                 compact: compact as u32,
                 source: source as u32,
+                slices: slices as u32,
+                slice_k: way.tiling.map_or(k, |tiling| tiling.slice_k(k)) as u32,
             };
-            let tiles = rows.div_ceil(tile_rows) as u64 * range.len().div_ceil(tile_columns) as u64;
-            Dispatch::new(&SHADER, params.bytes(), caps.grid(tiles))
+            let tiles = rows.div_ceil(way.rows) as u64 * range.len().div_ceil(way.columns) as u64;
+            Dispatch::new(way.shader, params.bytes(), caps.grid(tiles * slices as u64))
                 .divisible()
-                .entry(entry)
+                .entry(way.entry)
                 .constant("FORMAT", format_id(self.format))
                 .constant("VEC4", k % 4 == 0)
-                .constant("BIAS", self.options.bias.is_some())
-                .constant("ACTIVATION", self.options.activation.id())
+                .constant("BIAS", self.options.bias.is_some() && !sliced)
+                .constant("ACTIVATION", if sliced { 0 } else { self.options.activation.id() })
                 .constant("MAPPED", index.is_some())
-                .constant("WEIGHTED", row_weight.is_some())
+                .constant("WEIGHTED", row_weight.is_some() && !sliced)
+                .constants(way.tiling.iter().flat_map(constants))
+                .constants(way.lanes.map(|lanes| ("LANES", lanes)))
                 .part(part)
+                .pass(if sliced { SLICES } else { WHOLE })
+                .workspace(workspace)
         };
-        Ok(caps.split_rows(columns, 4 * row_words as u64)?.into_iter().enumerate().map(dispatch).collect())
+        let mut all: Vec<_> =
+            caps.split_rows(columns, 4 * row_words as u64)?.into_iter().enumerate().map(dispatch).collect();
+        if sliced {
+            let follows = (self.options.bias.is_some(), row_weight.is_some());
+            let sum = sum_slices([slices, rows, width], follows, self.options.activation, caps);
+            all.push(sum.pass(SUM).workspace(workspace));
+        }
+        Ok(all)
     }
 
     fn indices(&self, graph: &Graph) -> Vec<Indices> {
@@ -198,6 +257,19 @@ impl Op for Product {
     }
 }
 
+/// The `override` constants of a tile.
+fn constants(Tiling { tile, .. }: &Tiling) -> [(&'static str, f64); 6] {
+    let [down, across] = tile.blocks;
+    [
+        ("ROWS", tile.rows as f64),
+        ("COLUMNS", tile.columns as f64),
+        ("K_STEP", tile.k_step as f64),
+        ("BLOCKS_DOWN", down as f64),
+        ("BLOCKS_ACROSS", across as f64),
+        ("WIDE_LOADS", 1.0),
+    ]
+}
+
 /// A format's number in the shader.
 fn format_id(format: Format) -> u8 {
     match format {
@@ -212,15 +284,19 @@ fn format_id(format: Format) -> u8 {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::testing::{Case, gpu};
+    use crate::kernels::PRODUCT_TILES;
+    use crate::testing::{Case, gpu, posing_as};
 
     /// f32 sums of up to a few hundred products, in another order than the reference's.
     const TOLERANCE: f64 = 3e-6;
 
-    fn both_classes(case: &Case) {
+    /// The ways that a device of either class takes, and a software adapter without subgroups.
+    fn every_way(case: &Case) {
         for class in [AdapterClass::Software, AdapterClass::Hardware] {
-            case.agrees_on(gpu().with_caps(Caps { class, ..gpu().caps().clone() }), TOLERANCE);
+            case.agrees_on(posing_as(class), TOLERANCE);
         }
+        let caps = Caps { class: AdapterClass::Software, subgroup_lanes: None, ..gpu().caps().clone() };
+        case.agrees_on(gpu().with_caps(caps), TOLERANCE);
     }
 
     fn plain(weight: ValueId) -> Linear {
@@ -249,7 +325,46 @@ mod tests {
             let weight = case.weight(&format!("w{i}"), &[o, k], Format::F32);
             linear(&mut case.graph, x, plain(weight)).unwrap();
         }
-        both_classes(&case);
+        every_way(&case);
+    }
+
+    #[test]
+    fn every_tile_agrees_where_it_is_not_full() {
+        let mut case = Case::new();
+        for (t, &tile) in PRODUCT_TILES.iter().enumerate() {
+            // Whole, and with k in slices that do not share it evenly.
+            for slices in [1, 3] {
+                // A row more than a tile and a column less, or the reverse; k that ends within a step, with and without
+                // whole vec4.
+                for (m, k, o) in [
+                    (tile.rows + 1, 2 * tile.k_step * slices + 4, tile.columns - 1),
+                    (tile.rows - 1, tile.k_step * slices - 3, tile.columns + 1),
+                ] {
+                    let x = case.input(&format!("x{t} {slices} {m}"), &[m, k]);
+                    let weight = case.weight(&format!("w{t} {slices} {m}"), &[o, k], Format::F32);
+                    product_of(&mut case.graph, x, plain(weight), Some(Tiling { tile, slices })).unwrap();
+                }
+            }
+        }
+        case.agrees_on(posing_as(AdapterClass::Hardware), TOLERANCE);
+    }
+
+    #[test]
+    fn tiles_agree_in_every_format_with_all_that_follows_the_sum() {
+        let mut case = Case::new();
+        for format in Format::ALL {
+            let x = case.input(&format!("x {format}"), &[2, 11, 100]);
+            let weight = case.weight(&format!("w {format}"), &[70, 100], format);
+            let bias = case.input(&format!("b {format}"), &[70]);
+            let index = case.indices(&format!("i {format}"), &[2, 10, 1], (0..20).map(|i| i * 7 % 11).collect());
+            let row_weight = case.input(&format!("r {format}"), &[2, 10, 1]);
+            let rows = ReadRows::Map { index, weight: Some(row_weight) };
+            let options = Linear { weight, bias: Some(bias), activation: Activation::GeluTanh, rows };
+            for (tile, slices) in [(PRODUCT_TILES[2], 1), (PRODUCT_TILES[6], 3)] {
+                product_of(&mut case.graph, x, options, Some(Tiling { tile, slices })).unwrap();
+            }
+        }
+        case.agrees_on(posing_as(AdapterClass::Hardware), TOLERANCE);
     }
 
     #[test]
@@ -262,21 +377,21 @@ mod tests {
                 linear(&mut case.graph, x, plain(weight)).unwrap();
             }
         }
-        both_classes(&case);
+        every_way(&case);
     }
 
     #[test]
     fn agrees_with_bias_and_activation() {
         use Activation::{GeluErf, GeluTanh, None, Relu, Silu};
         let mut case = Case::new();
-        // All three ways of computing end in the same lines, so one more than the smallest is enough.
+        // All ways of computing end in the same lines, so one more than the smallest is enough.
         for (activation, m) in [(None, 2), (Silu, 2), (GeluTanh, 2), (GeluErf, 2), (Relu, 2), (GeluErf, 19)] {
             let x = case.input(&format!("x {activation:?} {m}"), &[m, 24]);
             let weight = case.weight(&format!("w {activation:?} {m}"), &[30, 4, 6], Format::F32);
             let bias = case.input(&format!("b {activation:?} {m}"), &[30]);
             linear(&mut case.graph, x, Linear { bias: Some(bias), activation, ..plain(weight) }).unwrap();
         }
-        both_classes(&case);
+        every_way(&case);
     }
 
     #[test]
@@ -310,7 +425,7 @@ mod tests {
                 assert_eq!(case.graph.shape(out), [2, k, 20]);
             }
         }
-        both_classes(&case);
+        every_way(&case);
     }
 
     #[test]
@@ -328,6 +443,21 @@ mod tests {
             assert_eq!(case.graph.nodes()[0].op.record(&case.graph, small.caps()).unwrap().len(), 3);
             case.agrees_on(&small, TOLERANCE);
         }
+    }
+
+    #[test]
+    fn slices_of_a_weight_in_parts_are_summed_once() {
+        let mut case = Case::new();
+        let x = case.input("x", &[16, 64]);
+        let weight = case.weight("w", &[150, 64], Format::F32);
+        let bias = case.input("b", &[150]);
+        let tiling = Tiling { tile: PRODUCT_TILES[6], slices: 2 };
+        product_of(&mut case.graph, x, Linear { bias: Some(bias), ..plain(weight) }, Some(tiling)).unwrap();
+        let class = AdapterClass::Hardware;
+        let small = gpu().with_caps(Caps { class, max_binding: 96 * 64 * 4, ..gpu().caps().clone() });
+        let recorded = case.graph.nodes()[0].op.record(&case.graph, small.caps()).unwrap();
+        assert_eq!(recorded.iter().map(|dispatch| dispatch.pass).collect::<Vec<_>>(), [SLICES, SLICES, SLICES, SUM]);
+        case.agrees_on(&small, TOLERANCE);
     }
 
     #[test]

@@ -1,5 +1,6 @@
 //! One file per shader: parameters, constructor (which checks shapes), recording, CPU form, CPU reference, tests. An op
-//! without a CPU form of its own is as fast by its reference.
+//! without a CPU form of its own is as fast by its reference. A shader that is another op's second pass has its
+//! parameters and its recording here, and is tested by that op.
 //!
 //! Conventions of every kernel: binding 0 is the uniform `Params`, storage buffers follow in order; numbers are f32,
 //! accumulated in f32; rows are contiguous; variants are `override` constants, so each WGSL file is plain and complete.
@@ -8,6 +9,7 @@ mod activation;
 mod affine;
 mod ages;
 mod attention;
+mod attention_broadcast;
 mod attention_columns;
 mod best_match;
 mod blend;
@@ -21,6 +23,7 @@ mod host;
 mod join_channels;
 mod joins;
 mod linear;
+mod linear_broadcast;
 mod merge;
 mod norm;
 mod patchify;
@@ -35,6 +38,8 @@ mod rows;
 mod scheduler_step;
 mod select;
 mod sides;
+mod sum_slices;
+mod tiles;
 mod timestep_embedding;
 mod unpatchify;
 mod window_destinations;
@@ -70,6 +75,7 @@ pub use rows::{Destinations, NOTHING, ReadRows, WriteRows};
 pub use scheduler_step::{Guidance, SchedulerStep, scheduler_step, step_row};
 pub use select::{Selection, select};
 pub use sides::{Sides, sides};
+pub use tiles::{PRODUCT_TILES, ProductShape, Tile, Tiling, tiling};
 pub use timestep_embedding::{TimestepEmbedding, Timesteps, timestep_embedding};
 pub use unpatchify::unpatchify;
 pub use window_destinations::window_destinations;
@@ -83,6 +89,7 @@ pub static SHADERS: &[&Shader] = &[
     &affine::SHADER,
     &ages::SHADER,
     &attention::SHADER,
+    &attention_broadcast::SHADER,
     &attention_columns::SHADER,
     &best_match::SHADER,
     &blend::SHADER,
@@ -94,6 +101,7 @@ pub static SHADERS: &[&Shader] = &[
     &join_channels::SHADER,
     &joins::SHADER,
     &linear::SHADER,
+    &linear_broadcast::SHADER,
     &merge::SHADER,
     &norm::SHADER,
     &patchify::SHADER,
@@ -107,16 +115,21 @@ pub static SHADERS: &[&Shader] = &[
     &scheduler_step::SHADER,
     &select::SHADER,
     &sides::SHADER,
+    &sum_slices::SHADER,
     &timestep_embedding::SHADER,
     &unpatchify::SHADER,
     &window_destinations::SHADER,
     &window_scores::SHADER,
 ];
 
-/// The WGSL file of this stem.
+/// The WGSL file of this stem, and behind it the files of `shaders/shared/` that it uses. Declarations of WGSL may stand
+/// in any order, so files put one behind the other are one module.
 macro_rules! shader {
-    ($stem:literal) => {
-        $crate::graph::Shader::new($stem, include_str!(concat!("../../shaders/", $stem, ".wgsl")))
+    ($stem:literal $(, $shared:literal)*) => {
+        $crate::graph::Shader::new($stem, concat!(
+            include_str!(concat!("../../shaders/", $stem, ".wgsl"))
+            $(, include_str!(concat!("../../shaders/shared/", $shared, ".wgsl")))*
+        ))
     };
 }
 use shader;
@@ -139,14 +152,21 @@ use params;
 mod tests {
     use super::SHADERS;
 
+    /// Shaders with subgroup operations.
+    const SUBGROUP_SHADERS: [&str; 2] = ["attention_broadcast", "linear_broadcast"];
+
     #[test]
     fn every_shader_is_valid_and_keeps_to_the_conventions() {
         for shader in SHADERS {
             let module = naga::front::wgsl::parse_str(shader.source)
                 .unwrap_or_else(|e| panic!("{}", e.emit_to_string_with_path(shader.source, shader.name)));
-            // Core WebGPU and no more; naga counts unpack2x16float as a capability, for old OpenGL's sake.
-            let core = naga::valid::Capabilities::SHADER_FLOAT16_IN_FLOAT32;
-            let info = naga::valid::Validator::new(naga::valid::ValidationFlags::all(), core)
+            // Core WebGPU and no more; naga counts unpack2x16float as a capability, for old OpenGL's sake. Shaders that
+            // only devices with subgroups compile are files of their own.
+            let mut allowed = naga::valid::Capabilities::SHADER_FLOAT16_IN_FLOAT32;
+            if SUBGROUP_SHADERS.contains(&shader.name) {
+                allowed |= naga::valid::Capabilities::SUBGROUP;
+            }
+            let info = naga::valid::Validator::new(naga::valid::ValidationFlags::all(), allowed)
                 .validate(&module)
                 .unwrap_or_else(|e| panic!("{}.wgsl: {e:?}", shader.name));
             let storage = |v: &&naga::GlobalVariable| matches!(v.space, naga::AddressSpace::Storage { .. });
@@ -159,16 +179,31 @@ mod tests {
 
     #[test]
     fn every_shader_file_has_its_rust_twin_and_its_place_in_the_table() {
-        let files = std::fs::read_dir(concat!(env!("CARGO_MANIFEST_DIR"), "/shaders")).unwrap();
-        let mut stems: Vec<_> =
-            files.map(|f| f.unwrap().path().file_stem().unwrap().to_str().unwrap().to_owned()).collect();
+        let stems = stems_in("shaders");
         let mut listed: Vec<_> = SHADERS.iter().map(|s| s.name.to_owned()).collect();
-        stems.sort();
         listed.sort();
         assert_eq!(stems, listed);
         for stem in stems {
             let twin = format!("{}/src/kernels/{stem}.rs", env!("CARGO_MANIFEST_DIR"));
             assert!(std::path::Path::new(&twin).exists(), "{stem}.wgsl has no {twin}");
         }
+    }
+
+    #[test]
+    fn every_shared_file_is_in_a_shader() {
+        for stem in stems_in("shaders/shared") {
+            let path = format!("{}/shaders/shared/{stem}.wgsl", env!("CARGO_MANIFEST_DIR"));
+            let text = std::fs::read_to_string(path).unwrap();
+            assert!(SHADERS.iter().any(|shader| shader.source.contains(&text)), "no shader has shared/{stem}.wgsl");
+        }
+    }
+
+    /// The stems of the WGSL files of a folder, sorted.
+    fn stems_in(folder: &str) -> Vec<String> {
+        let entries = std::fs::read_dir(format!("{}/{folder}", env!("CARGO_MANIFEST_DIR"))).unwrap();
+        let files = entries.map(|entry| entry.unwrap().path()).filter(|path| path.is_file());
+        let mut stems: Vec<_> = files.map(|path| path.file_stem().unwrap().to_str().unwrap().to_owned()).collect();
+        stems.sort();
+        stems
     }
 }

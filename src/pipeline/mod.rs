@@ -289,14 +289,20 @@ fn masked(policy: AnyPolicy, request: &Request, canvas: Canvas) -> Result<AnyPol
     Ok(AnyPolicy::new(Masked::new(policy, compute, canvas.grid, &marked)?))
 }
 
+/// Ops whose kernels are compiled side by side before the host is asked whether to go on: two blocks or so, of which the
+/// first has nearly all kernels of a model.
+const WARMED_AT_ONCE: usize = 32;
+
 /// Compiles what the ops of some graphs run.
 async fn warm<A: Answer>(device: &Device, graphs: &[&Graph], mut progress: impl FnMut(Compiling) -> A) -> Result<()> {
     let (mut done, total) = (0, graphs.iter().map(|graph| graph.nodes().len()).sum());
     for graph in graphs {
-        for node in graph.nodes() {
+        let ops = graph.nodes().len();
+        for first in (0..ops).step_by(WARMED_AT_ONCE) {
             progress(Compiling { done, total }).answer()?;
-            device.warm(graph, node.op.as_ref()).await?;
-            done += 1;
+            let some = first..ops.min(first + WARMED_AT_ONCE);
+            done += some.len();
+            device.warm(graph, some).await?;
         }
     }
     progress(Compiling { done, total }).answer()

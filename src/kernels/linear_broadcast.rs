@@ -1,0 +1,9 @@
+//! The matrix product on software adapters whose lanes can hand numbers round ([`Caps::broadcast_lanes`]): a variant of
+//! `linear.rs`, with the same parameters and passes.
+//!
+//! [`Caps::broadcast_lanes`]: crate::graph::Caps::broadcast_lanes
+
+use super::shader;
+use crate::graph::Shader;
+
+pub(super) static SHADER: Shader = shader!("linear_broadcast", "product", "activations", "lanes");
