@@ -32,7 +32,7 @@ impl App {
             Action::BeginWith(picture) => self.begin_with(picture),
             Action::BeginWithout => self.begin_without(),
             Action::Paint => self.paint(),
-            Action::Extend(added) => self.extend(added),
+            Action::Extend(border) => self.extend(border),
             Action::Recall(path) => self.clerk.send(Errand::Recall(path)),
             Action::SaveCopy(path) => self.clerk.ask(crate::disk::Question::Copy(path)),
             Action::Copy(path) => {

@@ -2,6 +2,8 @@
 
 use std::path::PathBuf;
 
+use foveate::photo::Border;
+
 use super::App;
 use crate::disk::{Errand, Question, Staged, input_name};
 use crate::engine::Trouble;
@@ -39,9 +41,9 @@ impl App {
         }
     }
 
-    pub(super) fn extend(&mut self, added: [u32; 4]) {
+    pub(super) fn extend(&mut self, border: Border) {
         if let Some(input) = self.input.clone() {
-            self.clerk.send(Errand::Extend { input: Box::new(input), added, inputs: self.places.inputs() });
+            self.clerk.send(Errand::Extend { input: Box::new(input), border, inputs: self.places.inputs() });
         }
     }
 

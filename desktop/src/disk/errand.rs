@@ -5,6 +5,7 @@ use std::fs;
 use std::path::{Path, PathBuf};
 use std::sync::mpsc::{Receiver, TryRecvError};
 
+use foveate::photo::Border;
 use foveate::{Context, Error, Request, Result};
 use foveate_studio::Origin;
 use foveate_studio::output::Output;
@@ -13,7 +14,7 @@ use image::GrayImage;
 use super::report::{Report, Voice};
 use super::{entry, inputs};
 use crate::engine::{Choice, Trouble};
-use crate::state::{Beginning, Input, Painting, extended};
+use crate::state::{Beginning, Input, Painting};
 
 /// Something to do with files.
 #[derive(Debug)]
@@ -30,8 +31,8 @@ pub enum Errand {
     Begin { picture: PathBuf, inputs: PathBuf },
     /// Begin with the picture of an earlier start.
     BeginAgain { beginning: Beginning, inputs: PathBuf },
-    /// Begin with a picture on a larger canvas: see [`extended`].
-    Extend { input: Box<Input>, added: [u32; 4], inputs: PathBuf },
+    /// Begin with a picture and a border around it, which is marked in the mask.
+    Extend { input: Box<Input>, border: Border, inputs: PathBuf },
     /// Keep the mask that jobs begin with.
     Stage { staged: Box<Staged>, mask: Option<GrayImage>, inputs: PathBuf },
     /// Remove the inputs that are not among the used ones.
@@ -122,10 +123,7 @@ impl Desk {
             },
             Errand::Begin { picture, inputs } => self.begin(inputs::take(&picture, &inputs)),
             Errand::BeginAgain { beginning, inputs } => self.begin(inputs::open(&inputs, &beginning)),
-            Errand::Extend { input, added, inputs } => {
-                let (picture, mask) = extended(&input.picture, input.painting.mask(), added);
-                self.begin(inputs::input(&inputs, picture, Some(Painting::of(mask))));
-            }
+            Errand::Extend { input, border, inputs } => self.begin(inputs::bordered(&inputs, *input, border)),
             Errand::Stage { mut staged, mask, inputs } => {
                 let keep = |mask: GrayImage| inputs::put(&inputs, mask.into()).context(|| "keeping the mask");
                 staged.beginning.mask = mask.map(keep).transpose()?;

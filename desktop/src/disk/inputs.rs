@@ -5,6 +5,7 @@ use std::fs;
 use std::io::Cursor;
 use std::path::{Path, PathBuf};
 
+use foveate::photo::{Border, Original, Photo, PhotoMask};
 use foveate::{Context, Error, Result};
 use foveate_studio::output::Output;
 use foveate_studio::photo;
@@ -24,6 +25,14 @@ pub(super) fn take(path: &Path, folder: &Path) -> Result<Input> {
 pub(super) fn input(folder: &Path, picture: RgbImage, painting: Option<Painting>) -> Result<Input> {
     let name = put(folder, picture.clone().into()).context(|| "keeping the picture to begin with")?;
     Ok(named(name, picture, painting))
+}
+
+/// Keeps the same within a border, which is drawn.
+pub(super) fn bordered(folder: &Path, inner: Input, border: Border) -> Result<Input> {
+    let mask = PhotoMask(inner.painting.mask().clone());
+    let larger = Original::outpainted(&Photo(inner.picture), Some(mask), border)?;
+    let painting = larger.mask().map(|mask| Painting::of(mask.0.clone()));
+    input(folder, larger.photo().0.clone(), painting)
 }
 
 /// What was kept before.

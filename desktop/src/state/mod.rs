@@ -12,7 +12,7 @@ mod settings;
 
 pub use form::{Form, roll};
 pub use history::History;
-pub use input::{Beginning, Input, MOST_ADDED, extended};
+pub use input::{Beginning, Input};
 pub use live::Live;
 pub use notices::{Kind, Notice, Notices};
 pub use painting::{Painting, Place};

@@ -2,6 +2,8 @@
 
 use std::path::PathBuf;
 
+use foveate::photo::Border;
+
 use crate::disk::Question;
 use crate::engine::Choice;
 
@@ -36,8 +38,8 @@ pub enum Action {
     BeginWithout,
     /// Paint a mask on the picture to begin with; choose one first.
     Paint,
-    /// Put the picture to begin with on a larger canvas: see [`crate::state::extended`].
-    Extend([u32; 4]),
+    /// Put a border around the picture to begin with, to be drawn.
+    Extend(Border),
     /// Take over everything that made a picture.
     Recall(PathBuf),
     /// Save a copy of a picture.

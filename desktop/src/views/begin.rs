@@ -2,19 +2,22 @@
 
 use egui::{Checkbox, ComboBox, Image, Sense, Ui, WidgetInfo, vec2};
 use foveate::Compression;
+use foveate::photo::{Border, Breadth};
 
 use super::action::Action;
 use super::album::Album;
 use super::compose::optional;
 use super::controls::{button, number, quiet, row};
 use crate::disk::Question;
-use crate::state::{Beginning, Form, Input, MOST_ADDED};
+use crate::state::{Beginning, Form, Input};
 
 /// The longest side of the small picture.
 const SIDE: f32 = 120.0;
 /// The widest seam.
 const MOST_FEATHER: u32 = 1024;
-/// The sides of a picture, in the order of [`crate::state::extended`].
+/// The most of a side that is added at once, in percent.
+const MOST_ADDED: u32 = 200;
+/// The sides of a picture.
 const SIDES: [&str; 4] = ["left", "top", "right", "bottom"];
 
 /// Shows it.
@@ -104,6 +107,7 @@ fn extend(ui: &mut Ui, actions: &mut Vec<Action>) {
     let help = "Enlarges the picture. What is added is masked, so that it is drawn";
     let enlarge = ui.add_enabled(added != [0; 4], egui::Button::new("Enlarge"));
     if enlarge.on_hover_text(help).clicked() {
-        actions.push(Action::Extend(added));
+        let [left, top, right, bottom] = added.map(|percent| Breadth::Percent(percent as f32));
+        actions.push(Action::Extend(Border { left, top, right, bottom }));
     }
 }
