@@ -78,10 +78,9 @@ fn futures_can_be_spawned() {
             async move { elsewhere.prepare_with(&asked, |at: Compiling| tell.lock().unwrap().push(at)).await.unwrap() },
         );
     let told = told.lock().unwrap();
-    assert!(
-        told.iter().enumerate().all(|(index, at)| at.done == index && at.total == told.len() - 1 && index <= at.total)
-    );
-    assert!(told.len() > 20);
+    let (first, last) = (told.first().unwrap(), told.last().unwrap());
+    assert!(told.len() > 2 && first.done == 0 && last.done == last.total, "{told:?}");
+    assert!(told.is_sorted_by(|one, two| one.done < two.done && one.total == two.total), "{told:?}");
     let stopped = block_on(pipe.prepare_with(&request, |_| Err(foveate::Error::Cancelled)));
     assert!(matches!(stopped.unwrap_err(), foveate::Error::Cancelled));
     let pictures = spawn(run.complete()).unwrap();
