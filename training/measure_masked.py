@@ -4,12 +4,13 @@ The engine draws another thing into held-out scenes: the prompt names it, and a 
 full compute and by masked compute, from the same noise. A row is a share of the picture and a way to compute, and has
 
 - *error*: of the pixels under the mask against full compute with the same policy, relative L2;
-- *decode*: the same of a run whose steps are all whole and whose decoder alone follows the mask;
+- *of the decoder alone*: the same of a run whose steps are all whole and whose decoder alone follows the mask, by halo in latent pixels;
 - *step at the edge*: the mean difference between neighbours across the mask's edge, in 255ths, and that of full compute;
 - *right*: the judge's accuracy (training.train_classifier), where the box holds the thing;
 - FLOPs of a step against the dense step, and the time of steps and of decoding against full compute: the median of the pictures' ratios.
 
-The judge sees pictures reduced to its size. Everything is drawn on the processor with one thread.
+With `--class N` a model of classes draws the class; its weights may be random, where only work and error are asked for. The judge sees
+pictures reduced to its size. Everything is drawn on the processor with one thread.
 """
 
 from .runtime import prepare, threads_option
@@ -45,7 +46,7 @@ class Row:
     """One share of the picture, one way to compute it: a figure for each picture."""
 
     error: list = field(default_factory=list)
-    decode: list = field(default_factory=list)
+    decode: dict = field(default_factory=dict)  # by halo
     edge: list = field(default_factory=list)
     right: list = field(default_factory=list)
     flops: list = field(default_factory=list)
@@ -99,13 +100,16 @@ class Engine:
     def __init__(self, arguments, folder: Path):
         self.arguments, self.folder = arguments, folder
 
+    def what(self, prompt: str) -> list[str]:
+        return [prompt] if self.arguments.of_class is None else ["--class", self.arguments.of_class]
+
     def draw(self, prompt: str, seed: int, picture: np.ndarray, where: tuple[slice, slice], options: list[str]) -> tuple[np.ndarray, dict]:
         mask = np.zeros(picture.shape[:2], np.uint8)
         mask[where] = 255
         Image.fromarray(picture).save(self.folder / "in.png")
         Image.fromarray(mask).save(self.folder / "mask.png")
         command = [
-            self.arguments.bin, "generate", prompt, "--model", self.arguments.model, "--seed", seed, "--steps", self.arguments.steps,
+            self.arguments.bin, "generate", *self.what(prompt), "--model", self.arguments.model, "--seed", seed, "--steps", self.arguments.steps,
             "--adapter", "cpu", "--threads", 1, "--image", self.folder / "in.png", "--mask", self.folder / "mask.png",
             "-o", self.folder / "out.png", "--json", *options,
         ]  # fmt: skip
@@ -161,8 +165,10 @@ def measure(arguments, engine: Engine, judge) -> tuple[dict, dict]:
                         full = drawn
                     else:
                         row.error.append(relative(drawn, full, where))
-                        decoded, _ = engine.draw(prompt, index, picture, where, ["--compress", policy, "--masked", "every=1"])
-                        row.decode.append(relative(decoded, full, where))
+                        for halo in arguments.halos:
+                            part = ["--compress", policy, "--masked", f"every=1,decode={halo}"]
+                            decoded, _ = engine.draw(prompt, index, picture, where, part)
+                            row.decode.setdefault(halo, []).append(relative(decoded, full, where))
                     row.edge.append(across_edge(drawn, where))
                     row.flops.append(report["flops_per_step"])
                     row.seconds.append([report["seconds"][part] for part in ("steps", "decode")])
@@ -187,7 +193,7 @@ def table(rows: dict, before: dict) -> str:
         lines.append(
             f"| {100 * share:.0f} % | {policy} | {way} | {np.mean(row.flops) / dense.get(share, np.mean(full.flops)):.2f}"
             f" | {seconds[0]:.2f} | {seconds[1]:.2f} | {percent(np.mean(row.error)) if row.error else ''}"
-            f" | {percent(np.mean(row.decode)) if row.decode else ''} | {np.mean(row.edge):.1f} ({np.mean(before[share]):.1f}) | {right} |"
+            f" | {', '.join(f'{halo}: {percent(np.mean(errors))}' for halo, errors in row.decode.items())} | {np.mean(row.edge):.1f} ({np.mean(before[share]):.1f}) | {right} |"
         )
     return "\n".join(lines)
 
@@ -201,6 +207,8 @@ def main():
     parser.add_argument("--shares", type=float, nargs="+", default=SHARES, help="of the picture that is drawn anew")
     parser.add_argument("--policies", nargs="+", default=["dense", "diffcr"])
     parser.add_argument("--masked", default="every=10", help="as the engine's option")
+    parser.add_argument("--halos", type=int, nargs="+", default=[1], help="of the decoder")
+    parser.add_argument("--class", dest="of_class", type=int, metavar="N", help="for a model of classes")
     parser.add_argument("--steps", type=int, default=20)
     parser.add_argument("--classifier", type=Path, default=Path("runs/classifier"), help="left out where there is none")
     parser.add_argument("--judge-size", type=int, default=64, help="of the pictures that the judge was trained on")

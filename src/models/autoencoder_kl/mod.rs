@@ -22,14 +22,17 @@ use crate::graph::{Caps, Element, Graph, Value, ValueId};
 use crate::kernels::{self, Affine};
 use crate::loading::Scope;
 use crate::shared::Work;
-use crate::{Area, Error, Result, Tensor};
+use crate::{Area, Error, Result, Size, Tensor};
 
 const INPUT: &str = "autoencoder.input";
 const OUTPUT: &str = "autoencoder.output";
 
 /// Where only areas are decoded, one of so many latent pixels each way is in the sample that has the statistics. The
-/// error grows with this number, and the cost of the sample falls with its square: see docs/performance.md.
-const SAMPLED: usize = 3;
+/// error of a part falls with the number of pixels in the sample, and the cost of the sample is its share of the latents:
+/// about ten each way, and more where there are many. See docs/performance.md.
+fn sampled(latents: Size) -> usize {
+    ((latents.width.min(latents.height) + 5) / 10).clamp(2, 4)
+}
 
 /// From −1…1 to 0…1, and no further.
 const TO_COLOURS: Affine = Affine { scale: 0.5, shift: 0.5, low: 0.0, high: 1.0 };
@@ -81,7 +84,9 @@ impl AutoencoderKl {
         latents: &Tensor,
         areas: &[Area],
     ) -> Result<Vec<Tensor>> {
-        self.decode_areas_by(device, store, latents, areas, SAMPLED).await
+        let [_, _, height, width] = extent(latents)?;
+        let every = sampled(Size::new(width, height));
+        self.decode_areas_by(device, store, latents, areas, every).await
     }
 
     async fn decode_areas_by(
@@ -255,7 +260,6 @@ mod tests {
     use pollster::block_on;
 
     use super::*;
-    use crate::Size;
     use crate::loading::{Fields, Loader};
     use crate::tensor::relative_l2;
     use crate::testing::{device, gpu};
@@ -330,6 +334,12 @@ mod tests {
             let off = relative_l2(found.f32(), expected.f32());
             assert!(off < 1e-3, "{name}: {off:.1e}");
         }
+    }
+
+    #[test]
+    fn samples_have_enough_pixels() {
+        let every = |width, height| sampled(Size::new(width, height));
+        assert_eq!([every(1, 90), every(16, 16), every(32, 48), every(64, 64), every(512, 512)], [2, 2, 3, 4, 4]);
     }
 
     #[test]
