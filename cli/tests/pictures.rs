@@ -137,7 +137,8 @@ fn an_outpainted_picture_has_its_border_drawn_and_its_middle_kept() {
                 false => changed += u32::from(pixel != photo(24, 16).get_pixel(x.saturating_sub(8).min(23), y.min(15))),
             }
         }
-        assert!(changed > 700, "{more:?}: {changed} of 832 pixels changed");
+        // Cropped, a part of the border lies beyond the canvas.
+        assert!(changed > 600, "{more:?}: {changed} of 832 pixels changed");
     }
     // Drawn again from its own request.
     let again = ["generate", "--like", "foveate.png", "--image", "in.png", "-o", "again.png"];

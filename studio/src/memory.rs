@@ -218,7 +218,8 @@ mod tests {
             let model = Model::open(Source::Folder(folder.into()), LoadOptions::default()).await.unwrap();
             let needs = Needs::of(&model).await.unwrap();
             let bytes: Vec<u64> = needs.by_dtype.iter().map(|(_, bytes)| *bytes).collect();
-            assert!(bytes.is_sorted_by(|a, b| a > b), "{bytes:?}");
+            // Rows as short as these are padded to whole blocks, so int8 may take more than f16.
+            assert!(bytes.iter().max() == bytes.first() && bytes.iter().min() == bytes.last(), "{bytes:?}");
             let device = crate::device::processor(Some(1)).unwrap();
             let pipeline = Pipeline::from_model(&device, model, |_| {}).await.unwrap();
             assert_eq!(device.memory().current, needs.stored);
