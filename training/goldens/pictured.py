@@ -191,7 +191,7 @@ def writer(pictured: Pictured):
         if recipe.pipeline in SEQUENCE:
             request["max_sequence_length"] = SEQUENCE[recipe.pipeline]
         if pictured.masked is not None:
-            request["masked"] = "every={},around={}".format(*pictured.masked)
+            request["masked"] = "every={},around={},decode=whole".format(*pictured.masked)
         request |= {"scheduler": type(recipe.scheduler).__name__, "dtype": recipe.dtype, "given": []}
         store.tensors(out / "inputs.safetensors", inputs)
         store.tensors(out / "expected.safetensors", expected)
