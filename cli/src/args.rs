@@ -109,7 +109,7 @@ pub struct Generate {
     pub mask: Option<PathBuf>,
     /// Draw more around the picture: so much at each side, in pixels or in percent of the picture's side, such as
     /// 64,0,25%,0. With --mask, what that marks is drawn too
-    #[arg(long, value_name = "LEFT,TOP,RIGHT,BOTTOM", requires = "image", allow_negative_numbers = true)]
+    #[arg(long, value_name = "LEFT,TOP,RIGHT,BOTTOM", requires = "image", allow_hyphen_values = true)]
     pub outpaint: Option<Border>,
     /// How much of the noise the picture gets, above 0 and up to 1: the share of the steps that is taken [default: 0.8,
     /// with a mask 1]

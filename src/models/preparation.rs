@@ -97,6 +97,11 @@ impl Preparation {
 }
 
 impl Given {
+    /// Bytes of all of it, in memory.
+    pub fn bytes(&self) -> u64 {
+        self.0.values().fold(0, |sum, (shape, _)| sum.saturating_add(crate::size::bytes(shape)))
+    }
+
     /// The stored value of this name in a step's graph.
     pub fn value(&self, graph: &mut Graph, name: &str) -> Result<ValueId> {
         let (shape, element) =

@@ -117,7 +117,8 @@ async fn weights(model: &Model) -> Result<u64> {
     Ok(model.parts().await?.loaders.iter().map(|loader| loader.bytes()).sum())
 }
 
-/// The memory of the plans of a step and of the decoder, which a run holds together.
+/// The memory of what is prepared for a run, and of the plans of a step and of the decoder: a run holds all
+/// together. Text is counted as long as the model reads it. The text encoder's own plan, which is gone before, is not.
 async fn working(model: &Model) -> Result<u64> {
     let habits = model.habits();
     let transformer = TransformerSteps::open(model).await?;
@@ -136,7 +137,7 @@ async fn working(model: &Model) -> Result<u64> {
     let shape = [1, decoder.channels(), latents.height, latents.width];
     let latents = graph.stored("latents", &shape, Element::F32);
     decoder.decode(&mut graph, latents)?;
-    Ok(graph.transient_bytes().saturating_add(bytes))
+    Ok([graph.transient_bytes(), given.bytes()].into_iter().fold(bytes, u64::saturating_add))
 }
 
 /// All the memory of this system, or of the container that this program runs in.
@@ -210,9 +211,9 @@ mod tests {
         assert_eq!(found(&absent), None);
     }
 
-    /// What is said beforehand is near to what a run takes at most.
+    /// A run takes no more than what is said beforehand, and not much less.
     #[test]
-    fn what_is_needed_is_what_a_run_takes() {
+    fn what_is_needed_suffices_for_a_run() {
         let folder = concat!(env!("CARGO_MANIFEST_DIR"), "/../tests/goldens/pixart_alpha/model");
         pollster::block_on(async {
             let model = Model::open(Source::Folder(folder.into()), LoadOptions::default()).await.unwrap();
@@ -222,10 +223,13 @@ mod tests {
             assert!(bytes.iter().max() == bytes.first() && bytes.iter().min() == bytes.last(), "{bytes:?}");
             let device = crate::device::processor(Some(1)).unwrap();
             let pipeline = Pipeline::from_model(&device, model, |_| {}).await.unwrap();
-            assert_eq!(device.memory().current, needs.stored);
+            // Buffers are a little larger than what lies in them.
+            let loaded = device.memory().current;
+            assert!((needs.stored..needs.stored + 256).contains(&loaded), "{loaded} {needs:?}");
             pipeline.generate(&Request { steps: Some(2), ..Request::prompt("a fox") }).await.unwrap();
-            let took = device.memory().peak - needs.stored;
-            assert!((0.7..1.3).contains(&(took as f64 / needs.working as f64)), "{took} {needs:?}");
+            let took = device.memory().peak - loaded;
+            // The prompt is shorter than what is counted.
+            assert!((needs.working / 4..needs.working).contains(&took), "{took} {needs:?}");
         });
     }
 }

@@ -14,7 +14,7 @@ use image::GrayImage;
 use super::report::{Report, Voice};
 use super::{entry, inputs};
 use crate::engine::{Choice, Trouble};
-use crate::state::{Beginning, Input, Painting};
+use crate::state::{Beginning, Input};
 
 /// Something to do with files.
 #[derive(Debug)]
