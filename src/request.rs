@@ -63,10 +63,6 @@ pub struct Request {
     /// What of the picture is drawn anew, `[H, W]`: 0.5 and above is, the rest is kept.
     #[serde(skip)]
     pub mask: Option<Tensor>,
-    /// Pixels around the mask over which the caller will fade what is drawn into the picture: where only a part of it is
-    /// decoded, they are decoded too.
-    #[serde(skip)]
-    pub feather: usize,
     /// The picture's latents `[1, C, h, w]`, scaled for diffusion, instead of its encoding.
     #[serde(skip)]
     pub image_latents: Option<Tensor>,

@@ -88,12 +88,6 @@ impl Frame {
         Tensor::new(&[self.size.height, self.size.width], self.filled(pixel).collect())
     }
 
-    /// So many pixels of the photo, in pixels of the canvas: rounded up.
-    pub(super) fn on_canvas(&self, pixels: u32) -> usize {
-        let scale = f64::from(self.canvas.width) / f64::from(self.photo.width);
-        (f64::from(pixels) * scale).ceil() as usize
-    }
-
     /// What was drawn, without what the photo does not cover.
     pub fn drawn(&self, canvas: &RgbImage) -> RgbImage {
         let Area { left, top, width, height } = self.canvas;

@@ -50,7 +50,6 @@ impl Original {
         request.size = Some(size);
         request.image = Some(frame.picture(&self.photo)?);
         request.mask = self.mask.as_ref().map(|mask| frame.mask(mask)).transpose()?;
-        request.feather = frame.on_canvas(self.feather);
         Ok(frame)
     }
 

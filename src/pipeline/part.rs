@@ -1,6 +1,6 @@
 //! Where only a part of a picture is drawn anew, only that part of the latents is decoded: rectangles around what the
-//! mask marks and the caller fades over, with a halo. The rest of the picture is the one that was given, and over the
-//! halo the one fades into the other, so that no edge of a rectangle shows.
+//! mask marks, with a halo. The rest of the picture is the one that was given, and over the halo the one fades into the
+//! other, so that no edge of a rectangle shows.
 
 use crate::area::{Area, steps_away};
 use crate::compress::Decode;
@@ -31,17 +31,13 @@ impl Part {
         let (image, mask) = (request.image.clone()?, request.mask.as_ref()?);
         let Canvas { pixels: size, latents, .. } = canvas;
         let marked = touched(mask, latents, factor);
-        let feather = request.feather;
-        let areas = Area::around(latents, &marked, halo.saturating_add(feather.div_ceil(factor)));
+        let areas = Area::around(latents, &marked, halo);
         if 100 * areas.iter().map(Area::count).sum::<usize>() > MOST_PERCENT * latents.width * latents.height {
             return None;
         }
-        // Within the feather all is what was decoded; beyond it comes the halo.
-        let pixels = |count: usize| u32::try_from(count).unwrap_or(u32::MAX);
-        let (feather, fading) = (pixels(feather), pixels(halo.saturating_mul(factor)).saturating_add(1));
-        let most = feather.saturating_add(fading);
-        let away = steps_away(size, |x, y| marked[y / factor * latents.width + x / factor], most);
-        let share = away.into_iter().map(|away| 1.0 - away.saturating_sub(feather) as f32 / fading as f32).collect();
+        let fading = u32::try_from(halo.saturating_mul(factor)).unwrap_or(u32::MAX).saturating_add(1);
+        let away = steps_away(size, |x, y| marked[y / factor * latents.width + x / factor], fading);
+        let share = away.into_iter().map(|away| 1.0 - away as f32 / fading as f32).collect();
         Some(Self { image, areas, share, size, factor })
     }
 
@@ -83,21 +79,13 @@ mod tests {
     const LATENTS: Size = Size { width: 20, height: 10 };
 
     fn part(halo: &str, marks: impl Fn(usize, usize) -> bool) -> Option<Part> {
-        of(&request(halo, marks))
-    }
-
-    fn of(request: &Request) -> Option<Part> {
-        Part::of(request, Canvas { pixels: LATENTS.times(2), latents: LATENTS, grid: Grid::new(10, 20) }, 2)
-    }
-
-    fn request(halo: &str, marks: impl Fn(usize, usize) -> bool) -> Request {
         let size = LATENTS.times(2);
         let mask = (0..size.width * size.height).map(|at| f32::from(u8::from(marks(at % size.width, at / size.width))));
         let mut request = Request::prompt("a fox");
         request.image = Some(Tensor::new(&[3, size.height, size.width], vec![0.25; 3 * 800]).unwrap());
         request.mask = Some(Tensor::new(&[size.height, size.width], mask.collect()).unwrap());
         request.compression.masked = Some(format!("decode={halo}").parse().unwrap());
-        request
+        Part::of(&request, Canvas { pixels: size, latents: LATENTS, grid: Grid::new(10, 20) }, 2)
     }
 
     #[test]
@@ -114,21 +102,6 @@ mod tests {
         let faded = [1.0, 1.0, 0.85, 0.7, 0.55, 0.4, 0.25, 0.25];
         assert!(row.iter().zip(faded).all(|(a, b)| (a - b).abs() < 1e-6), "{row:?}");
         assert_eq!((pixel(8, 11), pixel(0, 0), pixel(39, 19)), (1.0, 0.25, 0.25));
-    }
-
-    #[test]
-    fn what_the_caller_fades_over_is_decoded_whole() {
-        let marked = |x: usize, y: usize| (x, y) == (9, 10);
-        let mut request = request("1", marked);
-        request.feather = 3;
-        let part = of(&request).unwrap();
-        let area = Area { rows: 2..9, columns: 1..8 };
-        assert_eq!(part.areas, [area]);
-        let white = Tensor::new(&[1, 3, 14, 14], vec![1.0; 588]).unwrap();
-        let pictures = part.composed(&[white], 1).unwrap();
-        let row: Vec<_> = (8..16).map(|x| pictures.f32()[10 * 40 + x]).collect();
-        let faded = [1.0, 1.0, 1.0, 1.0, 1.0, 0.75, 0.5, 0.25];
-        assert!(row.iter().zip(faded).all(|(a, b)| (a - b).abs() < 1e-6), "{row:?}");
     }
 
     #[test]
