@@ -109,15 +109,15 @@ pub struct Generate {
     pub mask: Option<PathBuf>,
     /// Draw more around the picture: so much at each side, in pixels or in percent of the picture's side, such as
     /// 64,0,25%,0. With --mask, what that marks is drawn too
-    #[arg(long, value_name = "LEFT,TOP,RIGHT,BOTTOM", requires = "image", allow_negative_numbers = true)]
+    #[arg(long, value_name = "LEFT,TOP,RIGHT,BOTTOM", requires = "image")]
     pub outpaint: Option<Border>,
     /// How much of the noise the picture gets, above 0 and up to 1: the share of the steps that is taken [default: 0.8,
     /// with a mask 1]
     #[arg(long, value_name = "F", value_parser = strength, allow_negative_numbers = true)]
     pub strength: Option<f64>,
-    /// How a picture of another ratio is fitted to the canvas: crop, or pad, which repeats its edges [default: crop;
-    /// with --outpaint pad]
-    #[arg(long, value_name = "HOW", requires = "image")]
+    /// How a picture of another ratio is fitted to the canvas: crop, or pad, which repeats its edges [default: crop].
+    /// With --outpaint all is shown
+    #[arg(long, value_name = "HOW", requires = "image", conflicts_with = "outpaint")]
     pub fit: Option<Fit>,
     /// Fade from what was drawn to the picture over so many pixels around the mask [default: 0]
     #[arg(long, value_name = "PIXELS", requires = "part", value_parser = clap::value_parser!(u32).range(..=1024))]
