@@ -60,7 +60,8 @@ pub struct Request {
     /// A picture to begin with, `[3, H, W]` in 0…1, of the request's size.
     #[serde(skip)]
     pub image: Option<Tensor>,
-    /// What of the picture is drawn anew, `[H, W]`: 0.5 and above is, the rest is kept.
+    /// What of the picture is drawn anew, `[H, W]`: 0.5 and above is, the rest is kept. What is above 0 is decoded in any
+    /// case: a host may fade there from the one to the other.
     #[serde(skip)]
     pub mask: Option<Tensor>,
     /// The picture's latents `[1, C, h, w]`, scaled for diffusion, instead of its encoding.

@@ -115,9 +115,9 @@ pub struct Generate {
     /// with a mask 1]
     #[arg(long, value_name = "F", value_parser = strength, allow_negative_numbers = true)]
     pub strength: Option<f64>,
-    /// How a picture of another ratio is fitted to the canvas: crop, or pad, which repeats its edges [default: crop;
-    /// with --outpaint pad]
-    #[arg(long, value_name = "HOW", requires = "image")]
+    /// How a picture of another ratio is fitted to the canvas: crop, or pad, which repeats its edges [default: crop].
+    /// With --outpaint all is shown
+    #[arg(long, value_name = "HOW", requires = "image", conflicts_with = "outpaint")]
     pub fit: Option<Fit>,
     /// Fade from what was drawn to the picture over so many pixels around the mask [default: 0]
     #[arg(long, value_name = "PIXELS", requires = "part", value_parser = clap::value_parser!(u32).range(..=1024))]

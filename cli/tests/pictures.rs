@@ -117,39 +117,40 @@ fn a_feather_fades_without_an_edge_of_what_was_decoded() {
     let away =
         |x: u32| (0..3).map(|c| i32::from(result.get_pixel(x, 32).0[c].abs_diff([120, 130, 140][c]))).sum::<i32>();
     assert_eq!((away(60), away(63)), (0, 0));
-    let steps: Vec<i32> = (40..62).map(|x| (away(x) - away(x + 1)).abs()).collect();
-    assert!(steps.iter().all(|step| *step <= 90), "{steps:?}");
+    let row: Vec<i32> = (39..62).map(away).collect();
+    assert!(row[1] > row[0] / 2 && row[10] > 0 && row[10] < row[1], "{row:?}");
 }
 
 #[test]
 fn an_outpainted_picture_has_its_border_drawn_and_its_middle_kept() {
     let shell = Shell::new();
     photo(24, 16).save(shell.path("in.png")).unwrap();
-    for more in [&[][..], &["--masked"], &["--feather", "0", "--fit", "crop"]] {
+    for more in [&[][..], &["--feather", "3"], &["--masked"]] {
         draw(&shell, &[&["--image", "in.png", "--outpaint", "8,0,25%,16"], more].concat());
         let result = drawn(&shell, "foveate.png");
         assert_eq!(result.dimensions(), (38, 32));
         let mut changed = 0;
         for (x, y, pixel) in result.enumerate_pixels() {
             match (8..32).contains(&x) && y < 16 {
+                true if more.contains(&"--feather") && (x < 11 || x > 28 || y > 12) => {}
                 true => assert_eq!(pixel, photo(24, 16).get_pixel(x - 8, y), "({x}, {y})"),
                 // It began as the edge, repeated.
                 false => changed += u32::from(pixel != photo(24, 16).get_pixel(x.saturating_sub(8).min(23), y.min(15))),
             }
         }
-        // Cropped, a part of the border lies beyond the canvas.
-        assert!(changed > 600, "{more:?}: {changed} of 832 pixels changed");
+        assert!(changed > 700, "{more:?}: {changed} of 832 pixels changed");
     }
     // Drawn again from its own request.
     let again = ["generate", "--like", "foveate.png", "--image", "in.png", "-o", "again.png"];
     shell.fails(&[&again[..], &CPU].concat(), 2, "give --mask again");
-    let output = shell.run(&[&again[..], &["--outpaint", "8,0,25%,16", "--fit", "crop"], &CPU].concat());
+    let output = shell.run(&[&again[..], &["--outpaint", "8,0,25%,16"], &CPU].concat());
     assert!(output.status.success(), "{}", text(&output.stderr));
     assert_eq!(drawn(&shell, "again.png"), drawn(&shell, "foveate.png"));
     for (words, reason) in [
         (&["--outpaint", "1,1,1,1"][..], "--image"),
+        (&["--image", "in.png", "--outpaint", "1,1,1,1", "--fit", "crop"], "--fit"),
         (&["--image", "in.png", "--outpaint", "1,1"], "it is LEFT,TOP,RIGHT,BOTTOM"),
-        (&["--image", "in.png", "--outpaint", "-1,0,0,0"], "\"-1\" is no number of pixels"),
+        (&["--image", "in.png", "--outpaint", "0,-1,0,0"], "\"-1\" is no number of pixels"),
         (&["--image", "in.png", "--outpaint", "0,0,0,0"], "adds no pixel to a picture of 24x16"),
         (&["--image", "in.png", "--outpaint", "60000,60000,0,0"], "too large: at most 134217728 pixels"),
     ] {
@@ -228,10 +229,18 @@ fn what_cannot_be_read_is_named_before_the_model_is_loaded() {
     let png = fs::read(shell.path("in.png")).unwrap();
     fs::write(shell.path("cut.png"), &png[..png.len() / 2]).unwrap();
     fs::write(shell.path("text.png"), "no picture").unwrap();
+    for (whole, cut) in [("in.jpg", "cut.jpg"), ("in.webp", "cut.webp")] {
+        photo(160, 160).save(shell.path(whole)).unwrap();
+        let bytes = fs::read(shell.path(whole)).unwrap();
+        fs::write(shell.path(cut), &bytes[..bytes.len() / 2]).unwrap();
+    }
     for (words, code, reason) in [
         (&["--image", "none.png"][..], 1, "reading --image: none.png"),
         (&["--image", "text.png"], 1, "it is no picture in PNG, JPEG or WebP"),
         (&["--image", "cut.png"], 1, "cut.png: it cannot be read as a picture"),
+        (&["--image", "cut.jpg"], 1, "cut.jpg: it is cut short"),
+        (&["--image", "cut.webp"], 1, "cut.webp: it cannot be read as a picture"),
+        (&["--image", "in.png", "--mask", "cut.png"], 1, "reading --mask: cut.png"),
         (&["--image", "in.png", "--mask", "other.png"], 2, "the mask has 15x16 pixels, and 16x16 are needed"),
         (&["--image", "in.png", "--strength", "0"], 2, "a strength is above 0 and at most 1"),
         (&["--image", "in.png", "--strength", "2"], 2, "a strength is above 0 and at most 1"),

@@ -110,10 +110,32 @@ fn decode(file: &str, bytes: &[u8]) -> Result<DynamicImage> {
     if format == Some(ImageFormat::Png) && pixels / MOST_PIXELS_A_BYTE > bytes.len() as u64 {
         return Err(Error::file(file, format!("it is cut short: {width}x{height} pixels do not lie in it")));
     }
+    if format == Some(ImageFormat::Jpeg) && !is_whole_jpeg(bytes) {
+        return Err(Error::file(file, "it is cut short: the end of the JPEG is missing"));
+    }
     let orientation = decoder.orientation().map_err(failed)?;
     let mut picture = DynamicImage::from_decoder(decoder).map_err(failed)?;
     picture.apply_orientation(orientation);
     Ok(picture)
+}
+
+/// Whether the marker that ends a JPEG comes after its last scan. The decoder would fill what is missing with grey.
+fn is_whole_jpeg(bytes: &[u8]) -> bool {
+    let mut at = 2; // behind the marker that begins it
+    loop {
+        // Markers are 0xff and a kind. Within a scan, 0xff is followed by 0 or by a restart marker.
+        match bytes.get(at..at + 2) {
+            None => return false,
+            Some(&[0xff, 0xd9]) => return true,
+            Some(&[0xff, 0xff]) => at += 1,
+            Some(&[0xff, 0x00 | 0x01 | 0xd0..=0xd7]) => at += 2,
+            Some(&[0xff, _]) => {
+                let Some(&[high, low]) = bytes.get(at + 2..at + 4) else { return false };
+                at += 2 + usize::from(u16::from_be_bytes([high, low])).max(2);
+            }
+            Some(_) => at += 1, // within a scan; between segments decoders pass it over, too
+        }
+    }
 }
 
 #[cfg(test)]
@@ -176,6 +198,22 @@ mod tests {
         // A layer without a stroke marks nothing.
         let layer = self::bytes(&image::RgbaImage::from_pixel(4, 4, Rgba([255, 255, 255, 0])).into(), ImageFormat::Png);
         assert_eq!(PhotoMask::decode("m.png", &layer).unwrap().bounds(), None);
+    }
+
+    #[test]
+    fn a_jpeg_that_is_cut_short_is_refused() {
+        let picture = RgbImage::from_fn(40, 30, |x, y| Rgb([(x * y) as u8, (x * 7) as u8, (y * 9) as u8]));
+        let whole = bytes(&picture.into(), ImageFormat::Jpeg);
+        Photo::decode("p.jpg", &whole).unwrap();
+        // What follows the end, as cameras write it, is nobody's business.
+        Photo::decode("p.jpg", &[&whole, &b"\xff\xda\x00 more"[..]].concat()).unwrap();
+        for length in [whole.len() / 2, whole.len() - 2, whole.len() - 1] {
+            let error = Photo::decode("p.jpg", &whole[..length]).unwrap_err().to_string();
+            assert!(error.contains("p.jpg: it is cut short: the end of the JPEG is missing"), "{length}: {error}");
+        }
+        for length in 0..whole.len() {
+            assert!(Photo::decode("p.jpg", &whole[..length]).is_err(), "{length}");
+        }
     }
 
     #[test]

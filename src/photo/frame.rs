@@ -21,6 +21,9 @@ pub enum Fit {
     Pad,
 }
 
+/// In a mask of a canvas: this pixel is kept, and shown with what is drawn beside it.
+const FADES: f32 = 0.25;
+
 /// A rectangle of pixels.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 struct Area {
@@ -76,14 +79,25 @@ impl Frame {
         Tensor::new(&[3, self.size.height, self.size.width], planes.collect())
     }
 
-    /// The canvas's mask `[H, W]`: 1 where it is drawn anew. Around a padded photo it repeats its edge, as the photo does.
-    pub fn mask(&self, mask: &PhotoMask) -> Result<Tensor> {
+    /// The canvas's mask `[H, W]`: 1 where it is drawn anew, and a quarter where that fades into the photo within
+    /// `feather` pixels of the photo. Around a padded photo it repeats its edge, as the photo does.
+    pub fn mask(&self, mask: &PhotoMask, feather: u32) -> Result<Tensor> {
+        let share = shares(mask, feather);
         let Area { left, top, width, height } = self.photo;
-        // The nearest pixel under each: a mask has no shades.
+        // All pixels that lie under one of the canvas: a line that is finer than these is not lost.
+        let under = |at: u32, from: u32, shown: u32, side: u32| {
+            let place = |at: u32| u64::from(at) * u64::from(side);
+            let (start, end) = (place(at) / u64::from(shown), place(at + 1).div_ceil(u64::from(shown)));
+            from + start as u32..from + end as u32
+        };
         let pixel = |x: u32, y: u32| {
-            let along = |at: u32, shown: u32, side: u32| (u64::from(at) * u64::from(side) / u64::from(shown)) as u32;
-            let (x, y) = (along(x, self.canvas.width, width), along(y, self.canvas.height, height));
-            f32::from(u8::from(mask.marks(left + x, top + y)))
+            let (columns, rows) = (under(x, left, self.canvas.width, width), under(y, top, self.canvas.height, height));
+            let all = rows.flat_map(|y| columns.clone().map(move |x| (x, y)));
+            match all.map(|(x, y)| share.get_pixel(x, y).0[0]).max() {
+                None | Some(0) => 0.0,
+                Some(255) => 1.0,
+                Some(_) => FADES,
+            }
         };
         Tensor::new(&[self.size.height, self.size.width], self.filled(pixel).collect())
     }
@@ -239,14 +253,30 @@ mod tests {
         assert_eq!(row, [255, 255, 191, 127, 63, 0, 0]);
     }
 
+    /// Of a pixel, and of a line along a border: each is finer than a pixel of the canvas.
+    #[test]
+    fn fine_masks_are_not_lost() {
+        let photo = photo(200, 100);
+        for (marked, x, y) in [((77, 55), 24, 17), ((199, 99), 63, 31), ((0, 0), 0, 0)] {
+            let mask = mask(200, 100, |x, y| (x, y) == marked);
+            for fit in [Fit::Crop, Fit::Pad] {
+                let frame = Frame::new(&photo, None, Size::new(64, 32), fit).mask(&mask, 0).unwrap();
+                let found: Vec<_> = (0..64 * 32).filter(|&at| frame.f32()[at] == 1.0).collect();
+                assert_eq!(found, [y * 64 + x], "{marked:?} {fit}");
+            }
+        }
+    }
+
     #[test]
     fn masks_follow_their_photo() {
         let photo = photo(40, 20);
         let mask = mask(40, 20, |x, _| x >= 30);
         let frame = Frame::new(&photo, None, Size::new(8, 4), Fit::Crop);
-        assert_eq!(frame.mask(&mask).unwrap().f32()[..8], [0.0, 0.0, 0.0, 0.0, 0.0, 0.0, 1.0, 1.0]);
+        assert_eq!(frame.mask(&mask, 0).unwrap().f32()[..8], [0.0, 0.0, 0.0, 0.0, 0.0, 0.0, 1.0, 1.0]);
+        let fading = frame.mask(&mask, 10).unwrap();
+        assert_eq!(fading.f32()[..8], [0.0, 0.0, 0.0, 0.0, 0.25, 0.25, 1.0, 1.0]);
         // Padded to a square, above and below as at the edges.
         let frame = Frame::new(&photo, None, Size::square(4), Fit::Pad);
-        assert_eq!(frame.mask(&mask).unwrap().f32(), [0.0, 0.0, 0.0, 1.0].repeat(4));
+        assert_eq!(frame.mask(&mask, 0).unwrap().f32(), [0.0, 0.0, 0.0, 1.0].repeat(4));
     }
 }

@@ -49,7 +49,7 @@ impl Original {
         let frame = Frame::new(&self.photo, self.mask.as_ref(), size, self.fit);
         request.size = Some(size);
         request.image = Some(frame.picture(&self.photo)?);
-        request.mask = self.mask.as_ref().map(|mask| frame.mask(mask)).transpose()?;
+        request.mask = self.mask.as_ref().map(|mask| frame.mask(mask, self.feather)).transpose()?;
         Ok(frame)
     }
 

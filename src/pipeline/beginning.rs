@@ -110,7 +110,7 @@ fn scaled(mut noise: Tensor, sigma: f32) -> Tensor {
 }
 
 /// Whether a pixel of a mask is drawn anew.
-pub(super) fn anew(value: f32) -> bool {
+fn anew(value: f32) -> bool {
     value >= 0.5
 }
 

@@ -60,12 +60,12 @@ impl Part {
     }
 }
 
-/// Which latent pixels lie under something that `mask [H, W]` marks.
+/// Which latent pixels lie under something that is drawn anew by `mask [H, W]`, or that fades into it.
 fn touched(mask: &Tensor, latents: Size, factor: usize) -> Vec<bool> {
     let mut touched = vec![false; latents.width * latents.height];
     for (row, values) in mask.f32().chunks_exact((latents.width * factor).max(1)).enumerate() {
         for (cell, values) in values.chunks_exact(factor).enumerate() {
-            touched[row / factor * latents.width + cell] |= values.iter().any(|&value| super::beginning::anew(value));
+            touched[row / factor * latents.width + cell] |= values.iter().any(|&value| value > 0.0);
         }
     }
     touched

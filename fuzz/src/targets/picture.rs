@@ -34,7 +34,7 @@ fn pixels(data: &[u8]) {
         let mask = PhotoMask::decode("a mask", data)?.of(&photo)?;
         let frame = Frame::new(&photo, Some(&mask), Size::new(24, 16), Fit::Crop);
         frame.picture(&photo)?;
-        frame.mask(&mask).map(drop)
+        frame.mask(&mask, u32::from(mask.marks(0, 0))).map(drop)
     });
     match read {
         Ok(()) => outcome::reached("pixels"),
