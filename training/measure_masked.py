@@ -4,7 +4,7 @@ The engine draws another thing into held-out scenes: the prompt names it, and a 
 full compute and by masked compute, from the same noise. A row is a share of the picture and a way to compute, and has
 
 - *error*: of the pixels under the mask against full compute with the same policy, relative L2;
-- *of the decoder alone*: the same of a run whose steps are all whole and whose decoder alone follows the mask, by halo in latent pixels;
+- *of the decoder alone*: the same of a run whose steps are all whole and whose decoder alone follows the mask, by halo in latent pixels (dense alone);
 - *step at the edge*: the mean difference between neighbours across the mask's edge, in 255ths, and that of full compute;
 - *right*: the judge's accuracy (training.train_classifier), where the box holds the thing;
 - FLOPs of a step against the dense step, and the time of steps and of decoding against full compute: the median of the pictures' ratios.
@@ -165,7 +165,8 @@ def measure(arguments, engine: Engine, judge) -> tuple[dict, dict]:
                         full = drawn
                     else:
                         row.error.append(relative(drawn, full, where))
-                        for halo in arguments.halos:
+                        # Steps of other policies that are whole compute what the policy would leave out: more would differ.
+                        for halo in arguments.halos if policy == "dense" else []:
                             part = ["--compress", policy, "--masked", f"every=1,decode={halo}"]
                             decoded, _ = engine.draw(prompt, index, picture, where, part)
                             row.decode.setdefault(halo, []).append(relative(decoded, full, where))
