@@ -2,7 +2,7 @@
 
 use std::ops::Range;
 
-use crate::Size;
+use crate::{Error, Result, Size, Tensor};
 
 /// A rectangle of a picture or of its latents.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -83,6 +83,26 @@ impl Area {
         }
         areas
     }
+}
+
+/// Areas, in latent pixels, of `pictures [B, C, H, W]` with `factor` pixels per latent pixel.
+pub(crate) fn cut_out(pictures: &Tensor, areas: &[Area], factor: usize) -> Result<Vec<Tensor>> {
+    let &[count, channels, height, width] = pictures.shape.as_slice() else {
+        return Err(Error::shape("pictures", format!("{:?} is no batch of pictures", pictures.shape)));
+    };
+    let cut = |area: &Area| {
+        let Area { rows, columns } = area.times(factor);
+        let shape = [count, channels, rows.len(), columns.len()];
+        if rows.end > height || columns.end > width {
+            return Err(Error::shape("pictures", format!("{rows:?}, {columns:?} is no part of {height}×{width}")));
+        }
+        let lines = pictures
+            .f32()
+            .chunks_exact((height * width).max(1))
+            .flat_map(|plane| rows.clone().flat_map(|row| &plane[row * width..][columns.clone()]).collect::<Vec<_>>());
+        Tensor::new(&shape, lines.copied().collect())
+    };
+    areas.iter().map(cut).collect()
 }
 
 /// Takes the connected part that `first` belongs to out of `near`; the rectangle around it.

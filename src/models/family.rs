@@ -6,6 +6,7 @@ use std::sync::Arc;
 
 use super::autoencoder_kl::{self, AutoencoderKl, EncoderKl};
 use super::{Canvas, Given, Preparation};
+use crate::area::cut_out;
 use crate::compress::{Policies, PolicyStep, Trained};
 use crate::device::{Device, Store};
 use crate::graph::{Graph, ValueId};
@@ -14,7 +15,7 @@ use crate::loading::{Fields, Loader, ModelFolder, Scope};
 use crate::schedulers::{Schedule, Scheduler};
 use crate::shared::{Shared, Work};
 use crate::weights::Format;
-use crate::{Area, Error, Grid, Refusal, Request, Result, Size, Tensor, Warning};
+use crate::{Area, Grid, Refusal, Request, Result, Size, Tensor, Warning};
 
 /// A family of models: which diffusers pipelines it covers, and how their parts are opened.
 pub trait Family: Debug + Shared {
@@ -218,28 +219,8 @@ pub trait Decoder: Debug + Shared {
         latents: &'a Tensor,
         areas: &'a [Area],
     ) -> Work<'a, Vec<Tensor>> {
-        Box::pin(async move { areas_of(&self.pictures(device, store, latents).await?, areas, self.factor()) })
+        Box::pin(async move { cut_out(&self.pictures(device, store, latents).await?, areas, self.factor()) })
     }
-}
-
-/// Areas, in latent pixels, of `pictures [B, C, H, W]` with `factor` pixels per latent pixel.
-pub(super) fn areas_of(pictures: &Tensor, areas: &[Area], factor: usize) -> Result<Vec<Tensor>> {
-    let &[count, channels, height, width] = pictures.shape.as_slice() else {
-        return Err(Error::shape("pictures", format!("{:?} is no batch of pictures", pictures.shape)));
-    };
-    let cut = |area: &Area| {
-        let Area { rows, columns } = area.times(factor);
-        let shape = [count, channels, rows.len(), columns.len()];
-        if rows.end > height || columns.end > width {
-            return Err(Error::shape("pictures", format!("{rows:?}, {columns:?} is no part of {height}×{width}")));
-        }
-        let lines = pictures
-            .f32()
-            .chunks_exact((height * width).max(1))
-            .flat_map(|plane| rows.clone().flat_map(|row| &plane[row * width..][columns.clone()]).collect::<Vec<_>>());
-        Tensor::new(&shape, lines.copied().collect())
-    };
-    areas.iter().map(cut).collect()
 }
 
 impl Habits {

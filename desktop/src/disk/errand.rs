@@ -6,14 +6,15 @@ use std::path::{Path, PathBuf};
 use std::sync::mpsc::{Receiver, TryRecvError};
 
 use foveate::photo::Border;
-use foveate::{Context, Error, Request, Result};
+use foveate::{Context, Error, Result};
 use foveate_studio::Origin;
 use foveate_studio::output::Output;
 use image::GrayImage;
 
+use super::inputs::Staged;
 use super::report::{Report, Voice};
 use super::{entry, inputs};
-use crate::engine::{Choice, Trouble};
+use crate::engine::Trouble;
 use crate::state::{Beginning, Input};
 
 /// Something to do with files.
@@ -43,17 +44,6 @@ pub enum Errand {
     Copy { from: PathBuf, to: PathBuf },
     /// Move a picture into the folder of those that were deleted.
     Remove { picture: PathBuf, into: PathBuf },
-}
-
-/// Jobs that begin with a picture.
-#[derive(Clone, Debug, PartialEq)]
-pub struct Staged {
-    /// What they are drawn with.
-    pub choice: Choice,
-    /// What is drawn.
-    pub requests: Vec<Request>,
-    /// What they begin with. The name of the mask is known once it is kept.
-    pub beginning: Beginning,
 }
 
 /// The thread's end.

@@ -6,15 +6,27 @@ use std::io::Cursor;
 use std::path::{Path, PathBuf};
 
 use foveate::photo::{Border, Original, Photo, PhotoMask};
-use foveate::{Context, Error, Result};
+use foveate::{Context, Error, Request, Result};
 use foveate_studio::output::Output;
 use foveate_studio::photo;
 use image::{DynamicImage, ImageFormat, RgbImage};
 
+use crate::engine::Choice;
 use crate::state::{Beginning, Input, Painting};
 
 /// The longer side of what is shown of a picture, at most.
 const SHOWN: u32 = 1600;
+
+/// Jobs that begin with a picture.
+#[derive(Clone, Debug, PartialEq)]
+pub struct Staged {
+    /// What they are drawn with.
+    pub choice: Choice,
+    /// What is drawn.
+    pub requests: Vec<Request>,
+    /// What they begin with. The name of the mask is known once it is kept.
+    pub beginning: Beginning,
+}
 
 /// Keeps the picture of a file in `folder`.
 pub(super) fn take(path: &Path, folder: &Path) -> Result<Input> {

@@ -12,8 +12,8 @@ use std::sync::mpsc::{Receiver, Sender, channel};
 use std::thread::JoinHandle;
 
 pub use entry::{Entry, thumbnail};
-pub use errand::{Errand, Staged};
-pub use inputs::name as input_name;
+pub use errand::Errand;
+pub use inputs::{Staged, name as input_name};
 pub use places::{Places, kept};
 pub use report::{Question, Report};
 pub use reveal::reveal;

@@ -7,7 +7,7 @@ use foveate_studio::Origin;
 use image::RgbImage;
 
 use super::entry::Entry;
-use super::errand::Staged;
+use super::inputs::Staged;
 use crate::engine::{Trouble, Wake};
 use crate::state::Input;
 

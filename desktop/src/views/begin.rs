@@ -6,8 +6,7 @@ use foveate::photo::{Border, Breadth};
 
 use super::action::Action;
 use super::album::Album;
-use super::compose::optional;
-use super::controls::{button, number, quiet, row};
+use super::controls::{button, number, optional, quiet, row};
 use crate::disk::Question;
 use crate::state::{Beginning, Form, Input};
 

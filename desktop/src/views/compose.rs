@@ -6,7 +6,7 @@ use foveate::Size;
 use super::action::Action;
 use super::album::Album;
 use super::begin::begin;
-use super::controls::{button, main_button, named, number, quiet, row, sign, toggle};
+use super::controls::{button, main_button, named, number, optional, quiet, reset, row, sign, toggle};
 use super::policy::policy;
 use crate::engine::ModelFacts;
 use crate::state::{Form, Input, roll};
@@ -182,34 +182,6 @@ fn scheduler(ui: &mut Ui, form: &mut Form, model: &ModelFacts) {
         });
         shown.response
     });
-}
-
-/// A number that has a default: shown as the default until it is set, with a button to go back.
-pub(super) fn optional<T: Copy + PartialEq>(
-    ui: &mut Ui,
-    name: &str,
-    help: &str,
-    value: &mut Option<T>,
-    default: T,
-    field: impl FnOnce(&mut T) -> DragValue<'_>,
-) {
-    row(ui, name, help, |ui| {
-        reset(ui, value, name);
-        let mut number = value.unwrap_or(default);
-        let before = number;
-        let response = ui.add(field(&mut number));
-        if number != before {
-            *value = Some(number);
-        }
-        response
-    });
-}
-
-/// The way back to a default, where something else is set.
-fn reset<T>(ui: &mut Ui, value: &mut Option<T>, name: &str) {
-    if value.is_some() && sign(ui, "↺", &format!("Reset: {name}"), "Back to the model's own value").clicked() {
-        *value = None;
-    }
 }
 
 #[cfg(test)]

@@ -41,6 +41,34 @@ pub fn number<N: Numeric>(value: &mut N, range: RangeInclusive<N>, speed: f64) -
     DragValue::new(value).range(range).speed(speed).clamp_existing_to_range(false)
 }
 
+/// A number that has a default: shown as the default until it is set, with a button to go back.
+pub fn optional<T: Copy + PartialEq>(
+    ui: &mut Ui,
+    name: &str,
+    help: &str,
+    value: &mut Option<T>,
+    default: T,
+    field: impl FnOnce(&mut T) -> DragValue<'_>,
+) {
+    row(ui, name, help, |ui| {
+        reset(ui, value, name);
+        let mut number = value.unwrap_or(default);
+        let before = number;
+        let response = ui.add(field(&mut number));
+        if number != before {
+            *value = Some(number);
+        }
+        response
+    });
+}
+
+/// The way back to a default, where something else is set.
+pub fn reset<T>(ui: &mut Ui, value: &mut Option<T>, name: &str) {
+    if value.is_some() && sign(ui, "↺", &format!("Reset: {name}"), "Back to the model's own value").clicked() {
+        *value = None;
+    }
+}
+
 /// A button with words.
 pub fn button(ui: &mut Ui, text: &str, help: &str) -> Response {
     ui.button(text).on_hover_text(help)

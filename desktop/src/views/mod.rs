@@ -4,6 +4,7 @@
 mod action;
 mod album;
 mod begin;
+mod canvas;
 mod compare;
 mod compose;
 mod computed;

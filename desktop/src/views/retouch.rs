@@ -7,8 +7,8 @@ use egui::{
 
 use super::action::Action;
 use super::album::Album;
+use super::canvas::{canvas, fitted, foot};
 use super::controls::{button, named, number, quiet};
-use super::stage::{canvas, fitted, foot};
 use crate::state::{Input, Painting, Place};
 
 /// The smallest and the largest brush, in shares of the picture's longer side.

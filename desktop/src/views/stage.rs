@@ -3,12 +3,13 @@
 use std::path::{Path, PathBuf};
 
 use egui::{
-    Align, Align2, Color32, FontId, Frame, Layout, Margin, Panel, ProgressBar, Rect, Role, Sense, Spinner,
-    TextureHandle, Ui, Vec2, WidgetInfo, pos2, vec2,
+    Align, Align2, Color32, FontId, Layout, ProgressBar, Rect, Role, Sense, Spinner, TextureHandle, Ui, Vec2,
+    WidgetInfo, pos2, vec2,
 };
 
 use super::action::Action;
 use super::album::{Album, Whole};
+use super::canvas::{canvas, fitted, foot};
 use super::compare::{Pair, divided};
 use super::computed;
 use super::controls::{button, flops, quiet, seconds, title, toggle};
@@ -17,10 +18,8 @@ use super::retouch::{Brush, retouch};
 use crate::disk::Entry;
 use crate::engine::{Preview, Took};
 use crate::state::{Form, History, Input, Live, Settings};
-use crate::theme::{GAP, Palette};
+use crate::theme::Palette;
 
-/// How long the longer side of a small picture is shown at most. Larger ones are shown pixel for pixel, or smaller.
-const LARGEST: f32 = 640.0;
 /// What is said in place of a picture.
 const UNREADABLE: &str = "The file cannot be read";
 
@@ -78,12 +77,6 @@ pub fn stage(
             None => under_way(ui, stage, settings, seen, album, actions),
         },
     }
-}
-
-/// What is below the picture: as high as it needs to be.
-pub(super) fn foot(ui: &mut Ui, name: &str, contents: impl FnOnce(&mut Ui)) {
-    let frame = Frame::new().inner_margin(Margin { top: 8, ..Margin::ZERO });
-    Panel::bottom(name).frame(frame).show_separator_line(false).resizable(false).show(ui, contents);
 }
 
 fn under_way(
@@ -267,13 +260,6 @@ fn progress(ui: &mut Ui, live: &Live) {
     bar.widget_info(|| WidgetInfo::labeled(Role::ProgressIndicator, true, text.as_str()));
 }
 
-/// The place for the picture: all that is left.
-pub(super) fn canvas(ui: &mut Ui) -> Rect {
-    let (rect, _) = ui.allocate_exact_size(ui.available_size(), Sense::hover());
-    ui.painter().rect_filled(rect, 8.0, Palette::of(ui).ground);
-    rect.shrink(GAP)
-}
-
 fn show(ui: &Ui, place: Rect, texture: &TextureHandle, name: &str) -> Rect {
     let rect = fitted(place, texture.size_vec2());
     let response = ui.interact(rect, ui.scope_id().with(name), Sense::hover());
@@ -281,13 +267,6 @@ fn show(ui: &Ui, place: Rect, texture: &TextureHandle, name: &str) -> Rect {
     let all = Rect::from_min_max(pos2(0.0, 0.0), pos2(1.0, 1.0));
     ui.painter().image(texture.id(), rect, all, Color32::WHITE);
     rect
-}
-
-/// As large as fits, in the middle; a small picture at least that large that its pixels are still seen as a picture.
-pub(super) fn fitted(place: Rect, size: Vec2) -> Rect {
-    let most = (LARGEST / size.max_elem()).max(1.0);
-    let scale = (place.width() / size.x).min(place.height() / size.y).min(most);
-    Rect::from_center_size(place.center(), size * scale)
 }
 
 fn waiting(ui: &mut Ui, rect: Rect, what: &str) {

@@ -16,7 +16,7 @@ pub use encoding::{EncoderKl, Posterior};
 use tiling::{Mosaic, Tiles};
 
 use super::Decoder as LatentDecoder;
-use super::family::areas_of;
+use crate::area::cut_out;
 use crate::device::{Device, Memory, Plan, Store};
 use crate::graph::{Caps, Element, Graph, Value, ValueId};
 use crate::kernels::{self, Affine};
@@ -102,7 +102,7 @@ impl AutoencoderKl {
         let input = graph.stored(INPUT, &[1, channels, height, width], Element::F32);
         let parts = self.sample_areas(&mut graph, input, areas, every)?;
         if graph.check(device.caps()).is_err() {
-            return areas_of(&self.decode_latents(device, store, latents).await?, areas, self.config.scale_factor());
+            return cut_out(&self.decode_latents(device, store, latents).await?, areas, self.config.scale_factor());
         }
         let names: Vec<String> = (0..areas.len()).map(|index| format!("{OUTPUT}.{index}")).collect();
         parts.iter().zip(&names).for_each(|(&part, name)| graph.store(part, name));
@@ -323,14 +323,14 @@ mod tests {
                 let whole = model.decode_latents(device(), &store, &latents).await.unwrap();
                 (whole, model.decode_areas_by(device(), &store, &latents, &areas, 1).await.unwrap())
             });
-            let expected = areas_of(&whole, &areas, factor).unwrap();
+            let expected = cut_out(&whole, &areas, factor).unwrap();
             assert_eq!(parts[1].shape, [2, 3, 14 * factor, 15 * factor]);
             let off = relative_l2(parts[0].f32(), expected[0].f32());
             assert!(off < 1e-5, "{name}: {off:.1e}");
             // Where the picture ends, so does the area; elsewhere a halo of 8 is taken off.
             let inner = [Area { rows: 0..6, columns: 8..15 }];
             let [found, expected] =
-                [&parts[1], &expected[1]].map(|part| areas_of(part, &inner, factor).unwrap().remove(0));
+                [&parts[1], &expected[1]].map(|part| cut_out(part, &inner, factor).unwrap().remove(0));
             let off = relative_l2(found.f32(), expected.f32());
             assert!(off < 1e-3, "{name}: {off:.1e}");
         }
@@ -352,7 +352,7 @@ mod tests {
             let small: Device = gpu().with_caps(caps).into();
             let found = model.decode_areas(&small, &store, &latents, &areas).await.unwrap();
             let whole = model.decode_latents(&small, &store, &latents).await.unwrap();
-            assert_eq!(found, areas_of(&whole, &areas, 2).unwrap());
+            assert_eq!(found, cut_out(&whole, &areas, 2).unwrap());
         });
     }
 }
