@@ -28,7 +28,7 @@ impl App {
             Action::Continue => self.queue.paused = false,
             Action::Show(path) => self.stage.shown = Shown::Picture(path),
             Action::Beside(newer) => self.beside(newer),
-            Action::Follow => self.stage.shown = Shown::Live,
+            Action::Follow => self.follow(),
             Action::BeginWith(picture) => self.begin_with(picture),
             Action::BeginWithout => self.begin_without(),
             Action::Paint => self.paint(),
@@ -110,7 +110,7 @@ impl App {
     fn stop_or_close(&mut self) {
         match &self.stage.shown {
             Shown::Pair(pair) => self.stage.shown = Shown::Picture(pair.right.clone()),
-            Shown::Mask => self.stage.shown = Shown::Live,
+            Shown::Mask => self.follow(),
             Shown::Live | Shown::Picture(_) => self.stop_running(),
         }
     }

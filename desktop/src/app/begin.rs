@@ -7,16 +7,19 @@ use foveate::photo::Border;
 use super::App;
 use crate::disk::{Errand, Question, Staged, input_name};
 use crate::engine::Trouble;
-use crate::state::{Beginning, Input};
+use crate::input::{Beginning, Input};
 use crate::views::{Page, Shown};
 
 impl App {
     /// Takes up what an earlier start has left, and removes what nobody needs.
     pub(super) fn restore_inputs(&mut self) {
         let form = self.settings.form.beginning.as_ref();
-        let jobs = self.queue.jobs().iter().filter_map(|job| job.beginning.as_ref());
-        let used = jobs.chain(form).flat_map(Beginning::files).map(str::to_owned).collect();
-        self.clerk.send(Errand::Tidy { inputs: self.places.inputs(), used });
+        // What was put aside may name inputs that nobody else does.
+        if !self.places.has_put_aside() {
+            let jobs = self.queue.jobs().iter().filter_map(|job| job.beginning.as_ref());
+            let used = jobs.chain(form).flat_map(Beginning::files).map(str::to_owned).collect();
+            self.clerk.send(Errand::Tidy { inputs: self.places.inputs(), used });
+        }
         if let Some(beginning) = form.cloned() {
             self.clerk.send(Errand::BeginAgain { beginning, inputs: self.places.inputs() });
         }
@@ -41,15 +44,27 @@ impl App {
         }
     }
 
+    /// To the picture under way. Where a mask was painted it is kept: a program may be killed at any time.
+    pub(super) fn follow(&mut self) {
+        if self.stage.shown == Shown::Mask {
+            self.keep_mask();
+        }
+        self.stage.shown = Shown::Live;
+    }
+
     pub(super) fn extend(&mut self, border: Border) {
         if let Some(input) = self.input.clone() {
+            // All of the border is shown, whatever the ratio of the canvas.
+            self.settings.form.beginning.get_or_insert_default().pad = true;
             self.clerk.send(Errand::Extend { input: Box::new(input), border, inputs: self.places.inputs() });
         }
     }
 
     /// A picture to begin with is here.
     pub(super) fn begun(&mut self, input: Input) {
-        self.settings.form.beginning.get_or_insert_default().picture.clone_from(&input.name);
+        let beginning = self.settings.form.beginning.get_or_insert_default();
+        beginning.picture.clone_from(&input.name);
+        beginning.mask.clone_from(&input.mask);
         self.input = Some(input);
     }
 

@@ -14,7 +14,8 @@ use foveate_studio::doctor::Report;
 
 use crate::disk::{Clerk, Errand, Places, kept};
 use crate::engine::{Engine, Shared, Stop, Task, Trouble, Wake};
-use crate::state::{History, Input, Notices, Queue, Settings};
+use crate::input::Input;
+use crate::state::{History, Notices, Queue, Settings};
 use crate::views::{Album, Model, Page, Stage};
 
 /// The app.

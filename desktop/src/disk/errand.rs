@@ -15,7 +15,7 @@ use super::inputs::Staged;
 use super::report::{Report, Voice};
 use super::{entry, inputs};
 use crate::engine::Trouble;
-use crate::state::{Beginning, Input};
+use crate::input::{Beginning, Input};
 
 /// Something to do with files.
 #[derive(Debug)]

@@ -9,10 +9,10 @@ use foveate::photo::{Border, Original, Photo, PhotoMask};
 use foveate::{Context, Error, Request, Result};
 use foveate_studio::output::Output;
 use foveate_studio::photo;
-use image::{DynamicImage, ImageFormat, RgbImage};
+use image::{DynamicImage, GrayImage, ImageFormat, RgbImage};
 
 use crate::engine::Choice;
-use crate::state::{Beginning, Input, Painting};
+use crate::input::{Beginning, Input, Painting};
 
 /// The longer side of what is shown of a picture, at most.
 const SHOWN: u32 = 1600;
@@ -33,18 +33,18 @@ pub(super) fn take(path: &Path, folder: &Path) -> Result<Input> {
     input(folder, photo::photo(path)?.0, None)
 }
 
-/// Keeps a picture, on which this is painted.
-pub(super) fn input(folder: &Path, picture: RgbImage, painting: Option<Painting>) -> Result<Input> {
+/// Keeps a picture and what is painted on it.
+fn input(folder: &Path, picture: RgbImage, mask: Option<GrayImage>) -> Result<Input> {
     let name = put(folder, picture.clone().into()).context(|| "keeping the picture to begin with")?;
-    Ok(named(name, picture, painting))
+    let marked = mask.as_ref().map(|mask| put(folder, mask.clone().into())).transpose();
+    Ok(named((name, marked.context(|| "keeping the mask")?), picture, mask))
 }
 
 /// Keeps the same within a border, which is drawn.
 pub(super) fn bordered(folder: &Path, inner: Input, border: Border) -> Result<Input> {
     let mask = PhotoMask(inner.painting.mask().clone());
     let larger = Original::outpainted(&Photo(inner.picture), Some(mask), border)?;
-    let painting = larger.mask().map(|mask| Painting::of(mask.0.clone()));
-    input(folder, larger.photo().0.clone(), painting)
+    input(folder, larger.photo().0.clone(), larger.mask().map(|mask| mask.0.clone()))
 }
 
 /// What was kept before.
@@ -52,7 +52,8 @@ pub(super) fn open(folder: &Path, beginning: &Beginning) -> Result<Input> {
     let open = || {
         let picture = photo::photo(&folder.join(&beginning.picture))?;
         let mask = beginning.mask.as_deref().map(|name| photo::mask(&folder.join(name))?.of(&picture)).transpose()?;
-        Ok(named(beginning.picture.clone(), picture.0, mask.map(|mask| Painting::of(mask.0))))
+        let names = (beginning.picture.clone(), beginning.mask.clone());
+        Ok(named(names, picture.0, mask.map(|mask| mask.0)))
     };
     open().context(|| "reading the picture to begin with")
 }
@@ -83,7 +84,7 @@ pub(super) fn tidy(folder: &Path, used: &[String]) -> Result<()> {
     Ok(())
 }
 
-fn named(name: String, picture: RgbImage, painting: Option<Painting>) -> Input {
+fn named((name, mask): (String, Option<String>), picture: RgbImage, painted: Option<GrayImage>) -> Input {
     let (width, height) = picture.dimensions();
     let shown = match width.max(height) > SHOWN {
         true => {
@@ -92,7 +93,8 @@ fn named(name: String, picture: RgbImage, painting: Option<Painting>) -> Input {
         }
         false => picture.clone(),
     };
-    Input { name, picture, shown, painting: painting.unwrap_or_else(|| Painting::new(width, height)) }
+    let painting = painted.map_or_else(|| Painting::new(width, height), Painting::of);
+    Input { name, picture, shown, painting, mask }
 }
 
 /// The name of a picture or a mask in the folder of inputs.
@@ -110,7 +112,7 @@ fn hash(picture: &DynamicImage) -> u64 {
 
 #[cfg(test)]
 mod tests {
-    use image::{GrayImage, Rgb};
+    use image::Rgb;
 
     use super::*;
 

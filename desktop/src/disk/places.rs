@@ -1,7 +1,7 @@
 //! Where the app keeps what it keeps.
 
 use std::fs;
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 
 use foveate::{Error, Result};
 use serde::de::DeserializeOwned;
@@ -60,6 +60,11 @@ impl Places {
         self.root.join("settings.json")
     }
 
+    /// Whether one of the two could not be read and was put aside, now or at an earlier start.
+    pub fn has_put_aside(&self) -> bool {
+        [self.queue(), self.settings()].iter().any(|path| aside(path).exists())
+    }
+
     /// The window's place and size.
     pub fn window(&self) -> PathBuf {
         self.root.join("window.ron")
@@ -85,11 +90,15 @@ pub fn kept<T: DeserializeOwned>(path: &PathBuf) -> Result<Option<T>> {
         serde_json::from_slice(&bytes).map_err(|error| Error::file(path.display().to_string(), error.to_string()))
     };
     read().map(Some).inspect_err(|_| {
-        let aside = path.with_extension("unreadable.json");
-        if let Err(error) = fs::rename(path, aside) {
+        if let Err(error) = fs::rename(path, aside(path)) {
             log::warn!("{}: {error}", path.display());
         }
     })
+}
+
+/// Where a file goes that cannot be read.
+fn aside(path: &Path) -> PathBuf {
+    path.with_extension("unreadable.json")
 }
 
 #[cfg(test)]
@@ -99,13 +108,16 @@ mod tests {
     #[test]
     fn what_cannot_be_read_is_put_aside() {
         let folder = tempfile::tempdir().unwrap();
-        let path = Places::below(folder.path().into()).unwrap().queue();
+        let places = Places::below(folder.path().into()).unwrap();
+        let path = places.queue();
         assert_eq!(kept::<Vec<u8>>(&path).unwrap(), None);
         fs::write(&path, "[1, 2]").unwrap();
         assert_eq!(kept::<Vec<u8>>(&path).unwrap(), Some(vec![1, 2]));
+        assert!(!places.has_put_aside());
         fs::write(&path, "[1, ").unwrap();
         assert!(kept::<Vec<u8>>(&path).unwrap_err().to_string().contains("queue.json: EOF"));
         assert_eq!(kept::<Vec<u8>>(&path).unwrap(), None);
         assert_eq!(fs::read(folder.path().join("queue.unreadable.json")).unwrap(), b"[1, ");
+        assert!(places.has_put_aside());
     }
 }

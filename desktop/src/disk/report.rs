@@ -9,7 +9,7 @@ use image::RgbImage;
 use super::entry::Entry;
 use super::inputs::Staged;
 use crate::engine::{Trouble, Wake};
-use crate::state::Input;
+use crate::input::Input;
 
 /// What became of an errand.
 #[derive(Debug)]

@@ -13,7 +13,7 @@ use image::RgbImage;
 use super::device::Shared;
 use super::message::{Drawn, Event, Preview, Stop, Task, Teller, Took, Traced, Wishes};
 use super::projection::Projection;
-use crate::state::Beginning;
+use crate::input::Beginning;
 
 /// Quick previews come no faster than anyone sees.
 const BETWEEN_PREVIEWS: Duration = Duration::from_millis(60);
@@ -102,7 +102,7 @@ impl Easel<'_> {
             took.seconds += seconds;
             self.check()?;
             let due = shown.elapsed() >= BETWEEN_PREVIEWS || index + 1 == of;
-            let preview = if due { self.preview(run)? } else { None };
+            let preview = if due { self.preview(run, task)? } else { None };
             if due {
                 shown = Instant::now();
             }
@@ -113,8 +113,9 @@ impl Easel<'_> {
         Ok(took)
     }
 
-    /// What the picture looks like now. A model whose projection is not known yet is decoded, which teaches it.
-    fn preview(&mut self, run: &Run) -> Result<Option<RgbImage>> {
+    /// What the picture looks like now. A model whose projection is not known yet is decoded, which teaches it: unless
+    /// only a part is decoded, for the rest is then the given picture while its latents are still noisy.
+    fn preview(&mut self, run: &Run, task: &Task) -> Result<Option<RgbImage>> {
         let wished = self.wishes.preview();
         if wished == Preview::Off {
             return Ok(None);
@@ -126,7 +127,9 @@ impl Easel<'_> {
             return Ok(Some(quick));
         }
         let pictures = self.stop.or(run.decode())?;
-        self.learn(&latents, &pictures);
+        if task.request.compression.masked.is_none() {
+            self.learn(&latents, &pictures);
+        }
         pictures.rgb(0).map(Some)
     }
 

@@ -17,7 +17,7 @@ use serde::{Deserialize, Serialize};
 use super::choice::Choice;
 use super::facts::ModelFacts;
 use super::trouble::Trouble;
-use crate::state::Beginning;
+use crate::input::Beginning;
 
 /// Wakes the window when there is an event to read.
 pub type Wake = Arc<dyn Fn() + Send + Sync>;

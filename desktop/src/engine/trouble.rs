@@ -39,7 +39,9 @@ fn advice(error: &Error) -> Option<&'static str> {
     Some(match error.root() {
         Error::Refused(refusal) => return of_refusal(refusal),
         Error::DeviceLost(_) => "Try again: another device is opened",
-        Error::OutOfMemory(_) => "Choose a smaller size, or store the model as int8 on the page Models",
+        Error::OutOfMemory(_) | Error::MemoryLimit { .. } => {
+            "Choose a smaller size, or store the model as int8 on the page Models"
+        }
         Error::Limit { .. } => "Choose a smaller size, or the processor on the page Models",
         Error::NoAdapter(_) => "Choose the processor on the page Models",
         Error::Io { source, .. } if source.kind() == std::io::ErrorKind::NotFound => {

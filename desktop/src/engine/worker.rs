@@ -129,7 +129,7 @@ impl Worker {
         let room = Room { needs, memory: found(device.caps()) };
         if let Some(found) = room.memory.filter(|found| found.shared) {
             // A system that runs out of memory ends the program; an error does not.
-            device.set_max_memory(Some(found.bytes));
+            device.set_max_memory(Some(found.usable()));
         }
         model.options.dtype = room.dtype(choice.dtype);
         let pipeline = self.load(choice, &device, model, stop).context(|| format!("loading the model {name}"))?;

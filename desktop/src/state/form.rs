@@ -6,8 +6,8 @@ use foveate::Request;
 use foveate_studio::Origin;
 use serde::{Deserialize, Serialize};
 
-use super::Beginning;
 use crate::engine::ModelFacts;
+use crate::input::Beginning;
 
 /// A request under way.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]

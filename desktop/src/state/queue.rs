@@ -6,8 +6,8 @@ use std::path::PathBuf;
 use foveate::Request;
 use serde::{Deserialize, Serialize};
 
-use super::Beginning;
 use crate::engine::Choice;
+use crate::input::Beginning;
 
 /// Finished jobs that are remembered; the pictures themselves are in the history.
 const REMEMBERED: usize = 30;

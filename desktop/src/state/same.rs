@@ -22,7 +22,7 @@ pub fn obstacles(origin: &Origin, in_use: Option<(&str, Option<Format>)>) -> Vec
     }
     if !origin.given.is_empty() {
         let given = origin.given.join(", ").replace('_', " ");
-        obstacles.push(format!("it was drawn from more than the form has ({given})"));
+        obstacles.push(format!("it was drawn from what its file does not hold ({given})"));
     }
     if origin.count > 1 {
         let (number, count) = (origin.index + 1, origin.count);
@@ -50,7 +50,7 @@ mod tests {
         let batch = Origin { index: 1, count: 3, given: vec!["init_latents".into()], ..origin };
         assert_eq!(
             whole(&batch, same),
-            "it was drawn from more than the form has (init latents); it is picture 2 of 3 that were drawn together"
+            "it was drawn from what its file does not hold (init latents); it is picture 2 of 3 that were drawn together"
         );
     }
 }

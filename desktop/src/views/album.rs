@@ -7,7 +7,7 @@ use egui::{Color32, ColorImage, Context, TextureHandle, TextureOptions};
 use image::RgbImage;
 
 use crate::disk::Entry;
-use crate::state::Input;
+use crate::input::Input;
 
 /// Whole pictures that are kept: two to compare and those just looked at.
 const WHOLE: usize = 6;

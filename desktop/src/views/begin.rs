@@ -8,7 +8,8 @@ use super::action::Action;
 use super::album::Album;
 use super::controls::{button, number, optional, quiet, row};
 use crate::disk::Question;
-use crate::state::{Beginning, Form, Input};
+use crate::input::{Beginning, Input};
+use crate::state::Form;
 
 /// The longest side of the small picture.
 const SIDE: f32 = 120.0;

@@ -9,7 +9,8 @@ use super::begin::begin;
 use super::controls::{button, main_button, named, number, optional, quiet, reset, row, sign, toggle};
 use super::policy::policy;
 use crate::engine::ModelFacts;
-use crate::state::{Form, Input, roll};
+use crate::input::Input;
+use crate::state::{Form, roll};
 
 /// The id of the prompt, to put the cursor there.
 pub const PROMPT: &str = "prompt";

@@ -9,7 +9,7 @@ use super::action::Action;
 use super::album::Album;
 use super::canvas::{canvas, fitted, foot};
 use super::controls::{button, named, number, quiet};
-use crate::state::{Input, Painting, Place};
+use crate::input::{Input, Painting, Place};
 
 /// The smallest and the largest brush, in shares of the picture's longer side.
 const BRUSHES: std::ops::RangeInclusive<f32> = 0.002..=0.5;
@@ -176,10 +176,8 @@ fn keys(ui: &Ui, brush: &mut Brush, painting: &mut Painting, sheet: Sheet) {
     let (before, radius) = (sheet.cursor(brush), sheet.radius(brush));
     let (moved, space, held, sizes) = ui.input_mut(|input| {
         let stride = STRIDES[usize::from(input.modifiers.shift)] * radius;
-        let mut presses = |key| {
-            let plain = input.count_and_consume_key(Modifiers::NONE, key);
-            (plain + input.count_and_consume_key(Modifiers::SHIFT, key)) as f32
-        };
+        // With Shift, too.
+        let mut presses = |key| input.count_and_consume_key(Modifiers::NONE, key) as f32;
         let moved =
             [presses(Key::ArrowRight) - presses(Key::ArrowLeft), presses(Key::ArrowDown) - presses(Key::ArrowUp)];
         let sizes = presses(Key::CloseBracket) - presses(Key::OpenBracket);

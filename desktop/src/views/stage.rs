@@ -17,7 +17,8 @@ use super::models::Model;
 use super::retouch::{Brush, retouch};
 use crate::disk::Entry;
 use crate::engine::{Preview, Took};
-use crate::state::{Form, History, Input, Live, Settings};
+use crate::input::Input;
+use crate::state::{Form, History, Live, Settings};
 use crate::theme::Palette;
 
 /// What is said in place of a picture.

@@ -1,10 +1,11 @@
 //! The picture that a drawing begins with: how it is named in a job, and as the form has it.
 
+mod painting;
+
 use foveate::photo::Fit;
 use image::RgbImage;
+pub use painting::{Painting, Place};
 use serde::{Deserialize, Serialize};
-
-use super::painting::Painting;
 
 /// What a job begins with: files of the folder of inputs, and what becomes of them.
 #[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
@@ -44,4 +45,6 @@ pub struct Input {
     pub shown: RgbImage,
     /// What of it is drawn anew.
     pub painting: Painting,
+    /// The file of the mask that it came with.
+    pub mask: Option<String>,
 }
