@@ -108,3 +108,43 @@ impl App {
         self.clerk.send(Errand::Stage { staged, mask, inputs: self.places.inputs() });
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use std::sync::Arc;
+
+    use foveate::Request;
+    use image::RgbImage;
+
+    use super::*;
+    use crate::disk::{Places, kept};
+    use crate::engine::Choice;
+    use crate::input::Painting;
+    use crate::state::{Queue, Settings};
+
+    #[test]
+    fn what_was_asked_for_just_before_the_end_waits_for_the_next_start() {
+        let folder = tempfile::tempdir().unwrap();
+        std::fs::write(folder.path().join("settings.json"), r#"{"choice": {"model": "absent"}}"#).unwrap();
+        let places = Places::below(folder.path().into()).unwrap();
+        let mut app = App::new(places.clone(), None, Arc::new(|| {})).unwrap();
+        let picture = RgbImage::new(8, 8);
+        let mut painting = Painting::new(8, 8);
+        painting.invert();
+        app.begun(Input { name: "a.png".into(), shown: picture.clone(), picture, painting, mask: None });
+        let beginning = app.settings.form.beginning.clone().unwrap();
+        app.stage_jobs(Staged { choice: Choice::default(), requests: vec![Request::prompt("a fox")], beginning });
+        drop(app);
+        let queue: Queue = kept(&places.queue()).unwrap().unwrap();
+        let mask = queue.jobs()[0].beginning.as_ref().unwrap().mask.clone().unwrap();
+        assert!(places.inputs().join(&mask).is_file());
+        // The form comes back with the same mask, and a new picture without it.
+        let settings: Settings = kept(&places.settings()).unwrap().unwrap();
+        assert_eq!(settings.form.beginning.unwrap().mask, Some(mask));
+        let mut app = App::new(places, None, Arc::new(|| {})).unwrap();
+        let picture = RgbImage::new(8, 8);
+        let painting = Painting::new(8, 8);
+        app.begun(Input { name: "b.png".into(), shown: picture.clone(), picture, painting, mask: None });
+        assert_eq!(app.settings.form.beginning.clone().unwrap().mask, None);
+    }
+}

@@ -12,7 +12,7 @@ use egui::Context;
 use foveate::{Error, Result};
 use foveate_studio::doctor::Report;
 
-use crate::disk::{Clerk, Errand, Places, kept};
+use crate::disk::{self, Clerk, Errand, Places, kept};
 use crate::engine::{Engine, Shared, Stop, Task, Trouble, Wake};
 use crate::input::Input;
 use crate::state::{History, Notices, Queue, Settings};
@@ -158,6 +158,12 @@ impl Drop for App {
         self.stop.raise();
         self.opening.raise();
         self.keep_mask();
+        // Jobs whose mask is only now on the disk.
+        for report in self.clerk.settle() {
+            if let disk::Report::Staged(staged) = report {
+                self.staged(*staged);
+            }
+        }
         self.keep();
     }
 }

@@ -53,6 +53,24 @@ impl Clerk {
         self.reports.try_recv().ok()
     }
 
+    /// Waits until every errand is done; returns the reports that nobody has taken yet. More can be sent after it.
+    pub fn settle(&mut self) -> Vec<Report> {
+        self.join();
+        let reports = self.reports.try_iter().collect();
+        match Self::start(self.voice.wake.clone()) {
+            Ok(next) => *self = next,
+            Err(error) => log::warn!("nothing more is written: {error}"),
+        }
+        reports
+    }
+
+    fn join(&mut self) {
+        self.errands = None;
+        if let Some(thread) = self.thread.take() {
+            let _ = thread.join();
+        }
+    }
+
     /// Asks the user for a path, beside everything else. The answer comes as [`Report::Picked`].
     pub fn ask(&self, question: Question) {
         dialog::ask(question, self.voice.clone());
@@ -62,9 +80,6 @@ impl Clerk {
 impl Drop for Clerk {
     /// Waits until everything is written. Pages of the history that are unread stay so.
     fn drop(&mut self) {
-        self.errands = None;
-        if let Some(thread) = self.thread.take() {
-            let _ = thread.join();
-        }
+        self.join();
     }
 }
