@@ -105,7 +105,7 @@ fn print_tiles() {
                 ] {
                     let shape = ProductShape { rows, columns, k };
                     let (now, row) = (tiling(shape, &caps), format!("{rows}×{k}·{columns}"));
-                    println!("{model:3}{name:6}{row:14}  before {}  now {}", cut(one, shape), cut(now, shape));
+                    println!("{model:3}{name:6}{row:14}  64×64 {}  chosen {}", cut(one, shape), cut(now, shape));
                 }
             }
         }

@@ -72,6 +72,8 @@ crate_is_there() { # CRATE
 pack() {
     local folder
     packaging/licences.sh web >web/dist/foveate/THIRD-PARTY.txt
+    packaging/licences.sh rust >web/dist/foveate/RUST-STANDARD-LIBRARY.html
+    [ -s web/dist/foveate/THIRD-PARTY.txt ] && [ -s web/dist/foveate/RUST-STANDARD-LIBRARY.html ]
     mkdir -p "${CARGO_TARGET_DIR:-target}/packages"
     folder=$(cd "${CARGO_TARGET_DIR:-target}/packages" && pwd)
     npm pack ./web/dist/foveate --pack-destination "$folder"

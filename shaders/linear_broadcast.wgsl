@@ -2,8 +2,8 @@
 //
 // All lanes need the same numbers of x. Mesa's software adapter would fetch each of them once for every lane, by a loop
 // over lanes. So each lane loads other rows, and they are handed round. It has a file of its own, because a module with
-// subgroup operations is valid only on devices that have them. They are part of WGSL; naga does not know their
-// `enable` yet.
+// subgroup operations is valid only on devices that have them. WGSL asks for `enable subgroups;` before them, which naga
+// 30 does not know: so browsers never get this file.
 
 @compute @workgroup_size(LANES)
 fn broadcast(

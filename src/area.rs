@@ -51,6 +51,12 @@ impl Area {
         Self { rows: within(&self.rows, other.rows.start), columns: within(&self.columns, other.columns.start) }
     }
 
+    /// Whether a pixel lies in both.
+    fn meets(&self, other: &Self) -> bool {
+        let both = |a: &Range<usize>, b: &Range<usize>| a.start < b.end && b.start < a.end;
+        both(&self.rows, &other.rows) && both(&self.columns, &other.columns)
+    }
+
     /// The smallest rectangle around both.
     fn with(&self, other: &Self) -> Self {
         let both = |a: &Range<usize>, b: &Range<usize>| a.start.min(b.start)..a.end.max(b.end);
@@ -61,21 +67,22 @@ impl Area {
     /// it. Parts that lie apart have rectangles of their own, where that is clearly less than one around both. None
     /// where nothing is marked.
     pub(crate) fn around(size: Size, marked: &[bool], halo: usize) -> Vec<Self> {
-        let mut near = within(size, marked, halo);
-        let mut areas = Vec::new();
-        while let Some(first) = near.iter().position(|&near| near) {
-            areas.push(connected(size, &mut near, first));
+        let mut near = near(size, marked, halo);
+        let (mut areas, mut from) = (Vec::new(), 0);
+        while let Some(next) = near[from..].iter().position(|&near| near) {
+            from += next;
+            areas.push(connected(size, &mut near, from));
         }
         let merged = |areas: &[Self]| areas.iter().cloned().reduce(|a, b| a.with(&b));
         if areas.len() > MOST_AREAS {
             return merged(&areas).into_iter().collect();
         }
-        // One around both has an edge less, and spares the device a second run of every op.
+        // One around both has an edge less, and spares the device a second run of every op. What overlaps would be
+        // worked on twice.
+        let as_one = |a: &Self, b: &Self| a.meets(b) || 4 * a.with(b).count() <= 5 * (a.count() + b.count());
         let pairs = |areas: &[Self]| {
-            let pairs = (0..areas.len()).flat_map(|b| (0..b).map(move |a| (a, b)));
-            pairs
-                .into_iter()
-                .find(|&(a, b)| 4 * areas[a].with(&areas[b]).count() <= 5 * (areas[a].count() + areas[b].count()))
+            let mut pairs = (0..areas.len()).flat_map(|b| (0..b).map(move |a| (a, b)));
+            pairs.find(|&(a, b)| as_one(&areas[a], &areas[b]))
         };
         while let Some((a, b)) = pairs(&areas) {
             let other = areas.swap_remove(b);
@@ -130,14 +137,24 @@ fn connected(size: Size, near: &mut [bool], first: usize) -> Area {
 }
 
 /// What lies within `distance` of something marked, across corners too.
-pub(crate) fn within(size: Size, marked: &[bool], distance: usize) -> Vec<bool> {
-    let near =
-        |at: usize, of: usize| at.saturating_sub(distance)..at.saturating_add(distance).saturating_add(1).min(of);
-    // Along rows, then along columns.
-    let (width, count) = (size.width, size.width * size.height);
-    let across: Vec<bool> =
-        (0..count).map(|at| near(at % width, width).any(|x| marked[at / width * width + x])).collect();
-    (0..count).map(|at| near(at / width, size.height).any(|y| across[y * width + at % width])).collect()
+pub(crate) fn near(size: Size, marked: &[bool], distance: usize) -> Vec<bool> {
+    let Size { width, height } = size;
+    // A line is looked through forth and back: how far is it to the last marked one?
+    let spread = |from: &[bool], to: &mut [bool], first: usize, stride: usize, count: usize| {
+        let mut look = |line: &mut dyn Iterator<Item = usize>| {
+            let mut last = None::<usize>;
+            for at in line.map(|i| first + i * stride) {
+                last = if from[at] { Some(0) } else { last.map(|steps| steps + 1) };
+                to[at] |= last.is_some_and(|steps| steps <= distance);
+            }
+        };
+        look(&mut (0..count));
+        look(&mut (0..count).rev());
+    };
+    let (mut across, mut near) = (vec![false; marked.len()], vec![false; marked.len()]);
+    (0..height).for_each(|y| spread(marked, &mut across, y * width, 1, width));
+    (0..width).for_each(|x| spread(&across, &mut near, x, width, height));
+    near
 }
 
 /// Of every pixel, the steps along rows and columns to the nearest marked one, at most `most`.
@@ -145,17 +162,29 @@ pub(crate) fn steps_away(size: Size, marked: impl Fn(usize, usize) -> bool, most
     let Size { width, height } = size;
     let start = |(x, y)| if marked(x, y) { 0 } else { most };
     let mut away: Vec<u32> = (0..height).flat_map(|y| (0..width).map(move |x| (x, y))).map(start).collect();
-    // Each line is swept forth and back.
-    let mut sweep = |first: usize, stride: usize, count: usize| {
-        for at in (1..count).map(|i| first + i * stride) {
-            away[at] = away[at].min(away[at - stride].saturating_add(1));
+    if width == 0 {
+        return away;
+    }
+    for row in away.chunks_exact_mut(width) {
+        for x in 1..width {
+            row[x] = row[x].min(row[x - 1].saturating_add(1));
         }
-        for at in (1..count).rev().map(|i| first + i * stride) {
-            away[at - stride] = away[at - stride].min(away[at].saturating_add(1));
+        for x in (1..width).rev() {
+            row[x - 1] = row[x - 1].min(row[x].saturating_add(1));
         }
+    }
+    // Row by row, down and up again: columns one by one would miss the cache at every step.
+    let nearer = |from: &[u32], to: &mut [u32]| {
+        to.iter_mut().zip(from).for_each(|(to, from)| *to = (*to).min(from.saturating_add(1)));
     };
-    (0..height).for_each(|y| sweep(y * width, 1, width));
-    (0..width).for_each(|x| sweep(x, width, height));
+    for y in 1..height {
+        let (above, row) = away.split_at_mut(y * width);
+        nearer(&above[(y - 1) * width..], &mut row[..width]);
+    }
+    for y in (1..height).rev() {
+        let (above, row) = away.split_at_mut(y * width);
+        nearer(&row[..width], &mut above[(y - 1) * width..]);
+    }
     away
 }
 
@@ -191,6 +220,28 @@ mod tests {
         // Many dots are one area.
         let dots: Vec<_> = (0..20).step_by(4).flat_map(|y| (0..20).step_by(4).map(move |x| (y, x))).collect();
         assert_eq!(around(&dots), [Area { rows: 0..18, columns: 0..18 }]);
+    }
+
+    #[test]
+    fn areas_never_overlap() {
+        let size = Size::new(20, 20);
+        // A square, and a stroke around its corner that does not touch it.
+        let square = (0..6).flat_map(|y| (0..6).map(move |x| (y, x)));
+        let stroke = (3..16).map(|y| (y, 12)).chain((3..12).map(|x| (15, x)));
+        let marked: Vec<_> = square.chain(stroke).collect();
+        let areas = Area::around(size, &marks(size, &marked), 0);
+        assert_eq!(areas, [Area { rows: 0..16, columns: 0..13 }]);
+    }
+
+    #[test]
+    fn what_is_near_lies_in_a_square() {
+        let size = Size::new(6, 5);
+        for distance in [0, 1, 2, usize::MAX] {
+            let found = near(size, &marks(size, &[(1, 4)]), distance);
+            let expected = |at: usize| (at / 6).abs_diff(1).max((at % 6).abs_diff(4)) <= distance;
+            assert_eq!(found, (0..30).map(expected).collect::<Vec<_>>(), "{distance}");
+        }
+        assert_eq!(near(size, &[false; 30], 9), [false; 30]);
     }
 
     #[test]

@@ -13,7 +13,7 @@ use std::sync::Arc;
 use serde::{Deserialize, Serialize};
 
 use super::{AnyPolicy, BlockInput, BlockRows, Context, KeptRatios, Policy, PolicyStep, RunAt, Span, StepAt};
-use crate::area::within;
+use crate::area::near;
 use crate::graph::{Element, Graph, ValueId};
 use crate::kernels::NOTHING;
 use crate::{Error, Grid, Refusal, Result, Size, Tensor, Warning};
@@ -177,7 +177,7 @@ impl Policy for Masked {
 
 /// The tokens within `distance` of a marked one, across corners too; the first of all where none is marked.
 fn around(grid: Grid, marked: &[bool], distance: usize) -> Vec<u32> {
-    let near = within(Size::new(grid.columns, grid.rows), marked, distance);
+    let near = near(Size::new(grid.columns, grid.rows), marked, distance);
     let tokens: Vec<u32> = (0u32..).zip(near).filter_map(|(at, near)| near.then_some(at)).collect();
     if tokens.is_empty() { vec![0] } else { tokens }
 }

@@ -24,7 +24,9 @@ pub(super) fn caps_of(info: &wgpu::AdapterInfo, features: wgpu::Features, limits
         uniform_alignment: limits.min_uniform_buffer_offset_alignment,
         f16: features.contains(wgpu::Features::SHADER_F16),
         subgroups: features.contains(wgpu::Features::SUBGROUP),
+        // What is written for them lacks the `enable` that a browser asks for.
         subgroup_lanes: (features.contains(wgpu::Features::SUBGROUP)
+            && info.backend != wgpu::Backend::BrowserWebGpu
             && info.subgroup_min_size == info.subgroup_max_size)
             .then_some(info.subgroup_max_size),
         busy_threads: busy_threads(info.device_type),
@@ -38,7 +40,7 @@ pub(super) fn caps_of(info: &wgpu::AdapterInfo, features: wgpu::Features, limits
     }
 }
 
-/// Estimates: two warps for each scheduler of a GPU of some 60 (discrete) or 10 (integrated) cores. What hides its kind
+/// Estimates: two warps of 32 for each of four schedulers of 64 (discrete) or 16 (integrated) cores. What hides its kind
 /// lies between.
 fn busy_threads(kind: wgpu::DeviceType) -> u32 {
     match kind {

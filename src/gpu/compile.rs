@@ -36,7 +36,7 @@ impl Gpu {
                 self.caps().check_workgroups(node.op.name(), dispatch.workgroups)?;
                 let binds = pass_of(node.op.as_ref(), &passes, &dispatch)?.binds().to_vec();
                 let flops = flops * heavy(&dispatch);
-                let cost = self.rates().cost(flops, bound_bytes(graph, places, &binds));
+                let cost = self.rates().cost(flops, bound_bytes(graph, places, &binds, dispatch.workspace));
                 all.push(Bound { group: &node.group, dispatch, binds, cost });
             }
         }
@@ -164,9 +164,12 @@ fn count(workgroups: [u32; 3]) -> u64 {
 }
 
 /// Bytes that a dispatch reads and writes, if it touches all of what it binds.
-fn bound_bytes(graph: &Graph, places: &Places, binds: &[Bind]) -> u64 {
-    let values = binds.iter().filter_map(Bind::value);
-    let bytes = values.map(|id| graph.get(id).bytes() / places.parts(id).len().max(1) as u64);
+fn bound_bytes(graph: &Graph, places: &Places, binds: &[Bind], workspace: u64) -> u64 {
+    let bytes = binds.iter().map(|bind| match bind.target {
+        Target::Value(id) => graph.get(id).bytes() / places.parts(id).len().max(1) as u64,
+        Target::Workspace => workspace,
+        Target::Absent => 0,
+    });
     bytes.fold(0, u64::saturating_add)
 }
 

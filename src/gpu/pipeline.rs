@@ -4,9 +4,9 @@ use std::collections::{HashMap, HashSet};
 use std::sync::{Arc, Mutex, OnceLock};
 
 use super::Gpu;
-use crate::Result;
 use crate::graph::{Access, Bind, Dispatch, Shader};
 use crate::shared::lock;
+use crate::{Error, Result};
 
 /// A compute pipeline with the layout its shader implies.
 #[derive(Debug)]
@@ -81,8 +81,9 @@ impl Gpu {
         let new: HashMap<&PipelineKey, Arc<Pipeline>> =
             missing.iter().map(|&index| &keys[index]).zip(compiled.into_iter().map(Arc::new)).collect();
         lock(&self.pipelines().kept).extend(new.iter().map(|(&key, pipeline)| (key.clone(), pipeline.clone())));
-        let found = known.into_iter().zip(&keys).filter_map(|(known, key)| known.or_else(|| new.get(key).cloned()));
-        Ok(found.collect())
+        let all = known.into_iter().zip(&keys).map(|(known, key)| known.or_else(|| new.get(key).cloned()));
+        // None is left out: what comes behind it would run another's.
+        all.collect::<Option<_>>().ok_or_else(|| Error::Gpu("a pipeline was not compiled".into()))
     }
 
     /// How many shaders were parsed.

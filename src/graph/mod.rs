@@ -219,7 +219,7 @@ impl Graph {
     }
 
     /// Bytes of memory that a plan of this graph takes beside what is stored: values that are never alive together
-    /// share it.
+    /// share it. A device may take a workspace besides, of some MiB.
     pub fn transient_bytes(&self) -> u64 {
         planner::plan(self, true).slots.iter().fold(0, |sum: u64, bytes| sum.saturating_add(*bytes))
     }

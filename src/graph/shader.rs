@@ -1,6 +1,6 @@
 //! WGSL sources.
 
-/// A WGSL file: plain, complete, and open to any WGSL tool. Variants are `override` constants.
+/// A WGSL module: a file, with the files behind it that it shares with others. Variants are `override` constants.
 ///
 /// Workgroup memory is not zeroed: a kernel writes what it reads there.
 #[derive(Debug)]

@@ -121,10 +121,11 @@ impl Op for Heads {
         let tiles = |size: usize| samples * heads * queries.div_ceil(size);
         let layout = [self.q, self.k, self.v].map(|of| [graph.shape(of.value)[2], of.offset]);
         let vec4 = layout.iter().flatten().chain([&head_dim]).all(|n| n % 4 == 0);
-        let (shader, entry, columns, slices, workgroups, rounds) = match caps.class {
-            // Elsewhere its unrolled loads would take a software adapter longer to compile than to run.
-            AdapterClass::Software if vec4 && position_bias.is_none() => {
-                let lanes = caps.broadcast_lanes().filter(|&lanes| lanes_have_work(queries, lanes as usize));
+        // Elsewhere its unrolled loads would take a software adapter longer to compile than to run.
+        let direct = caps.class == AdapterClass::Software && vec4 && position_bias.is_none();
+        let lanes = caps.broadcast_lanes().filter(|&lanes| direct && lanes_have_work(queries, lanes as usize));
+        let (shader, entry, columns, slices, workgroups, rounds) = match direct {
+            true => {
                 let (shader, entry, workgroups) = match lanes {
                     None => (&SHADER, "direct", tiles(16).div_ceil(8)),
                     // The lanes of a workgroup share a head.
@@ -133,7 +134,7 @@ impl Op for Heads {
                 let rounds = keys.div_ceil(16) * (3 + head_dim.div_ceil(8) + head_dim.div_ceil(4)) + head_dim;
                 (shader, entry, None, 1, workgroups, rounds)
             }
-            _ => {
+            false => {
                 // A workgroup holds up to 128 columns of a head's output in registers; wider heads are shared out.
                 let columns = head_dim.next_multiple_of(32).min(128);
                 let slices = head_dim.div_ceil(columns);
@@ -166,7 +167,6 @@ impl Op for Heads {
             v_offset: layout[2][1] as u32,
             scale,
         };
-        let lanes = caps.broadcast_lanes().filter(|_| entry == "broadcast");
         let dispatch = Dispatch::new(shader, params.bytes(), caps.grid(workgroups as u64))
             .divisible()
             .entry(entry)
@@ -264,8 +264,8 @@ impl Op for Heads {
     }
 }
 
-/// Whether lanes of 16 queries each, which share a head, are worth it: handing keys and values round is 1.3 to 1.4 times as
-/// fast, but a head's last workgroup may have lanes without queries.
+/// Whether lanes of 16 queries each, which share a head, are worth it: handing keys and values round is faster, but a head's
+/// last workgroup may have lanes without queries.
 fn lanes_have_work(queries: usize, lanes: usize) -> bool {
     let tiles = queries.div_ceil(16);
     5 * tiles >= 4 * tiles.next_multiple_of(lanes)

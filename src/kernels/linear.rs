@@ -49,7 +49,7 @@ struct Product {
     out: ValueId,
     options: Linear,
     format: Format,
-    /// How hardware cuts it, where that is not left to [`tiling`].
+    /// How hardware cuts it, where a test says so; else [`tiling`] does.
     tiling: Option<Tiling>,
 }
 
@@ -192,6 +192,7 @@ impl Op for Product {
                 .constant("ACTIVATION", if sliced { 0 } else { self.options.activation.id() })
                 .constant("MAPPED", index.is_some())
                 .constant("WEIGHTED", row_weight.is_some() && !sliced)
+                .constant("WIDE_LOADS", caps.class == AdapterClass::Hardware)
                 .constants(way.tiling.iter().flat_map(constants))
                 .constants(way.lanes.map(|lanes| ("LANES", lanes)))
                 .part(part)
@@ -258,7 +259,7 @@ impl Op for Product {
 }
 
 /// The `override` constants of a tile.
-fn constants(Tiling { tile, .. }: &Tiling) -> [(&'static str, f64); 6] {
+fn constants(Tiling { tile, .. }: &Tiling) -> [(&'static str, f64); 5] {
     let [down, across] = tile.blocks;
     [
         ("ROWS", tile.rows as f64),
@@ -266,7 +267,6 @@ fn constants(Tiling { tile, .. }: &Tiling) -> [(&'static str, f64); 6] {
         ("K_STEP", tile.k_step as f64),
         ("BLOCKS_DOWN", down as f64),
         ("BLOCKS_ACROSS", across as f64),
-        ("WIDE_LOADS", 1.0),
     ]
 }
 

@@ -3,7 +3,7 @@
 //! parameters and its recording here, and is tested by that op.
 //!
 //! Conventions of every kernel: binding 0 is the uniform `Params`, storage buffers follow in order; numbers are f32,
-//! accumulated in f32; rows are contiguous; variants are `override` constants, so each WGSL file is plain and complete.
+//! accumulated in f32; rows are contiguous; variants are `override` constants, so the WGSL files are plain; what several share is in `shaders/shared/`.
 
 mod activation;
 mod affine;

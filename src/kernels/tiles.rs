@@ -43,8 +43,7 @@ impl Tile {
     ///
     /// A thread loads a vec4 of x or W for each of its blocks down and across. Workgroup memory delivers one for about 16
     /// multiply-adds: one block alone (2 loads for 16) runs at half the speed, four (4 for 64) at the whole. What is
-    /// staged of x and W costs about 4 instructions a number: loading, decoding, storing (`machine-code` on GFX1100:
-    /// 143 instructions for 32 numbers in f16).
+    /// staged of x and W costs about 4 instructions a number: loading, decoding, storing. These are estimates.
     fn step_cost(&self) -> f64 {
         let [down, across] = self.blocks;
         let (products, loads) = (16 * down * across, 16 * (down + across));
@@ -131,7 +130,7 @@ impl Tiling {
 }
 
 /// Chooses how a product is cut on a GPU. The same shape and capabilities always give the same answer, and with it the
-/// same bytes. `foveate tune`, when it exists, replaces the model by measurements here.
+/// same bytes. Measurements of an adapter would take the model's place here.
 pub fn tiling(shape: ProductShape, caps: &Caps) -> Tiling {
     let fits = |tile: &&Tile| !has_few_registers(caps) || tile.blocks == [1, 1];
     let candidates = PRODUCT_TILES.iter().filter(fits).flat_map(|&tile| {
@@ -151,8 +150,9 @@ fn is_possible(tiling: &Tiling, shape: ProductShape, caps: &Caps) -> bool {
             && tiling.workspace(shape) <= room)
 }
 
-/// Adreno spills a thread's 8×8 results and then runs at a tenth of its speed
-/// (github.com/ggml-org/llama.cpp/pull/27640).
+/// A kernel of ggml with as many results a thread spills on Adreno A7xx, and runs at a tenth of its speed
+/// (github.com/ggml-org/llama.cpp/pull/27640). None was at hand to see whether ours does, so all of them get one block.
+/// Browsers may hide the name: there it does not apply.
 fn has_few_registers(caps: &Caps) -> bool {
     caps.name.to_lowercase().contains("adreno")
 }

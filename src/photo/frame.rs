@@ -26,7 +26,7 @@ const FADES: f32 = 0.25;
 
 /// A rectangle of pixels.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-struct Area {
+struct Rect {
     left: u32,
     top: u32,
     width: u32,
@@ -36,8 +36,8 @@ struct Area {
 /// A part of a photo, and the part of a canvas that shows it.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Frame {
-    photo: Area,
-    canvas: Area,
+    photo: Rect,
+    canvas: Rect,
     size: Size,
 }
 
@@ -46,8 +46,8 @@ impl Frame {
     pub fn new(photo: &Photo, mask: Option<&PhotoMask>, size: Size, fit: Fit) -> Self {
         let Size { width, height } = photo.size();
         let (wide, high) = (size.width as f64 / width as f64, size.height as f64 / height as f64);
-        let whole = Area { left: 0, top: 0, width: width as u32, height: height as u32 };
-        let canvas = Area { left: 0, top: 0, width: size.width as u32, height: size.height as u32 };
+        let whole = Rect { left: 0, top: 0, width: width as u32, height: height as u32 };
+        let canvas = Rect { left: 0, top: 0, width: size.width as u32, height: size.height as u32 };
         match fit {
             Fit::Crop => {
                 let scale = wide.max(high);
@@ -58,7 +58,7 @@ impl Frame {
                 };
                 let (left, width) = along(size.width, whole.width, middle[0], middle[2]);
                 let (top, height) = along(size.height, whole.height, middle[1], middle[3]);
-                Self { photo: Area { left, top, width, height }, canvas, size }
+                Self { photo: Rect { left, top, width, height }, canvas, size }
             }
             Fit::Pad => {
                 let scale = wide.min(high);
@@ -66,7 +66,7 @@ impl Frame {
                     |pixels: usize, side: u32| ((f64::from(side) * scale).round() as u32).clamp(1, pixels as u32);
                 let (width, height) = (along(size.width, whole.width), along(size.height, whole.height));
                 let (left, top) = ((canvas.width - width) / 2, (canvas.height - height) / 2);
-                Self { photo: whole, canvas: Area { left, top, width, height }, size }
+                Self { photo: whole, canvas: Rect { left, top, width, height }, size }
             }
         }
     }
@@ -83,7 +83,7 @@ impl Frame {
     /// `feather` pixels of the photo. Around a padded photo it repeats its edge, as the photo does.
     pub fn mask(&self, mask: &PhotoMask, feather: u32) -> Result<Tensor> {
         let share = shares(mask, feather);
-        let Area { left, top, width, height } = self.photo;
+        let Rect { left, top, width, height } = self.photo;
         // All pixels that lie under one of the canvas: a line that is finer than these is not lost.
         let under = |at: u32, from: u32, shown: u32, side: u32| {
             let place = |at: u32| u64::from(at) * u64::from(side);
@@ -104,7 +104,7 @@ impl Frame {
 
     /// What was drawn, without what the photo does not cover.
     pub fn drawn(&self, canvas: &RgbImage) -> RgbImage {
-        let Area { left, top, width, height } = self.canvas;
+        let Rect { left, top, width, height } = self.canvas;
         imageops::crop_imm(canvas, left, top, width, height).to_image()
     }
 
@@ -140,7 +140,7 @@ fn shown_at(shown: &RgbImage, x: u32, y: u32, channel: usize) -> f32 {
 }
 
 /// The picture at the size of `area`; itself where it has that size.
-fn resized(picture: RgbImage, area: Area) -> RgbImage {
+fn resized(picture: RgbImage, area: Rect) -> RgbImage {
     match picture.dimensions() == (area.width, area.height) {
         true => picture,
         false => imageops::resize(&picture, area.width, area.height, FilterType::Lanczos3),
@@ -150,6 +150,9 @@ fn resized(picture: RgbImage, area: Area) -> RgbImage {
 /// How much of what was drawn each pixel gets, in 255ths: all where the mask marks it, and less and less outside.
 fn shares(mask: &PhotoMask, feather: u32) -> GrayImage {
     let (width, height) = mask.0.dimensions();
+    if feather == 0 {
+        return GrayImage::from_fn(width, height, |x, y| image::Luma([255 * u8::from(mask.marks(x, y))]));
+    }
     let (size, steps) = (Size::new(width as usize, height as usize), feather.saturating_add(1));
     let away = steps_away(size, |x, y| mask.marks(x as u32, y as u32), steps);
     GrayImage::from_fn(width, height, |x, y| {
@@ -209,16 +212,16 @@ mod tests {
     fn crop_fills_the_canvas_around_what_is_marked() {
         let photo = photo(40, 20);
         let frame = |mask: Option<&PhotoMask>| Frame::new(&photo, mask, Size::square(10), Fit::Crop).photo;
-        assert_eq!(frame(None), Area { left: 10, top: 0, width: 20, height: 20 });
+        assert_eq!(frame(None), Rect { left: 10, top: 0, width: 20, height: 20 });
         let right = mask(40, 20, |x, y| x > 37 && y < 2);
-        assert_eq!(frame(Some(&right)), Area { left: 20, top: 0, width: 20, height: 20 });
+        assert_eq!(frame(Some(&right)), Rect { left: 20, top: 0, width: 20, height: 20 });
     }
 
     #[test]
     fn pad_shows_the_whole_photo_and_repeats_its_edges() {
         let photo = Photo(RgbImage::from_fn(4, 2, |x, _| Rgb([x as u8 * 80, 0, 0])));
         let frame = Frame::new(&photo, None, Size::square(4), Fit::Pad);
-        assert_eq!(frame.canvas, Area { left: 0, top: 1, width: 4, height: 2 });
+        assert_eq!(frame.canvas, Rect { left: 0, top: 1, width: 4, height: 2 });
         let picture = frame.picture(&photo).unwrap();
         let red = &picture.f32()[..16];
         assert_eq!(red[..4], red[4..8]);

@@ -289,9 +289,9 @@ fn masked(policy: AnyPolicy, request: &Request, canvas: Canvas) -> Result<AnyPol
     Ok(AnyPolicy::new(Masked::new(policy, compute, canvas.grid, &marked)?))
 }
 
-/// Ops whose kernels are compiled side by side before the host is asked whether to go on: two blocks or so, of which the
-/// first has nearly all kernels of a model.
-const WARMED_AT_ONCE: usize = 32;
+/// Ops whose kernels are compiled side by side before the host is asked whether to go on: less than a block, so that it
+/// is asked while the first block compiles, which has nearly all kernels of a model.
+const WARMED_AT_ONCE: usize = 8;
 
 /// Compiles what the ops of some graphs run.
 async fn warm<A: Answer>(device: &Device, graphs: &[&Graph], mut progress: impl FnMut(Compiling) -> A) -> Result<()> {

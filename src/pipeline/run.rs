@@ -195,9 +195,9 @@ impl Run {
         Err(Error::NotFinite { what: what.into(), cause })
     }
 
-    /// Decodes the latents as they are: a preview while steps are left, the pictures after the last. See
-    /// [`Run::check`]. With [masked compute](crate::compress::MaskedCompute) of a given picture, only the part under the
-    /// mask is decoded, and the rest is the given picture.
+    /// Decodes the latents as they are: a preview while steps are left, the pictures after the last. See [`Run::check`].
+    /// With [masked compute](crate::compress::MaskedCompute) of a given picture, only the part under the mask is
+    /// decoded, and the rest is the given picture.
     pub async fn decode(&self) -> Result<Pictures> {
         let latents = self.read(LATENTS).await?;
         self.check_latents(&latents).await?;
@@ -214,8 +214,8 @@ impl Run {
         Ok(Pictures(pictures))
     }
 
-    /// Compiles the decoding of this run's latents, all of them, once for a preview after every step. Serves single pictures that
-    /// the device holds whole; [`Run::decode`] serves all.
+    /// Compiles the decoding of this run's latents, all of them, once for a preview after every step. Serves single
+    /// pictures that the device holds whole; [`Run::decode`] serves all.
     pub async fn viewer(&self) -> Result<Viewer> {
         Viewer::new(&self.device, self.decoder.as_ref(), &self.store, &self.shape).await
     }

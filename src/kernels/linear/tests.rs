@@ -195,3 +195,20 @@ fn refuses_what_does_not_fit() {
     let rows = ReadRows::Map { index, weight: None };
     refused(Linear { rows, ..plain(weight) }, "a map of 4 sources per row");
 }
+
+#[test]
+fn software_adapters_with_subgroups_hand_rows_round() {
+    let mut case = Case::new();
+    let x = case.input("x", &[40, 64]);
+    let weight = case.weight("w", &[20, 64], Format::F32);
+    linear(&mut case.graph, x, plain(weight)).unwrap();
+    let shader = |caps: &Caps| case.graph.nodes()[0].op.record(&case.graph, caps).unwrap()[0].shader.name;
+    let own = gpu().caps();
+    let without = Caps { class: AdapterClass::Software, subgroup_lanes: None, ..own.clone() };
+    assert_eq!(shader(&without), "linear");
+    assert_eq!(shader(&Caps { subgroups: true, subgroup_lanes: Some(8), ..without }), "linear_broadcast");
+    // Mesa's has them, so the other tests here run both.
+    if own.name.starts_with("llvmpipe") {
+        assert_eq!(shader(own), "linear_broadcast");
+    }
+}
