@@ -5,12 +5,14 @@ mod common;
 mod desk;
 
 use std::path::PathBuf;
+use std::sync::Arc;
 
 use common::{model, origin, settings};
 use desk::{CTRL, Desk};
 use egui::{Key, Modifiers};
 use egui_kittest::kittest::{NodeT, Queryable};
-use foveate_desktop::state::State;
+use foveate::{Request, Size};
+use foveate_desktop::state::{Queue, Settings, State};
 use image::{Rgb, RgbImage};
 
 const NONE: Modifiers = Modifiers::NONE;
@@ -33,7 +35,15 @@ fn photo(desk: &Desk) -> (PathBuf, RgbImage) {
 
 /// An app with the picture dropped on it, and the section of the form open.
 fn begun() -> (Desk, RgbImage) {
-    let mut desk = Desk::start(&settings(model("pixart_alpha"), "a house", 2)).opened();
+    begun_behind(&Queue::default(), &settings(model("pixart_alpha"), "a house", 2))
+}
+
+/// The same, with jobs of an earlier start in the queue.
+fn begun_behind(queue: &Queue, settings: &Settings) -> (Desk, RgbImage) {
+    let folder = Arc::new(tempfile::tempdir().unwrap());
+    std::fs::write(folder.path().join("queue.json"), serde_json::to_vec(queue).unwrap()).unwrap();
+    std::fs::write(folder.path().join("settings.json"), serde_json::to_vec(settings).unwrap()).unwrap();
+    let mut desk = Desk::again(folder).opened();
     let (path, picture) = photo(&desk);
     desk.drop_on(&path);
     desk.click("Begin with a picture");
@@ -122,27 +132,34 @@ fn what_is_painted_is_drawn_and_every_other_pixel_is_kept() {
 
 #[test]
 fn a_queue_that_begins_with_pictures_comes_back() {
-    let (mut desk, picture) = begun();
+    // A long job is in front: the one with the picture waits for it, and for nothing that the test does.
+    let settings = settings(model("pixart_alpha"), "a house", 2);
+    let mut queue = Queue::default();
+    let long = Request { steps: Some(400), size: Some(Size::square(64)), ..Request::prompt("a long one") };
+    queue.add(settings.choice.clone(), long);
+    let (mut desk, picture) = begun_behind(&queue, &settings);
     desk.click("Draw beyond its edges");
     desk.click("Enlarge");
     desk.until("it is larger", |desk| desk.says("72 × 32"));
     desk.until("its border is masked", |desk| desk.says("33.3 % is masked"));
-    // The engine is busy with a long one, so that the job waits.
     desk.key(CTRL, Key::Enter);
-    desk.until("the job is there", |desk| desk.jobs().len() == 1);
+    desk.until("the job is there", |desk| desk.jobs().len() == 2);
+    desk.until("the long one is drawn", |desk| desk.says(" of 400, "));
+    let job = desk.jobs()[1].clone();
+    assert_eq!((&desk.jobs()[0].state, &job.state), (&State::Running, &State::Waiting));
+    assert!(job.beginning.as_ref().is_some_and(|beginning| beginning.mask.is_some()), "{job:?}");
     let folder = desk.folder.clone();
     std::fs::write(folder.path().join("inputs/0000.png"), "left over").unwrap();
     drop(desk);
-    let queue = folder.path().join("queue.json");
-    let text = std::fs::read_to_string(&queue).unwrap();
-    let waits = text.replace("\"Running\"", "\"Waiting\"");
-    assert!(waits.contains("\"Waiting\"") || waits.contains("Done"), "{waits}");
+
     let mut desk = Desk::again(folder).opened();
-    if done(&desk) == 0 {
-        desk.click("Continue");
-        desk.until("it is drawn", |desk| done(desk) == 1);
-    }
-    assert!(!desk.folder.path().join("inputs/0000.png").exists());
+    assert_eq!(desk.jobs()[0].state, State::Waiting);
+    assert_eq!(desk.jobs()[1], job);
+    desk.until("what nobody begins with is gone", |desk| !desk.folder.path().join("inputs/0000.png").exists());
+    desk.click("Cancel: a long one");
+    desk.click("Continue");
+    desk.until("it is drawn", |desk| done(desk) == 1);
+    assert_eq!(desk.jobs()[0].state, State::Cancelled);
     let drawn = pixels(&desk.pictures()[0]);
     assert_eq!(drawn.dimensions(), (72, 32));
     for (x, y, pixel) in picture.enumerate_pixels() {
