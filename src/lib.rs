@@ -70,6 +70,7 @@ pub mod testing;
 mod area;
 mod device;
 mod error;
+mod fingerprint;
 mod gpu;
 mod graph;
 mod kernels;
@@ -84,6 +85,7 @@ mod size;
 mod tensor;
 mod text;
 mod tokenizer;
+mod tuning;
 mod weights;
 
 pub use area::Area;
@@ -156,6 +158,10 @@ pub mod low_level {
     /// Text to tokens.
     pub mod tokenizer {
         pub use crate::tokenizer::*;
+    }
+    /// Which variants of the kernels are fastest on an adapter: measured, kept, taken.
+    pub mod tuning {
+        pub use crate::tuning::*;
     }
     /// Files: safetensors, storage formats, sources.
     pub mod weights {

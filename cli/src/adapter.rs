@@ -18,11 +18,34 @@ pub struct Choice {
     /// runs out of it [default: as much as there is]
     #[arg(long, value_name = "BYTES", value_parser = bytes)]
     max_memory: Option<u64>,
+    /// Whether kernels take the variants that foveate tune measured on this adapter: auto, or off
+    #[arg(long, value_name = "WHEN", default_value = "auto")]
+    tune: Tune,
+}
+
+/// Whether measured tunings are followed.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, clap::ValueEnum)]
+enum Tune {
+    /// Where there is one.
+    #[default]
+    Auto,
+    /// Not at all.
+    Off,
 }
 
 impl Choice {
+    /// The same, whatever was measured before.
+    pub fn untuned(&self) -> device::Choice {
+        device::Choice { untuned: true, ..self.choice() }
+    }
+
     /// The same for the crate that opens it.
     pub fn choice(&self) -> device::Choice {
-        device::Choice { adapter: self.adapter.clone(), threads: self.threads, max_memory: self.max_memory }
+        device::Choice {
+            adapter: self.adapter.clone(),
+            threads: self.threads,
+            max_memory: self.max_memory,
+            untuned: self.tune == Tune::Off,
+        }
     }
 }

@@ -11,6 +11,7 @@ use foveate::photo::{Border, Fit};
 use super::adapter::Choice;
 use super::bench::Bench;
 use super::help;
+use super::tune::Tune;
 use super::values::{class, count, finite, pair, ratio, seed, steps, strength};
 
 /// Diffusion transformers that compute where the detail is.
@@ -31,6 +32,8 @@ pub enum Command {
     Inspect(Inspect),
     /// Time steps of the transformer alone: dense against compressed
     Bench(Box<Bench>),
+    /// Measure which variants of the kernels are fastest on this adapter, and keep that for later runs
+    Tune(Box<Tune>),
     /// List the devices: GPU adapters with the capabilities that matter, and the processor
     Devices(Devices),
     /// Describe this machine for a bug report: version, system, every device and the one that is used

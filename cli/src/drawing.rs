@@ -96,6 +96,7 @@ impl Drawing {
             "flops_per_step": self.run.flops_per_step(),
             "transient_bytes": self.run.transient_bytes(),
             "adapter": self.device.caps().to_string(),
+            "tuning": self.run.tuning(),
             "warnings": self.warnings,
         }))
     }

@@ -24,6 +24,7 @@ mod request;
 mod table;
 mod tensors;
 mod trace;
+mod tune;
 mod values;
 
 use std::process::ExitCode;
@@ -45,6 +46,7 @@ fn main() -> ExitCode {
         Command::Generate(options) => (options.json, pollster::block_on(generate::run(options))),
         Command::Inspect(options) => (options.json, pollster::block_on(inspect::run(options))),
         Command::Bench(options) => (options.json, pollster::block_on(bench::run(options))),
+        Command::Tune(options) => (options.share, pollster::block_on(tune::run(options))),
         Command::Devices(options) => (options.json, pollster::block_on(devices::run(options))),
         Command::Doctor(options) => (options.json, pollster::block_on(devices::doctor(options))),
     };

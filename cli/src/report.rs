@@ -24,6 +24,11 @@ fn write(text: &str) -> Result<()> {
     }
 }
 
+/// Writes JSON that was made elsewhere.
+pub fn say_text(json: &str) -> Result<()> {
+    write(&controlled(json))
+}
+
 /// Writes a result to stdout as JSON.
 pub fn say_json(value: &Value) -> Result<()> {
     write(&as_json(value))
@@ -31,8 +36,12 @@ pub fn say_json(value: &Value) -> Result<()> {
 
 /// JSON without characters that control a terminal. What is left of them after serialising is within strings.
 fn as_json(value: &Value) -> String {
+    controlled(&format!("{value:#}"))
+}
+
+fn controlled(json: &str) -> String {
     let mut text = String::new();
-    for c in format!("{value:#}").chars() {
+    for c in json.chars() {
         match c.is_control() && c != '\n' {
             true => text.push_str(&format!("\\u{:04x}", u32::from(c))),
             false => text.push(c),

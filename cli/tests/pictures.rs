@@ -115,9 +115,8 @@ fn a_feather_fades_without_an_edge_of_what_was_decoded() {
         draw(&shell, &[&words[..], &[decode]].concat());
         let result = drawn(&shell, "foveate.png");
         // How far each column of a row through the mask is from the picture.
-        let away = (0..64).map(|x| {
-            (0..3).map(|c| i32::from(result.get_pixel(x, 32).0[c].abs_diff([120, 130, 140][c]))).sum::<i32>()
-        });
+        let away = (0..64)
+            .map(|x| (0..3).map(|c| i32::from(result.get_pixel(x, 32).0[c].abs_diff([120, 130, 140][c]))).sum::<i32>());
         let away: Vec<i32> = away.collect();
         // Twenty pixels from the mask the picture begins again, to the bit.
         assert!(away[60..].iter().all(|&away| away == 0), "{decode}: {away:?}");

@@ -37,6 +37,7 @@ pub(super) fn caps_of(info: &wgpu::AdapterInfo, features: wgpu::Features, limits
             wgpu::DeviceType::DiscreteGpu => MemoryPlace::Own { bus: info.device_pci_bus_id.clone() },
             wgpu::DeviceType::VirtualGpu | wgpu::DeviceType::Other => MemoryPlace::Unknown,
         },
+        choices: Default::default(),
     }
 }
 

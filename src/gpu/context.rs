@@ -16,7 +16,7 @@ use super::stopwatch::Stopwatch;
 #[cfg(not(target_arch = "wasm32"))]
 use super::wait::poller;
 use crate::device::DeviceId;
-use crate::graph::Caps;
+use crate::graph::{Caps, Choices};
 use crate::memory::{Account, MemoryUse};
 use crate::text::one_line;
 use crate::{Error, Refusal, Result};
@@ -185,7 +185,12 @@ impl Gpu {
         self.with(self.0.rates.finest(), self.caps().clone(), self.0.pipelines.clone())
     }
 
-    #[cfg(any(test, feature = "testing"))]
+    /// The same device, whose kernels take these variants.
+    pub(crate) fn choosing(&self, choices: Choices) -> Self {
+        let caps = Caps { choices: Arc::new(choices), ..self.caps().clone() };
+        self.with(self.0.rates, caps, self.0.pipelines.clone())
+    }
+
     fn with(&self, rates: Rates, caps: Caps, pipelines: Arc<Pipelines>) -> Self {
         let Inner { id, device, queue, fault, borrowed, memory, slice, .. } = &*self.0;
         Self(Arc::new(Inner {

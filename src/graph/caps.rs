@@ -2,7 +2,9 @@
 
 use std::fmt;
 use std::ops::Range;
+use std::sync::Arc;
 
+use super::Choices;
 use crate::{Error, Result};
 
 /// Which habits an adapter rewards. Software adapters run a workgroup's threads on few CPU lanes and have no fast
@@ -70,6 +72,8 @@ pub struct Caps {
     pub max_rounds: u64,
     /// Where its memory is. How much that is, WebGPU does not say.
     pub memory: MemoryPlace,
+    /// Which variants its kernels take, where that was measured.
+    pub choices: Arc<Choices>,
 }
 
 impl Caps {
@@ -94,6 +98,7 @@ impl Caps {
             timestamps: false,
             max_rounds: u64::MAX,
             memory: MemoryPlace::Unknown,
+            choices: Arc::default(),
         }
     }
 

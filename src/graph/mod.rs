@@ -6,7 +6,9 @@
 //! any device. What a kernel needs of one is data, too: its [`Caps`], and the [`Dispatch`]es that an op records for
 //! them.
 
+mod alone;
 mod caps;
+mod choices;
 mod dispatch;
 pub mod host;
 mod indices;
@@ -22,6 +24,7 @@ use std::fmt;
 use std::sync::Arc;
 
 pub use caps::{AdapterClass, Caps, MemoryPlace};
+pub use choices::{Candidates, Choices};
 pub use dispatch::Dispatch;
 pub use host::Host;
 pub use indices::Indices;

@@ -4,7 +4,7 @@ use std::fmt::Debug;
 
 use super::host;
 use super::reference::HostValues;
-use super::{Access, Caps, Dispatch, Graph, Host, Indices, Pass, ValueId, pass};
+use super::{Access, Candidates, Caps, Dispatch, Graph, Host, Indices, Pass, ValueId, pass};
 use crate::Result;
 
 /// An op over values of a graph. Each lives in one file of `src/kernels/`, beside its shader, with the constructor
@@ -19,6 +19,12 @@ pub trait Op: Debug + Send + Sync {
 
     /// The dispatches that compute it on a device with `caps`, in order.
     fn record(&self, graph: &Graph, caps: &Caps) -> Result<Vec<Dispatch>>;
+
+    /// The variants between which a device with `caps` could choose, where there are several. [`Op::record`] takes the one
+    /// that [`Caps::choices`] names for the case, else the first.
+    fn candidates(&self, _graph: &Graph, _caps: &Caps) -> Option<Candidates> {
+        None
+    }
 
     /// The same on the CPU, written to be read: the definition the kernel is tested against.
     fn reference(&self, graph: &Graph, host: &mut HostValues);

@@ -3,10 +3,12 @@
 use super::host::panels::Weight;
 use super::host::product::{Finish, product};
 use super::sum_slices::sum_slices;
-use super::tiles::{ProductShape, Tiling, tiling};
+use super::tiles::{ProductShape, Tiling, tiling, tilings};
 use super::{Activation, ReadRows, linear_broadcast, params, shader};
 use crate::graph::reference::HostValues;
-use crate::graph::{Access, AdapterClass, Caps, Dispatch, Element, Graph, Host, Indices, Op, Pass, Shader, ValueId};
+use crate::graph::{
+    Access, AdapterClass, Candidates, Caps, Dispatch, Element, Graph, Host, Indices, Op, Pass, Shader, ValueId,
+};
 use crate::size::elements;
 use crate::weights::Format;
 use crate::{Error, Result};
@@ -58,6 +60,9 @@ const WHOLE: usize = 0;
 const SLICES: usize = 1;
 const SUM: usize = 2;
 
+/// So many ways of a product are measured at most. Those that come later are estimated to be several times slower.
+const MOST_VARIANTS: usize = 10;
+
 /// A kernel of the product, and the results of one of its workgroups.
 struct Way {
     shader: &'static Shader,
@@ -66,6 +71,30 @@ struct Way {
     columns: usize,
     tiling: Option<Tiling>,
     lanes: Option<u32>,
+}
+
+impl Way {
+    fn plain(entry: &'static str, rows: usize, columns: usize) -> Self {
+        Self { shader: &SHADER, entry, rows, columns, tiling: None, lanes: None }
+    }
+
+    fn direct() -> Self {
+        Self::plain("direct", 16, 64)
+    }
+
+    fn broadcast(lanes: u32) -> Self {
+        let shader = &linear_broadcast::SHADER;
+        Self { shader, lanes: Some(lanes), ..Self::plain("broadcast", 16, 8 * lanes as usize) }
+    }
+
+    fn tiled(tiling: Tiling) -> Self {
+        Self { tiling: Some(tiling), ..Self::plain("tiled", tiling.tile.rows, tiling.tile.columns) }
+    }
+
+    /// Its name among the variants: see [`Candidates`].
+    fn name(&self) -> String {
+        self.tiling.map_or(self.entry.into(), |tiling| format!("{} {tiling}", self.entry))
+    }
 }
 
 /// act(x · Wᵀ + b) for x `[…, K]`, or `[B, N, K]` read through a map.
@@ -108,20 +137,42 @@ fn product_of(graph: &mut Graph, x: ValueId, options: Linear, tiling: Option<Til
 }
 
 impl Product {
-    /// The way that a device takes.
+    /// The way that a device takes: the one that was measured to be fastest there, else the usual one.
     fn way(&self, shape: ProductShape, caps: &Caps) -> Way {
-        let way = |entry, rows, columns| Way { shader: &SHADER, entry, rows, columns, tiling: None, lanes: None };
+        let chosen = caps.choices.get(SHADER.name, &self.case(shape)).filter(|_| self.tiling.is_none());
+        let known = |name| self.other_ways(shape, caps).into_iter().find(|way| way.name() == name);
+        chosen.and_then(known).unwrap_or_else(|| self.usual_way(shape, caps))
+    }
+
+    fn shape(&self, graph: &Graph) -> ProductShape {
+        let (columns, k) = graph.get(self.options.weight).matrix();
+        ProductShape { rows: graph.get(self.out).matrix().0, columns, k }
+    }
+
+    /// What decides which way is fastest.
+    fn case(&self, ProductShape { rows, columns, k }: ProductShape) -> String {
+        format!("{rows}x{columns}x{k} {}", self.format)
+    }
+
+    /// Ways that a device could take as well, those first that are believed to be fast on a GPU.
+    fn other_ways(&self, shape: ProductShape, caps: &Caps) -> Vec<Way> {
+        if shape.rows <= 4 {
+            return Vec::new();
+        }
+        let software = match caps.class {
+            AdapterClass::Hardware => Vec::new(),
+            AdapterClass::Software => [Some(Way::direct()), caps.broadcast_lanes().map(Way::broadcast)].into(),
+        };
+        software.into_iter().flatten().chain(tilings(shape, caps).into_iter().map(Way::tiled)).collect()
+    }
+
+    /// The way that a device takes where nothing was measured.
+    fn usual_way(&self, shape: ProductShape, caps: &Caps) -> Way {
         match (caps.class, caps.broadcast_lanes()) {
-            _ if shape.rows <= 4 => way("few", 4, 16),
-            (AdapterClass::Software, None) => way("direct", 16, 64),
-            (AdapterClass::Software, Some(lanes)) => {
-                let shader = &linear_broadcast::SHADER;
-                Way { shader, lanes: Some(lanes), ..way("broadcast", 16, 8 * lanes as usize) }
-            }
-            (AdapterClass::Hardware, _) => {
-                let tiling = self.tiling.unwrap_or_else(|| tiling(shape, caps));
-                Way { tiling: Some(tiling), ..way("tiled", tiling.tile.rows, tiling.tile.columns) }
-            }
+            _ if shape.rows <= 4 => Way::plain("few", 4, 16),
+            (AdapterClass::Software, None) => Way::direct(),
+            (AdapterClass::Software, Some(lanes)) => Way::broadcast(lanes),
+            (AdapterClass::Hardware, _) => Way::tiled(self.tiling.unwrap_or_else(|| tiling(shape, caps))),
         }
     }
 
@@ -158,9 +209,9 @@ impl Op for Product {
     }
 
     fn record(&self, graph: &Graph, caps: &Caps) -> Result<Vec<Dispatch>> {
-        let (rows, width) = graph.get(self.out).matrix();
-        let (columns, k) = graph.get(self.options.weight).matrix();
-        let shape = ProductShape { rows, columns, k };
+        let shape = self.shape(graph);
+        let ProductShape { rows, columns, k } = shape;
+        let width = graph.get(self.out).matrix().1;
         let row_words = self.format.row_words(k);
         let (index, row_weight) = self.map();
         let (compact, source) = self.rows_per_sample(graph);
@@ -207,6 +258,14 @@ impl Op for Product {
             all.push(sum.pass(SUM).workspace(workspace));
         }
         Ok(all)
+    }
+
+    fn candidates(&self, graph: &Graph, caps: &Caps) -> Option<Candidates> {
+        let shape = self.shape(graph);
+        let usual = self.usual_way(shape, caps).name();
+        let others = self.other_ways(shape, caps).into_iter().map(|way| way.name()).filter(|name| *name != usual);
+        let variants: Vec<String> = [usual.clone()].into_iter().chain(others).take(MOST_VARIANTS).collect();
+        (variants.len() > 1).then(|| Candidates { kernel: SHADER.name, case: self.case(shape), variants })
     }
 
     fn indices(&self, graph: &Graph) -> Vec<Indices> {

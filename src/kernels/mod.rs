@@ -45,6 +45,8 @@ mod unpatchify;
 mod window_destinations;
 mod window_scores;
 
+use crate::fingerprint::Fingerprint;
+
 pub use activation::{Activation, activation};
 pub use affine::{Affine, affine};
 pub use ages::{Ages, ages};
@@ -75,7 +77,7 @@ pub use rows::{Destinations, NOTHING, ReadRows, WriteRows};
 pub use scheduler_step::{Guidance, SchedulerStep, scheduler_step, step_row};
 pub use select::{Selection, select};
 pub use sides::{Sides, sides};
-pub use tiles::{PRODUCT_TILES, ProductShape, Tile, Tiling, tiling};
+pub use tiles::{PRODUCT_TILES, ProductShape, Tile, Tiling, tiling, tilings};
 pub use timestep_embedding::{TimestepEmbedding, Timesteps, timestep_embedding};
 pub use unpatchify::unpatchify;
 pub use window_destinations::window_destinations;
@@ -133,6 +135,13 @@ macro_rules! shader {
     };
 }
 use shader;
+
+/// A hash of the shaders whose variants are chosen between: what was measured of others says nothing about these.
+pub fn fingerprint() -> String {
+    let mut hash = Fingerprint::default();
+    hash.add_all([&linear::SHADER, &linear_broadcast::SHADER, &sum_slices::SHADER].map(|shader| shader.source));
+    format!("{:016x}", hash.value())
+}
 
 /// [`crate::params!`], and the test that compares it with its shader.
 macro_rules! params {

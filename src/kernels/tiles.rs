@@ -4,6 +4,8 @@
 //! part of it finds more arithmetic for each number that it takes from workgroup memory. But few rows leave a large tile
 //! partly empty, and few tiles leave a GPU partly idle. [`tiling`] weighs these by a small model of the time.
 
+use std::fmt;
+
 use crate::graph::Caps;
 
 /// A tile of results that a workgroup computes: the `override` constants of `tiled`.
@@ -129,16 +131,29 @@ impl Tiling {
     }
 }
 
-/// Chooses how a product is cut on a GPU. The same shape and capabilities always give the same answer, and with it the
-/// same bytes. Measurements of an adapter would take the model's place here.
+/// Its name among a kernel's variants: rows, columns and steps of k of a tile, blocks of a thread, slices of k.
+impl fmt::Display for Tiling {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let Self { tile: Tile { rows, columns, k_step, blocks: [down, across] }, slices } = self;
+        write!(f, "{rows}x{columns}x{k_step} {down}x{across} /{slices}")
+    }
+}
+
+/// Chooses how a product is cut on a GPU that was not measured. The same shape and capabilities always give the same
+/// answer, and with it the same bytes.
 pub fn tiling(shape: ProductShape, caps: &Caps) -> Tiling {
+    tilings(shape, caps).first().copied().unwrap_or(Tiling { tile: PRODUCT_TILES[2], slices: 1 })
+}
+
+/// Every cut that is possible there, the one that is believed to be fastest first.
+pub fn tilings(shape: ProductShape, caps: &Caps) -> Vec<Tiling> {
     let fits = |tile: &&Tile| !has_few_registers(caps) || tile.blocks == [1, 1];
-    let candidates = PRODUCT_TILES.iter().filter(fits).flat_map(|&tile| {
-        [1, 2, 4, 8].map(|slices| Tiling { tile, slices }).into_iter().filter(|tiling| is_possible(tiling, shape, caps))
-    });
+    let cuts = PRODUCT_TILES.iter().filter(fits).flat_map(|&tile| [1, 2, 4, 8].map(|slices| Tiling { tile, slices }));
+    let mut possible: Vec<Tiling> = cuts.filter(|tiling| is_possible(tiling, shape, caps)).collect();
     let time = |tiling: &Tiling| tiling.time(shape, caps.busy_threads.into());
-    let best = candidates.min_by(|one, two| time(one).total_cmp(&time(two)));
-    best.unwrap_or(Tiling { tile: PRODUCT_TILES[2], slices: 1 })
+    // Among equals the one that stands first above: the sort keeps their order.
+    possible.sort_by(|one, two| time(one).total_cmp(&time(two)));
+    possible
 }
 
 /// Whether every slice has its share, and the partial sums have room.

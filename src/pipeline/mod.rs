@@ -41,7 +41,7 @@ use crate::weights::Source;
 use crate::{Error, Refusal, Request, Result, Size};
 use compile::Start;
 use part::Part;
-use state::Fingerprint;
+use state::identity;
 use task::{Task, trained_to_fill_in};
 
 /// A loaded model, of whatever family: from requests to pictures.
@@ -170,7 +170,7 @@ impl Pipeline {
 
         let steps = policy.steps(&schedule.timesteps(), canvas.grid.tokens());
         warnings.extend(policy.warning(&steps.distinct, canvas.grid.tokens()));
-        let fingerprint = Fingerprint::of(request, &self.model.folder.pipeline, self.denoiser.sizes())?;
+        let fingerprint = identity(request, &self.model.folder.pipeline, self.denoiser.sizes())?;
         let mut start = Start {
             fingerprint,
             device: &self.device,

@@ -5,12 +5,12 @@ use std::sync::{Arc, Mutex};
 
 use super::names::{LATENTS, STEP};
 use super::part::Part;
-use super::state::Fingerprint;
 use super::step::{Handed, Step};
 use super::step_inputs::StepInputs;
 use super::{Pictures, Viewer};
 use crate::compress::{AnyPolicy, KeptRatios};
 use crate::device::{Device, Plan, Store};
+use crate::fingerprint::Fingerprint;
 use crate::kernels::{Guidance, step_row};
 use crate::models::{Canvas, Decoder};
 use crate::schedulers::Schedule;
@@ -113,6 +113,12 @@ impl Run {
     /// The name of its compression policy.
     pub fn policy(&self) -> &str {
         self.policy.name()
+    }
+
+    /// The name of the measured choices that its kernels follow, where there are any: see
+    /// [`Gpu::with_tuning`](crate::Gpu::with_tuning).
+    pub fn tuning(&self) -> Option<String> {
+        self.device.caps().choices.name()
     }
 
     /// The share of the tokens that each layer keeps, by region of the timesteps, where the policy has such a matrix.

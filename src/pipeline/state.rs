@@ -4,6 +4,7 @@ use serde::{Deserialize, Serialize};
 
 use super::Run;
 use super::step::Handed;
+use crate::fingerprint::Fingerprint;
 use crate::models::Sizes;
 use crate::shared::lock;
 use crate::tensor::Data;
@@ -21,56 +22,37 @@ pub struct RunState {
     pub fingerprint: u64,
 }
 
-/// A hash of what a run is: the same in every process and on every machine (FNV-1a, 64 bits). It tells mistakes, not
-/// forgeries.
-#[derive(Clone, Copy, Debug)]
-pub(super) struct Fingerprint(u64);
-
-impl Fingerprint {
-    /// Of what a request asks of a model.
-    pub fn of(request: &Request, pipeline: &str, sizes: Sizes) -> Result<Self> {
-        // What is read beside the picture changes nothing in it.
-        let json = serde_json::to_vec(&Request { traced: false, ..request.clone() });
-        let json = json.map_err(|error| Error::file("the request", error.to_string()))?;
-        let Sizes { layers, width, heads, channels, sample_size } = sizes;
-        let mut hash = Self(0xcbf2_9ce4_8422_2325);
-        hash.add(&json);
-        hash.add(pipeline.as_bytes());
-        hash.add_all([layers, width, heads, channels, sample_size].map(|size| size.to_string()));
-        for given in [&request.init_latents, &request.image, &request.mask, &request.image_latents] {
-            hash.add_tensor(given.as_ref());
-        }
-        if let Some(given) = &request.prompt_ids {
-            let (ids, mask) = given.negative.as_ref().map_or((&[][..], &[][..]), |(ids, mask)| (ids, mask));
-            for words in [&given.ids[..], &given.mask, ids, mask] {
-                hash.add(bytemuck::cast_slice(words));
-            }
-        }
-        if let Some(given) = &request.prompt_embeds {
-            hash.add_tensor(Some(&given.embeds));
-            hash.add_tensor(given.negative.as_ref().map(|(embeds, _)| embeds));
-            hash.add(bytemuck::cast_slice(&given.mask));
-            hash.add(given.negative.as_ref().map_or(&[], |(_, mask)| bytemuck::cast_slice(mask)));
-        }
-        Ok(hash)
+/// What a request asks of a model, as a number.
+pub(super) fn identity(request: &Request, pipeline: &str, sizes: Sizes) -> Result<Fingerprint> {
+    // What is read beside the picture changes nothing in it.
+    let json = serde_json::to_vec(&Request { traced: false, ..request.clone() });
+    let json = json.map_err(|error| Error::file("the request", error.to_string()))?;
+    let Sizes { layers, width, heads, channels, sample_size } = sizes;
+    let mut hash = Fingerprint::default();
+    hash.add(&json);
+    hash.add(pipeline.as_bytes());
+    hash.add_all([layers, width, heads, channels, sample_size].map(|size| size.to_string()));
+    for given in [&request.init_latents, &request.image, &request.mask, &request.image_latents] {
+        add_tensor(&mut hash, given.as_ref());
     }
-
-    /// Adds bytes, and how many they are: two parts never look like one.
-    pub fn add(&mut self, bytes: &[u8]) {
-        for byte in (bytes.len() as u64).to_le_bytes().iter().chain(bytes) {
-            self.0 = (self.0 ^ u64::from(*byte)).wrapping_mul(0x100_0000_01b3);
+    if let Some(given) = &request.prompt_ids {
+        let (ids, mask) = given.negative.as_ref().map_or((&[][..], &[][..]), |(ids, mask)| (ids, mask));
+        for words in [&given.ids[..], &given.mask, ids, mask] {
+            hash.add(bytemuck::cast_slice(words));
         }
     }
-
-    /// Adds texts, one after the other.
-    pub fn add_all(&mut self, texts: impl IntoIterator<Item = String>) {
-        texts.into_iter().for_each(|text| self.add(text.as_bytes()));
+    if let Some(given) = &request.prompt_embeds {
+        add_tensor(&mut hash, Some(&given.embeds));
+        add_tensor(&mut hash, given.negative.as_ref().map(|(embeds, _)| embeds));
+        hash.add(bytemuck::cast_slice(&given.mask));
+        hash.add(given.negative.as_ref().map_or(&[], |(_, mask)| bytemuck::cast_slice(mask)));
     }
+    Ok(hash)
+}
 
-    fn add_tensor(&mut self, tensor: Option<&Tensor>) {
-        self.add_all(tensor.iter().flat_map(|tensor| &tensor.shape).map(usize::to_string));
-        self.add(tensor.map_or(&[], Tensor::bytes));
-    }
+fn add_tensor(hash: &mut Fingerprint, tensor: Option<&Tensor>) {
+    hash.add_all(tensor.iter().flat_map(|tensor| &tensor.shape).map(usize::to_string));
+    hash.add(tensor.map_or(&[], Tensor::bytes));
 }
 
 impl Run {
@@ -82,7 +64,7 @@ impl Run {
     /// A number that runs of the same request have in common, in every process: of the same words and tensors, of a
     /// model of the same shape, with the same steps and the same policy.
     pub fn fingerprint(&self) -> u64 {
-        self.fingerprint.0
+        self.fingerprint.value()
     }
 
     /// What a later run of the same request needs to go on from here. Fails in the middle of a step.

@@ -5,6 +5,8 @@ use foveate::low_level::gpu;
 use foveate::low_level::graph::{AdapterClass, Caps};
 use foveate::{Device, Error, Gpu, GpuOptions, Result};
 
+use crate::tuning;
+
 /// The processor, as adapters are named.
 pub const CPU: &str = "cpu";
 /// The fastest GPU, even where that is a software adapter.
@@ -19,6 +21,8 @@ pub struct Choice {
     pub threads: Option<usize>,
     /// The most memory that is allocated, in bytes; none: as much as there is.
     pub max_memory: Option<u64>,
+    /// Whether the kernels follow their estimates even where variants were measured.
+    pub untuned: bool,
 }
 
 impl Choice {
@@ -36,6 +40,11 @@ impl Choice {
     /// The same for measuring: a GPU is opened with timestamps.
     pub async fn open_for_times(&self) -> Result<Device> {
         self.open_with(false, true).await
+    }
+
+    /// The same for what only a GPU has: without a name the fastest, even where that is a software adapter.
+    pub async fn open_gpu(&self) -> Result<Device> {
+        self.open_with(true, false).await
     }
 
     /// Whether nobody named a device.
@@ -58,7 +67,8 @@ impl Choice {
             return Err(Error::Usage(format!("threads: only the processor has them, the adapter {CPU:?}")));
         }
         let adapter = named.filter(|name| *name != GPU).map(str::to_owned);
-        Ok(Gpu::request(GpuOptions { adapter, profile, ..GpuOptions::default() }).await?.into())
+        let gpu = Gpu::request(GpuOptions { adapter, profile, ..GpuOptions::default() }).await?;
+        Ok(if self.untuned { gpu } else { tuning::followed(gpu)? }.into())
     }
 }
 

@@ -125,6 +125,7 @@ impl About {
             ("size", Some(run.size().to_string())),
             ("model", Some(model.to_owned())),
             ("compress", Some(run.policy().to_owned())),
+            ("tuning", run.tuning()),
             ("version", Some(concat!("foveate ", env!("CARGO_PKG_VERSION")).to_owned())),
         ];
         Self {

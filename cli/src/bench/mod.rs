@@ -21,11 +21,12 @@ use super::cancel::Cancel;
 use super::loading::{self, Told};
 use super::progress::Progress;
 use super::report;
-use candidate::{Candidate, mean};
+pub use candidate::Candidate;
+use candidate::mean;
 use groups::Groups;
-pub use options::Bench;
+pub use options::{Bench, What};
 use outcome::{Outcome, Row};
-use subject::Subject;
+pub use subject::Subject;
 
 /// Rounds with timestamps; shares need fewer than times.
 const PROFILED: usize = 3;
@@ -33,7 +34,7 @@ const PROFILED: usize = 3;
 /// Measures and reports. Whatever can be found wrong early is.
 pub async fn run(options: &Bench) -> Result<()> {
     options.check(&Policies::default())?;
-    let subject = Arc::new(Subject::open(options).await?);
+    let subject = Arc::new(Subject::open(&options.what).await?);
     let (mut candidates, mut graphs) = (Vec::new(), Vec::new());
     let given = subject.transformer.given(subject.size).await?;
     for policy in options.policies(&subject.policies, &subject.transformer.trained)? {

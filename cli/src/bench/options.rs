@@ -11,9 +11,9 @@ use crate::values::{self, count, pair, ratio};
 /// What random routers save where nothing else is said.
 pub const RATIO: f64 = 0.3;
 
-/// `foveate bench`
-#[derive(Debug, clap::Args)]
-pub struct Bench {
+/// What is measured: a model, or a shape, and how it is drawn with.
+#[derive(Clone, Debug, Default, clap::Args)]
+pub struct What {
     /// A model folder in the diffusers layout [default: $FOVEATE_MODEL, or the bundled model]
     #[arg(long, value_name = "DIR|URL", conflicts_with = "shape")]
     pub model: Option<String>,
@@ -27,22 +27,29 @@ pub struct Bench {
     /// Samples of a step; guidance makes two of a picture
     #[arg(long, value_name = "N", default_value = "2", value_parser = count, allow_negative_numbers = true)]
     pub batch: usize,
+    /// Share of the tokens to save, such as 0.3 [default: as the checkpoint was trained; of a shape, 0.3]
+    #[arg(long, value_name = "F", value_parser = ratio, allow_negative_numbers = true)]
+    pub ratio: Option<f64>,
+    /// How matrices are stored: f32, f16, bf16, int8 or int4 [default: as the files have them; of a shape, f32]
+    #[arg(long, value_name = "DTYPE")]
+    pub dtype: Option<Format>,
+}
+
+/// `foveate bench`
+#[derive(Debug, clap::Args)]
+pub struct Bench {
+    #[command(flatten)]
+    pub what: What,
     /// Policies to compare with dense, which is always measured, and first [default: those that the checkpoint
     /// was trained for]
     #[arg(long, value_name = "NAME,…", value_delimiter = ',')]
     pub policies: Vec<String>,
-    /// Share of the tokens to save, such as 0.3 [default: as the checkpoint was trained; of a shape, 0.3]
-    #[arg(long, value_name = "F", value_parser = ratio, allow_negative_numbers = true)]
-    pub ratio: Option<f64>,
     /// A parameter, for those policies that have it; may be repeated with others
     #[arg(long, value_name = "KEY=VALUE", value_parser = pair)]
     pub set: Vec<(String, String)>,
     /// Every policy under this step cache too (see `foveate generate --help`)
     #[arg(long, value_name = "N")]
     pub step_cache: Option<StepCache>,
-    /// How matrices are stored: f32, f16, bf16, int8 or int4 [default: as the files have them; of a shape, f32]
-    #[arg(long, value_name = "DTYPE")]
-    pub dtype: Option<Format>,
     /// Rounds; in each, every policy's steps run in turn
     #[arg(long, value_name = "N", default_value = "7", value_parser = count, allow_negative_numbers = true)]
     pub repeats: usize,
@@ -54,10 +61,16 @@ pub struct Bench {
 }
 
 impl Bench {
+    /// The measurement of dense steps, and of those policies that the checkpoint was trained for.
+    pub fn of(what: &What) -> Self {
+        let (policies, set, step_cache) = (Vec::new(), Vec::new(), None);
+        Self { what: what.clone(), policies, set, step_cache, repeats: 1, json: false, device: Choice::default() }
+    }
+
     /// Refuses what no model could make sense of.
     pub fn check(&self, policies: &Policies) -> Result<()> {
         let asked = self.policies.iter().map(|name| policies.get(name)).collect::<Result<Vec<_>>>()?;
-        if self.ratio.is_some() && !asked.is_empty() && asked.iter().all(|kind| kind.no_ratio().is_some()) {
+        if self.what.ratio.is_some() && !asked.is_empty() && asked.iter().all(|kind| kind.no_ratio().is_some()) {
             return Err(Error::Usage("--ratio: none of the policies to be measured has one".into()));
         }
         let set = values::set(&self.set)?;
@@ -72,7 +85,7 @@ impl Bench {
         let mut asked: Vec<&str> = self.policies.iter().map(String::as_str).collect();
         if asked.is_empty() {
             asked.extend(policies.runnable(trained).filter(|kind| needs_training(*kind)).map(PolicyKind::name));
-            if let (true, Some(_)) = (asked.is_empty(), self.ratio) {
+            if let (true, Some(_)) = (asked.is_empty(), self.what.ratio) {
                 let missing = policies.iter().find_map(|kind| kind.lacks(trained)).unwrap_or_default();
                 return Err(Error::Usage(format!("--ratio: this model can only run dense: {missing}")));
             }
@@ -97,8 +110,8 @@ impl Bench {
         let ratio = match kind.no_ratio() {
             Some(_) => None,
             // Random routers were made for a ratio; what merges has a published one.
-            None if needs_training(kind) => self.ratio.or(self.shape.map(|_| RATIO)),
-            None => self.ratio,
+            None if needs_training(kind) => self.what.ratio.or(self.what.shape.map(|_| RATIO)),
+            None => self.what.ratio,
         };
         let mut set = values::set(&self.set)?;
         set.retain(|key, _| knows(kind, key));

@@ -8,7 +8,7 @@ use foveate::{Grid, LoadOptions, Result, Size};
 use foveate_studio::model;
 use serde_json::{Value, json};
 
-use super::options::{Bench, RATIO};
+use super::options::{RATIO, What};
 use super::random_model;
 use super::shape::PATCH;
 use crate::model::find;
@@ -33,7 +33,7 @@ pub struct Subject {
 
 impl Subject {
     /// Reads configs and headers; nothing is loaded yet.
-    pub async fn open(options: &Bench) -> Result<Self> {
+    pub async fn open(options: &What) -> Result<Self> {
         let source = match &options.shape {
             Some(shape) => random_model::folder(shape, options.ratio.unwrap_or(RATIO))?,
             None => find(options.model.as_deref())?,
