@@ -99,3 +99,21 @@ fn what_cannot_be_measured_is_a_usage_error() {
         shell.fails(arguments, 2, reason);
     }
 }
+
+#[test]
+fn a_roofline_holds_ops_against_the_peaks_of_the_adapter() {
+    let shell = Shell::new();
+    let told = shell.json(&["bench", "--roofline", "16", "--batch", "1", "--repeats", "1"]);
+    let peaks = &told["peaks"];
+    assert!(number(peaks, "f32") > 0.0 && number(peaks, "bytes") > 0.0, "{peaks}");
+    let ops = told["ops"].as_array().unwrap();
+    assert_eq!((ops.len(), &ops[0]["model"], &ops[1]["op"]), (4 * 7, &"S, 16 tokens".into(), &"qkv".into()));
+    for op in ops {
+        let by = if op["flops"] == 0 { "copy" } else { "fma" };
+        // Small copies lie in a cache, which is faster than what peaks are measured in.
+        assert!(number(op, "share") > 0.0 && (by == "fma" || op["by"] == by), "{op}");
+    }
+    let all = shell.run(&["bench", "--roofline", "--adapter", "cpu"]);
+    assert!(text(&all.stderr).contains("a roofline needs a GPU"), "{}", text(&all.stderr));
+    shell.fails(&["bench", "--roofline", "--policies", "tome"], 2, "cannot be used with");
+}

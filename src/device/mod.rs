@@ -12,6 +12,7 @@ mod handle;
 mod id;
 mod plan;
 mod processor;
+mod random;
 mod reference;
 mod store;
 #[cfg(test)]

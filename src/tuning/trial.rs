@@ -5,8 +5,7 @@ use std::time::Duration;
 use super::cases::Case;
 use super::rival::Rival;
 use crate::device::{Device, Store};
-use crate::graph::{Access, Choices, Element, Home, ValueId};
-use crate::rng::Generator;
+use crate::graph::{Access, Choices, ValueId};
 use crate::shared::Instant;
 use crate::tensor::relative_l2;
 use crate::{Error, Gpu, Result};
@@ -44,41 +43,12 @@ pub(super) struct Outcome {
 }
 
 impl<'a> Bench<'a> {
-    /// Allocates and fills what the op reads.
+    /// Fills what the op reads.
     pub async fn new(gpu: &'a Gpu, case: &'a Case) -> Result<Self> {
-        let (device, graph): (Device, _) = (gpu.into(), &case.graph);
         let mut store = Store::new();
-        let mut random = Generator::manual_seed(0);
-        let mut outputs = Vec::new();
-        for (id, access) in graph.nodes().iter().flat_map(|node| node.op.access()) {
-            let value = graph.get(id);
-            debug_assert_eq!(value.home, Home::Stored);
-            store.allocate(&device, &value.name, &value.shape, value.element).await?;
-            if access != Access::Read {
-                outputs.push(id);
-            }
-            match value.element {
-                Element::F32 => {
-                    store.write(&device, &value.name, bytemuck::cast_slice(&random.randn(value.len())))?;
-                }
-                Element::U32 => {
-                    // The first rows, in their order, as far as there are so many.
-                    let below =
-                        graph.nodes()[0].op.indices(graph).iter().find(|i| i.value == id).map_or(1, |i| i.below);
-                    let indices: Vec<u32> = (0..value.len()).map(|i| (i % below.max(1)) as u32).collect();
-                    store.write(&device, &value.name, bytemuck::cast_slice(&indices))?;
-                }
-                Element::Packed(format) => {
-                    let (rows, k) = value.matrix();
-                    let mut words = Vec::new();
-                    let numbers = random.randn(rows * k);
-                    format
-                        .encode_rows(&numbers, k, &mut words)
-                        .map_err(|unfit| Error::tensor(&value.name, format!("{unfit:?}")))?;
-                    store.write_rows(&device, &value.name, 0, &words)?;
-                }
-            }
-        }
+        store.fill_missing(&gpu.into(), &case.graph).await?;
+        let touched = case.graph.nodes().iter().flat_map(|node| node.op.access());
+        let outputs = touched.filter(|(_, access)| *access != Access::Read).map(|(id, _)| id).collect();
         Ok(Self { gpu, case, store, outputs })
     }
 

@@ -7,6 +7,7 @@ mod options;
 mod outcome;
 mod random_model;
 mod random_weights;
+mod roofline;
 mod shape;
 mod subject;
 
@@ -33,6 +34,9 @@ const PROFILED: usize = 3;
 
 /// Measures and reports. Whatever can be found wrong early is.
 pub async fn run(options: &Bench) -> Result<()> {
+    if let Some(tokens) = &options.roofline {
+        return roofline::run(options, tokens).await;
+    }
     options.check(&Policies::default())?;
     let subject = Arc::new(Subject::open(&options.what).await?);
     let (mut candidates, mut graphs) = (Vec::new(), Vec::new());

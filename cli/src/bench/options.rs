@@ -53,6 +53,13 @@ pub struct Bench {
     /// Rounds; in each, every policy's steps run in turn
     #[arg(long, value_name = "N", default_value = "7", value_parser = count, allow_negative_numbers = true)]
     pub repeats: usize,
+    /// Measure the adapter instead of policies: its peaks of multiply-adds and of copying, and the share of them that each
+    /// op of DiT-S, B, L and XL reaches, at so many tokens [without a value 256,1024,4096]
+    #[arg(long, value_name = "TOKENS,…", value_delimiter = ',', num_args = 0..=1,
+        value_parser = clap::value_parser!(u32).range(1..=65536),
+        default_missing_value = "256,1024,4096", conflicts_with_all = ["model", "shape", "size", "policies", "ratio",
+        "set", "step_cache"])]
+    pub roofline: Option<Vec<u32>>,
     /// Print JSON
     #[arg(long)]
     pub json: bool,
@@ -64,7 +71,16 @@ impl Bench {
     /// The measurement of dense steps, and of those policies that the checkpoint was trained for.
     pub fn of(what: &What) -> Self {
         let (policies, set, step_cache) = (Vec::new(), Vec::new(), None);
-        Self { what: what.clone(), policies, set, step_cache, repeats: 1, json: false, device: Choice::default() }
+        Self {
+            what: what.clone(),
+            policies,
+            set,
+            step_cache,
+            repeats: 1,
+            roofline: None,
+            json: false,
+            device: Choice::default(),
+        }
     }
 
     /// Refuses what no model could make sense of.

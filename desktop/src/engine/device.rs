@@ -3,7 +3,7 @@
 use std::sync::{Arc, Mutex, PoisonError};
 
 use foveate::{Device, Error, Gpu, Result};
-use foveate_studio::device;
+use foveate_studio::{device, tuning};
 use wgpu::{Adapter, Backend, DeviceDescriptor, DeviceType, Features, MemoryHints};
 
 /// The window's device, which Foveate shares where it is a GPU's.
@@ -64,7 +64,8 @@ pub(super) fn open(named: Option<&str>, shared: Option<&Shared>) -> Result<Devic
         (Some(name), _) => pollster::block_on(device::Choice::named(name).open(false)),
         (None, None) => device::processor(None),
         (None, Some(Shared { adapter, device, queue, .. })) => {
-            Gpu::from_wgpu(adapter, device.clone(), queue.clone()).map(Device::from)
+            let gpu = Gpu::from_wgpu(adapter, device.clone(), queue.clone())?;
+            tuning::followed(gpu).map(Device::from)
         }
     }
 }
