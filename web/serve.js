@@ -1,10 +1,16 @@
-/** A static server on loopback for the built page: byte ranges and ETags, nothing else. `node web/serve.js [folder] [port]` */
+/**
+ * A static server on loopback for the built page: byte ranges, ETags, and the headers that isolate the page, which the processor's
+ * threads need. `node web/serve.js [folder] [port]`
+ */
 
 import { createReadStream } from "node:fs";
 import { stat } from "node:fs/promises";
 import { createServer } from "node:http";
 import { join, normalize, sep } from "node:path";
 import { fileURLToPath } from "node:url";
+
+/** With them a page may share memory among its workers; what it loads from elsewhere must then allow that (CORS). */
+export const ISOLATED = { "Cross-Origin-Opener-Policy": "same-origin", "Cross-Origin-Embedder-Policy": "require-corp" };
 
 const TYPES = {
     html: "text/html; charset=utf-8", css: "text/css; charset=utf-8", js: "text/javascript; charset=utf-8",
@@ -43,7 +49,7 @@ export async function answer(folder, request, response) {
 
     const tag = `"${found.size.toString(16)}-${Math.round(found.mtimeMs).toString(16)}"`;
     const type = TYPES[/** @type {keyof TYPES} */ (file.split(".").at(-1))] ?? "application/octet-stream";
-    const headers = { "Content-Type": type, "ETag": tag, "Accept-Ranges": "bytes", "Cache-Control": "no-cache" };
+    const headers = { "Content-Type": type, "ETag": tag, "Accept-Ranges": "bytes", "Cache-Control": "no-cache", ...ISOLATED };
     if (request.headers["if-none-match"] === tag) return void response.writeHead(304, headers).end();
 
     const range = /^bytes=(\d+)-(\d*)$/.exec(request.headers.range ?? "");

@@ -58,8 +58,27 @@ async function gpu(wish) {
     return { engine, adapter: { ...facts, name, screen: easel ? "gpu" : "readback" }, easel, instead: null };
 }
 
-/** @param {Failure | null} instead @returns {Device} */
-function processor(instead) {
-    const engine = foveate.Engine.processor();
+/** @param {Failure | null} instead @returns {Promise<Device>} */
+async function processor(instead) {
+    const { Engine } = await withThreads() ?? foveate;
+    const engine = Engine.processor();
     return { engine, adapter: { ...engine.adapter(), screen: "readback" }, easel: null, instead };
+}
+
+/**
+ * The module with threads, as many as the browser offers: their memory is shared, which browsers allow isolated pages only.
+ * Nothing where they do not, or where it does not start: the plain module draws the same pictures.
+ */
+async function withThreads() {
+    const threads = navigator.hardwareConcurrency;
+    if (!crossOriginIsolated || !(threads > 1)) return null;
+    try {
+        const module = await import("./threads/foveate.js");
+        await module.default({ module_or_path: new URL("./threads/foveate_bg.wasm", import.meta.url) });
+        await module.initThreadPool(threads);
+        return /** @type {typeof foveate} */ (/** @type {unknown} */ (module));
+    } catch (error) {
+        console.warn(`foveate: one thread instead of ${threads}: ${error instanceof Error ? error.message : error}`);
+        return null;
+    }
 }

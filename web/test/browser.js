@@ -5,7 +5,7 @@ import { readFile } from "node:fs/promises";
 import { createServer } from "node:http";
 import { fileURLToPath } from "node:url";
 import { chromium } from "playwright-core";
-import { answer } from "../serve.js";
+import { answer, ISOLATED } from "../serve.js";
 
 export const DIST = fileURLToPath(new URL("../dist", import.meta.url));
 export const ROOT = fileURLToPath(new URL("../..", import.meta.url));
@@ -38,7 +38,7 @@ export function inWorker(code) {
     const hook = async (path, _, response) => {
         if (!path.startsWith("/foveate/worker.js")) return false;
         const script = await readFile(`${DIST}/foveate/worker.js`, "utf8");
-        response.writeHead(200, { "Content-Type": "text/javascript", "Cache-Control": "no-store" });
+        response.writeHead(200, { "Content-Type": "text/javascript", "Cache-Control": "no-store", ...ISOLATED });
         response.end(`${code}\n${script}`);
         return true;
     };

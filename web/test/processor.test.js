@@ -2,12 +2,15 @@
 
 import assert from "node:assert/strict";
 import { after, before, test } from "node:test";
+import { availableParallelism } from "node:os";
 import { inWorker, launch, MORTAL, open, pixels, psnr, site, status, WITHOUT_GPU } from "./browser.js";
 import { drawNatively } from "./native.js";
+import { ISOLATED } from "../serve.js";
 
 const PROMPT = "a blue boat at sea by night";
 const TINY = "goldens/routed/dit_mlp/model";
-const NAME = "processor (1 thread, SIMD128)";
+const NAME = `processor (${availableParallelism()} threads, SIMD128)`;
+const ALONE = "processor (1 thread, SIMD128)";
 /** Between two orders of the same sums: far below a level of 255 on average. */
 const SAME = 60;
 /** What the browser itself tells the console of files that are not there. */
@@ -223,4 +226,52 @@ test("a run whose GPUs are lost for good goes on with the processor, unless a GP
     assert.equal(await page.locator("#device dd").first().textContent(), NAME);
     assert.ok(await page.locator("#notice").isHidden());
     await quiet(EXPECTED);
+});
+
+/** A server that does not isolate the page, as most do. @type {import("./browser.js").Hook} */
+const bare = (_, __, response) => {
+    const write = response.writeHead.bind(response);
+    response.writeHead = /** @type {any} */ ((/** @type {number} */ status, /** @type {Record<string, string>} */ headers) =>
+        write(status, Object.fromEntries(Object.entries(headers ?? {}).filter(([name]) => !(name in ISOLATED)))));
+    return false;
+};
+
+test("any number of threads draws the same bytes, and a page that is not isolated has one", async () => {
+    /** @param {boolean} isolated */
+    const drawn = async (isolated) => {
+        server.hooks.now = isolated ? () => false : bare;
+        const context = await browser.newContext({ serviceWorkers: "block" });
+        const { page, quiet } = await open(context);
+        await page.goto(server.url);
+        await status(page, /^Ready/);
+        assert.equal(await page.evaluate(() => crossOriginIsolated), isolated);
+        assert.equal(await page.locator("#device dd").first().textContent(), isolated ? NAME : ALONE);
+        await page.fill("#prompt", PROMPT);
+        await page.fill("#steps", "2");
+        await page.click("#generate");
+        await status(page, /^Done/);
+        const picture = await pixels(page);
+        await quiet();
+        await context.close();
+        return picture;
+    };
+    try {
+        assert.deepEqual(await drawn(true), await drawn(false));
+    } finally {
+        server.hooks.now = () => false;
+    }
+});
+
+test("where the threads do not start, the one thread draws, and the console says why", async () => {
+    server.hooks.now = (path, _, response) => path.startsWith("/foveate/threads/") && (response.writeHead(404, ISOLATED).end(), true);
+    const { page, noise } = await open(await browser.newContext({ serviceWorkers: "block" }));
+    try {
+        await page.goto(server.url);
+        await status(page, /^Ready/);
+        assert.equal(await page.locator("#device dd").first().textContent(), ALONE);
+        assert.ok(noise.some((line) => line.includes("one thread instead of")), noise.join("; "));
+    } finally {
+        server.hooks.now = () => false;
+        await page.close();
+    }
 });

@@ -13,7 +13,7 @@
 //! - **The same bytes for any number of threads.** Threads share out the output; no sum is split among them, and a
 //!   sum's order does not depend on where its element lies in a tile.
 //! - **The caller is in charge of the threads**: a device has a pool of its own, of as many as it is given. One thread
-//!   is the caller's. In a browser there is that one.
+//!   is the caller's. In a browser they are the workers of the module with threads, or the one that calls.
 //! - Work is done by the time [`Executor::run`] returns. [`Executor::run_to_end`] gives way every 20 ms, between two
 //!   ops: a caller who drops the future has cancelled the work. One thing happens at a time; others wait their turn.
 

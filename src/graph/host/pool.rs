@@ -3,12 +3,28 @@
 
 use crate::Result;
 
-/// So many threads, of its own. In a browser: the one thread there is.
+/// So many threads, of its own. In a browser: those that the page has started, or the one that calls.
 #[derive(Debug)]
 pub struct Pool {
     threads: usize,
     #[cfg(not(target_arch = "wasm32"))]
     pool: Option<rayon::ThreadPool>,
+}
+
+/// Runs rayon's parallel iterators on the pool, where there are several threads.
+macro_rules! in_parallel {
+    ($pool:expr, $work:expr) => {
+        #[cfg(not(target_arch = "wasm32"))]
+        if let Some(pool) = &$pool.pool {
+            use rayon::prelude::*;
+            return pool.install(|| $work);
+        }
+        #[cfg(all(target_arch = "wasm32", target_feature = "atomics"))]
+        if $pool.threads > 1 {
+            use rayon::prelude::*;
+            return $work;
+        }
+    };
 }
 
 impl Pool {
@@ -27,8 +43,14 @@ impl Pool {
         Ok(Self { threads, pool })
     }
 
+    /// The page's threads, which are rayon's own; one given: the caller's.
+    #[cfg(all(target_arch = "wasm32", target_feature = "atomics"))]
+    pub fn new(threads: Option<usize>) -> Result<Self> {
+        Ok(Self { threads: if threads == Some(1) { 1 } else { rayon::current_num_threads() } })
+    }
+
     /// The one thread there is.
-    #[cfg(target_arch = "wasm32")]
+    #[cfg(all(target_arch = "wasm32", not(target_feature = "atomics")))]
     pub fn new(_threads: Option<usize>) -> Result<Self> {
         Ok(Self { threads: 1 })
     }
@@ -54,7 +76,7 @@ impl Pool {
         }
     }
 
-    /// Runs `work`.
+    /// Runs `work` here: what a browser's thread holds does not leave it.
     #[cfg(target_arch = "wasm32")]
     pub fn enter<R>(&self, work: impl FnOnce() -> R) -> R {
         work()
@@ -63,21 +85,16 @@ impl Pool {
     /// Fills `out`, `size` elements at a time; `work` receives a chunk's number and the chunk.
     pub fn chunks<T: Send>(&self, out: &mut [T], size: usize, work: impl Fn(usize, &mut [T]) + Sync) {
         let size = size.max(1);
-        #[cfg(not(target_arch = "wasm32"))]
-        if let Some(pool) = self.pool.as_ref().filter(|_| out.len() > size) {
-            use rayon::prelude::*;
-            pool.install(|| out.par_chunks_mut(size).enumerate().for_each(|(index, chunk)| work(index, chunk)));
-            return;
+        if out.len() > size {
+            in_parallel!(self, out.par_chunks_mut(size).enumerate().for_each(|(index, chunk)| work(index, chunk)));
         }
         out.chunks_mut(size).enumerate().for_each(|(index, chunk)| work(index, chunk));
     }
 
     /// Computes `count` results, in order.
     pub fn map<R: Send>(&self, count: usize, work: impl Fn(usize) -> R + Sync) -> Vec<R> {
-        #[cfg(not(target_arch = "wasm32"))]
-        if let Some(pool) = self.pool.as_ref().filter(|_| count > 1) {
-            use rayon::prelude::*;
-            return pool.install(|| (0..count).into_par_iter().map(&work).collect());
+        if count > 1 {
+            in_parallel!(self, (0..count).into_par_iter().map(&work).collect());
         }
         (0..count).map(work).collect()
     }

@@ -23,3 +23,8 @@ pub use screen::Screen;
 pub fn version() -> String {
     env!("CARGO_PKG_VERSION").into()
 }
+
+/// Starts so many threads for the processor, as workers; before the first `Engine`. Only the module that is built for
+/// threads has it.
+#[cfg(target_feature = "atomics")]
+pub use wasm_bindgen_rayon::init_thread_pool;
