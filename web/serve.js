@@ -14,6 +14,7 @@ export const ISOLATED = { "Cross-Origin-Opener-Policy": "same-origin", "Cross-Or
 
 const TYPES = {
     html: "text/html; charset=utf-8", css: "text/css; charset=utf-8", js: "text/javascript; charset=utf-8",
+    mjs: "text/javascript; charset=utf-8",
     json: "application/json", wasm: "application/wasm", svg: "image/svg+xml",
 };
 
