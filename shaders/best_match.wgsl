@@ -49,7 +49,7 @@ fn load(which: u32, i: u32) -> vec4f {
 /// Channels c … c + 3 of the row that begins at `start`; c is a multiple of 4.
 fn numbers(which: u32, start: u32, c: u32) -> vec4f {
     if VEC4 {
-        return select(vec4f(), load(which, (start + c) / 4u), c < params.channels);
+        return select(vec4f(), load(which, (start + min(c, params.channels - 4u)) / 4u), c < params.channels);
     }
     let channels = vec4u(c, c + 1u, c + 2u, c + 3u);
     let at = start + min(channels, vec4u(params.channels - 1u));

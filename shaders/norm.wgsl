@@ -107,7 +107,8 @@ fn source(row: u32, c: u32) -> f32 {
         if BLENDED {
             share = blend[at];
         }
-        sum += share * x[(sample + index[at]) * params.channels + c];
+        // An index beyond the sample's rows would leave x.
+        sum += share * x[(sample + min(index[at], params.stream - 1u)) * params.channels + c];
     }
     return sum;
 }

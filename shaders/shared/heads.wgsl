@@ -77,7 +77,7 @@ fn four(i: u32) -> vec4u {
 fn numbers(which: u32, row: u32, d: u32) -> vec4f {
     let inside = four(d) < vec4u(params.head_dim);
     if VEC4 {
-        return select(vec4f(), load(which, (row + d) / 4u), inside);
+        return select(vec4f(), load(which, (row + min(d, params.head_dim - 4u)) / 4u), inside);
     }
     let at = row + min(four(d), vec4u(params.head_dim - 1u));
     let i = at / 4u;

@@ -42,7 +42,8 @@ fn row_start(row: u32) -> u32 {
     if !MAPPED {
         return inside * params.k;
     }
-    return (inside / params.compact * params.source + row_index[inside]) * params.k;
+    // An index beyond the sample's rows would leave x.
+    return (inside / params.compact * params.source + min(row_index[inside], params.source - 1u)) * params.k;
 }
 
 /// The same of four rows from `row` on.
@@ -57,7 +58,7 @@ fn x_at(i: u32) -> f32 {
 /// Four numbers of the row of x that begins at `start`, from `k` on, which is a multiple of 4; zero past the row's end.
 fn x_numbers(start: u32, k: u32) -> vec4f {
     if VEC4 {
-        return select(vec4f(), x[(start + k) / 4u], k < params.k);
+        return select(vec4f(), x[(start + min(k, params.k - 4u)) / 4u], k < params.k);
     }
     let ks = vec4u(k, k + 1u, k + 2u, k + 3u);
     let at = start + min(ks, vec4u(params.k - 1u));

@@ -7,10 +7,10 @@ use std::ops::Range;
 
 use super::Gpu;
 use super::buffer::Storage;
-use super::pipeline::Pipeline;
+use super::pipeline::{Pipeline, Wanted};
 use super::recording::{Bindings, Command, Portion, Recording, Run};
 use crate::device::{Buffer, Places};
-use crate::graph::{Bind, Dispatch, Element, Graph, Op, Pass, Target, ValueId};
+use crate::graph::{Bind, Dispatch, Element, Graph, Node, Op, Pass, Target, ValueId};
 use crate::{Error, Result};
 
 /// A dispatch, and what it binds.
@@ -20,6 +20,14 @@ struct Bound<'a> {
     binds: Vec<Bind>,
     /// What it is likely to cost.
     cost: f64,
+    /// Whether its kernel may run without checks.
+    unchecked: bool,
+}
+
+impl Bound<'_> {
+    fn wanted(&self) -> Wanted<'_> {
+        Wanted { dispatch: &self.dispatch, binds: &self.binds, unchecked: self.unchecked }
+    }
 }
 
 impl Gpu {
@@ -32,12 +40,13 @@ impl Gpu {
             check_parts(graph, places, node.op.as_ref(), &dispatches)?;
             let heavy = |dispatch: &Dispatch| if dispatch.light { 0.0 } else { count(dispatch.workgroups) as f64 };
             let flops = node.op.flops(graph) as f64 / dispatches.iter().map(heavy).sum::<f64>().max(1.0);
+            let unchecked = self.leaves_out_checks(graph, node);
             for dispatch in dispatches {
                 self.caps().check_workgroups(node.op.name(), dispatch.workgroups)?;
                 let binds = pass_of(node.op.as_ref(), &passes, &dispatch)?.binds().to_vec();
                 let flops = flops * heavy(&dispatch);
                 let cost = self.rates().cost(flops, bound_bytes(graph, places, &binds, dispatch.workspace));
-                all.push(Bound { group: &node.group, dispatch, binds, cost });
+                all.push(Bound { group: &node.group, dispatch, binds, cost, unchecked });
             }
         }
         let (params, portions) = self.write_params(&all).await?;
@@ -48,7 +57,7 @@ impl Gpu {
             None | Some(0) => dummy.clone(),
             Some(bytes) => self.allocate(bytes, "workspace").await?,
         };
-        let wanted: Vec<_> = all.iter().map(|bound| (&bound.dispatch, &*bound.binds)).collect();
+        let wanted: Vec<_> = all.iter().map(Bound::wanted).collect();
         let pipelines = self.pipelines_of(&wanted).await?;
         let mut buffers = Vec::new();
         for Bound { dispatch, binds, .. } in &all {
@@ -56,7 +65,7 @@ impl Gpu {
                 let buffer = match bind.target {
                     Target::Absent => &dummy,
                     Target::Workspace => &workspace,
-                    Target::Value(id) => part(graph, places, id, dispatch.part)?,
+                    Target::Value(id) => self.part(graph, places, id, dispatch.part)?,
                 };
                 buffer.storage(self.id())
             });
@@ -85,14 +94,42 @@ impl Gpu {
     pub(super) async fn warm(&self, graph: &Graph, ops: Range<usize>) -> Result<()> {
         let mut all = Vec::new();
         for node in graph.nodes().get(ops).unwrap_or_default() {
-            let passes = node.op.passes();
+            let (passes, unchecked) = (node.op.passes(), self.leaves_out_checks(graph, node));
             for dispatch in node.op.record(graph, self.caps())? {
                 let binds = pass_of(node.op.as_ref(), &passes, &dispatch)?.binds().to_vec();
-                all.push((dispatch, binds));
+                all.push((dispatch, binds, unchecked));
             }
         }
-        let wanted: Vec<_> = all.iter().map(|(dispatch, binds)| (dispatch, &**binds)).collect();
-        self.pipelines_of(&wanted).await.map(drop)
+        let wanted = all.iter().map(|(dispatch, binds, unchecked)| Wanted { dispatch, binds, unchecked: *unchecked });
+        self.pipelines_of(&wanted.collect::<Vec<_>>()).await.map(drop)
+    }
+
+    /// Whether kernels of an op run without checks. Of a value without elements they would read its first row.
+    fn leaves_out_checks(&self, graph: &Graph, node: &Node) -> bool {
+        node.unchecked && !self.checks() && node.op.access().iter().all(|&(id, _)| !graph.get(id).is_empty())
+    }
+
+    /// The buffer of a value that is bound: of a packed weight the part that the dispatch asks for. Kernels without
+    /// checks rely on its size.
+    fn part<'a>(&self, graph: &Graph, places: &'a Places, id: ValueId, part: usize) -> Result<&'a Buffer> {
+        let value = graph.get(id);
+        let (rows, _) = value.matrix();
+        let packed = matches!(value.element, Element::Packed(_));
+        let (part, bytes) = match packed {
+            false => (0, value.bytes()),
+            true => {
+                let row_bytes = value.bytes() / (rows as u64).max(1);
+                let ranges = self.caps().split_rows(rows, row_bytes)?;
+                (part, ranges.get(part).map_or(0, |range| range.len() as u64 * row_bytes))
+            }
+        };
+        let buffer = places.parts(id).get(part);
+        let buffer = buffer.ok_or_else(|| Error::tensor(&value.name, format!("has no part {part}")))?;
+        if buffer.size() < bytes {
+            let reason = format!("has {bytes} bytes, its buffer {}", buffer.size());
+            return Err(Error::tensor(&value.name, reason));
+        }
+        Ok(buffer)
     }
 
     /// Binds `params` (binding 0: the buffer of uniforms, and the size of one) and `buffers` (bindings 1…) for
@@ -113,6 +150,8 @@ impl Gpu {
                 .zip(1..)
                 .map(|(buffer, binding)| wgpu::BindGroupEntry { binding, resource: buffer.0.as_entire_binding() }),
         );
+        #[cfg(any(test, feature = "testing"))]
+        entries.extend(self.pipelines().watch.as_ref().map(super::watch::Watch::entry));
         let group = self.device().create_bind_group(&wgpu::BindGroupDescriptor {
             label: Some(what),
             layout: &pipeline.layout,
@@ -193,11 +232,4 @@ fn check_parts(graph: &Graph, places: &Places, op: &dyn Op, dispatches: &[Dispat
         }
     }
     Ok(())
-}
-
-/// The buffer of a value that is bound: of a packed weight the part that the dispatch asks for.
-fn part<'a>(graph: &Graph, places: &'a Places, id: ValueId, part: usize) -> Result<&'a Buffer> {
-    let value = graph.get(id);
-    let part = if matches!(value.element, Element::Packed(_)) { part } else { 0 };
-    places.parts(id).get(part).ok_or_else(|| Error::tensor(&value.name, format!("has no part {part}")))
 }

@@ -1,7 +1,7 @@
 //! The device: requested here, or borrowed from a host program.
 
 use std::sync::Arc;
-use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::time::Duration;
 
 use super::borrowed::Borrowed;
@@ -13,8 +13,11 @@ use super::pipeline::Pipelines;
 #[cfg(not(target_arch = "wasm32"))]
 use super::poller::Poller;
 use super::stopwatch::Stopwatch;
+use super::unchecked;
 #[cfg(not(target_arch = "wasm32"))]
 use super::wait::poller;
+#[cfg(any(test, feature = "testing"))]
+use super::watch::Watch;
 use crate::device::DeviceId;
 use crate::graph::{Caps, Choices};
 use crate::memory::{Account, MemoryUse};
@@ -30,6 +33,8 @@ pub struct GpuOptions {
     pub profile: bool,
     /// The most memory that may be allocated, in bytes: more is [`Error::MemoryLimit`]. None: as much as there is.
     pub max_memory: Option<u64>,
+    /// Run all kernels with bounds checks: see [`Gpu::set_checked`].
+    pub checked: bool,
 }
 
 /// A device with its capabilities and compiled pipelines. Cloning shares it.
@@ -50,6 +55,8 @@ struct Inner {
     memory: Account,
     /// Microseconds that what is submitted here takes at most.
     slice: AtomicU64,
+    /// Whether all kernels run with checks.
+    checked: AtomicBool,
     #[cfg(not(target_arch = "wasm32"))]
     poller: Poller,
 }
@@ -95,6 +102,9 @@ impl Gpu {
         };
         let gpu = Self::open(&adapter, options.profile).await?;
         gpu.set_max_memory(options.max_memory);
+        if options.checked {
+            gpu.set_checked(true);
+        }
         Ok(gpu)
     }
 
@@ -155,6 +165,7 @@ impl Gpu {
             stopwatch: Stopwatch::new(rates.first_speed),
             memory: Account::default(),
             slice: AtomicU64::new(SLICE.as_micros() as u64),
+            checked: AtomicBool::new(unchecked::are_checks_asked_for()),
             #[cfg(not(target_arch = "wasm32"))]
             poller: poller(&device, &fault, borrowed.as_ref()),
             pipelines: Arc::default(),
@@ -191,6 +202,14 @@ impl Gpu {
         self.with(self.0.rates, caps, self.0.pipelines.clone())
     }
 
+    /// The same device with a watch on every index of every kernel, and dispatches divided as finely as they can be: see
+    /// `watch.rs`. Asked twice it is one, which compiles nothing again.
+    #[cfg(any(test, feature = "testing"))]
+    pub(crate) fn watched(&self) -> Self {
+        let pipelines = self.0.pipelines.watched(|| Watch::new(self.device()));
+        self.with(self.0.rates.finest(), self.caps().clone(), pipelines)
+    }
+
     fn with(&self, rates: Rates, caps: Caps, pipelines: Arc<Pipelines>) -> Self {
         let Inner { id, device, queue, fault, borrowed, memory, slice, .. } = &*self.0;
         Self(Arc::new(Inner {
@@ -205,6 +224,7 @@ impl Gpu {
             borrowed: borrowed.clone(),
             memory: memory.clone(),
             slice: AtomicU64::new(slice.load(Ordering::Relaxed)),
+            checked: AtomicBool::new(self.checks()),
             #[cfg(not(target_arch = "wasm32"))]
             poller: self.0.poller.clone(),
         }))
@@ -269,6 +289,19 @@ impl Gpu {
     /// [`Step::run`](crate::Step::run). A host whose frames wait for them gives what it can spare in a frame.
     pub fn set_slice(&self, budget: Duration) {
         self.0.slice.store(budget.as_micros().try_into().unwrap_or(u64::MAX), Ordering::Relaxed);
+    }
+
+    /// Whether all kernels that are compiled from here on have bounds checks: for finding out whether a fault is a
+    /// kernel's. Without it, natively, the heavy ones of this crate run without, since every index of theirs is known to
+    /// be inside; those of other crates do where they ask for it
+    /// ([`Graph::push_unchecked`](crate::low_level::graph::Graph::push_unchecked)). The environment variable
+    /// `FOVEATE_CHECKED=1` asks for checks on every device. Browsers always check.
+    pub fn set_checked(&self, checked: bool) {
+        self.0.checked.store(checked || unchecked::are_checks_asked_for(), Ordering::Relaxed);
+    }
+
+    pub(super) fn checks(&self) -> bool {
+        self.0.checked.load(Ordering::Relaxed)
     }
 
     /// The first error that no scope caught, if there was one; the loss of the device every time it is asked.

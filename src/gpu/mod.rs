@@ -24,8 +24,11 @@ mod recording;
 mod slice;
 mod stopwatch;
 mod texture;
+mod unchecked;
 mod validate;
 mod wait;
+#[cfg(any(test, feature = "testing"))]
+mod watch;
 
 pub use context::{Gpu, GpuOptions, INSTALL_HINT, adapters};
 pub use engine::{encode, encode_profiled};

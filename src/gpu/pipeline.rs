@@ -4,6 +4,9 @@ use std::collections::{HashMap, HashSet};
 use std::sync::{Arc, Mutex, OnceLock};
 
 use super::Gpu;
+use super::unchecked;
+#[cfg(any(test, feature = "testing"))]
+use super::watch::Watch;
 use crate::graph::{Access, Bind, Dispatch, Shader};
 use crate::shared::lock;
 use crate::{Error, Result};
@@ -15,20 +18,43 @@ pub(super) struct Pipeline {
     pub layout: wgpu::BindGroupLayout,
 }
 
-/// What a pipeline is compiled from: a shader's text, its entry point and the values of its `override` constants. The
-/// text and not the name, so that shaders of the same name never meet.
+/// A dispatch for which there shall be a pipeline.
+#[derive(Clone, Copy)]
+pub(super) struct Wanted<'a> {
+    pub dispatch: &'a Dispatch,
+    pub binds: &'a [Bind],
+    /// Whether its kernel runs without checks.
+    pub unchecked: bool,
+}
+
+impl Wanted<'_> {
+    fn module(&self) -> ModuleKey {
+        ModuleKey { source: self.dispatch.shader.source, unchecked: self.unchecked }
+    }
+}
+
+/// What a module is made of. The text and not the name, so that shaders of the same name never meet. One with checks and
+/// one without are two.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+struct ModuleKey {
+    source: &'static str,
+    unchecked: bool,
+}
+
+/// What a pipeline is compiled from: a module, its entry point and the values of its `override` constants.
 #[derive(Clone, Debug, PartialEq, Eq, Hash)]
 struct PipelineKey {
-    source: &'static str,
+    module: ModuleKey,
     entry: &'static str,
     /// Bits of the f64 values, which makes the key hashable.
     constants: Vec<(&'static str, u64)>,
 }
 
-impl From<&Dispatch> for PipelineKey {
-    fn from(Dispatch { shader, entry, constants, .. }: &Dispatch) -> Self {
+impl From<&Wanted<'_>> for PipelineKey {
+    fn from(wanted: &Wanted<'_>) -> Self {
+        let Dispatch { entry, constants, .. } = wanted.dispatch;
         let constants = constants.iter().map(|&(name, value)| (name, value.to_bits())).collect();
-        Self { source: shader.source, entry, constants }
+        Self { module: wanted.module(), entry, constants }
     }
 }
 
@@ -36,7 +62,13 @@ impl From<&Dispatch> for PipelineKey {
 #[derive(Debug, Default)]
 pub(super) struct Pipelines {
     kept: Mutex<HashMap<PipelineKey, Arc<Pipeline>>>,
-    modules: Mutex<HashMap<&'static str, Arc<OnceLock<wgpu::ShaderModule>>>>,
+    modules: Mutex<HashMap<ModuleKey, Arc<OnceLock<wgpu::ShaderModule>>>>,
+    /// What kernels report that are watched by a test.
+    #[cfg(any(test, feature = "testing"))]
+    pub watch: Option<Watch>,
+    /// The same pipelines, watched.
+    #[cfg(any(test, feature = "testing"))]
+    watched: OnceLock<Arc<Self>>,
 }
 
 impl Pipelines {
@@ -45,20 +77,26 @@ impl Pipelines {
     }
 
     /// The place of a text's module, where who comes second waits for the first.
-    fn module(&self, source: &'static str) -> Arc<OnceLock<wgpu::ShaderModule>> {
-        lock(&self.modules).entry(source).or_default().clone()
+    fn module(&self, key: ModuleKey) -> Arc<OnceLock<wgpu::ShaderModule>> {
+        lock(&self.modules).entry(key).or_default().clone()
+    }
+
+    /// The pipelines of the same device that report to a watch.
+    #[cfg(any(test, feature = "testing"))]
+    pub(super) fn watched(&self, watch: impl FnOnce() -> Watch) -> Arc<Self> {
+        self.watched.get_or_init(|| Arc::new(Self { watch: Some(watch()), ..Self::default() })).clone()
     }
 
     /// Forgets the module of a text that may not be valid.
-    fn forget(&self, source: &'static str) {
-        lock(&self.modules).remove(source);
+    fn forget(&self, key: ModuleKey) {
+        lock(&self.modules).remove(&key);
     }
 }
 
 impl Gpu {
-    /// The pipelines of dispatches with such bindings, in their order. What is missing is compiled, each once.
-    pub(super) async fn pipelines_of(&self, wanted: &[(&Dispatch, &[Bind])]) -> Result<Vec<Arc<Pipeline>>> {
-        let keys: Vec<PipelineKey> = wanted.iter().map(|&(dispatch, _)| dispatch.into()).collect();
+    /// The pipelines of dispatches, in their order. What is missing is compiled, each once.
+    pub(super) async fn pipelines_of(&self, wanted: &[Wanted<'_>]) -> Result<Vec<Arc<Pipeline>>> {
+        let keys: Vec<PipelineKey> = wanted.iter().map(PipelineKey::from).collect();
         let known: Vec<_> = keys.iter().map(|key| self.pipelines().get(key)).collect();
         let mut asked = HashSet::new();
         let missing: Vec<usize> =
@@ -66,11 +104,12 @@ impl Gpu {
         let compiled = self
             .side_by_side(
                 missing.len(),
-                |number| self.compile_pipeline(wanted[missing[number]]),
+                |number| self.compile_pipeline(&wanted[missing[number]]),
                 |number| {
-                    let Dispatch { shader, entry, .. } = wanted[missing[number]].0;
+                    let wanted = &wanted[missing[number]];
+                    let Dispatch { shader, entry, .. } = wanted.dispatch;
                     // Its error is in its text, or in how a pipeline was to be made of it: both are found anew.
-                    self.pipelines().forget(shader.source);
+                    self.pipelines().forget(wanted.module());
                     format!("compiling {}.wgsl ({entry})", shader.name)
                 },
             )
@@ -91,11 +130,11 @@ impl Gpu {
         lock(&self.pipelines().modules).len()
     }
 
-    fn compile_pipeline(&self, (dispatch, binds): (&Dispatch, &[Bind])) -> Pipeline {
-        let Dispatch { shader, entry, constants, .. } = dispatch;
-        let module = self.pipelines().module(shader.source);
-        let module = module.get_or_init(|| self.parse(shader));
-        let entries = layout_entries(binds);
+    fn compile_pipeline(&self, wanted: &Wanted<'_>) -> Pipeline {
+        let Dispatch { shader, entry, constants, .. } = wanted.dispatch;
+        let module = self.pipelines().module(wanted.module());
+        let module = module.get_or_init(|| self.parse(shader, wanted.unchecked));
+        let entries = self.layout_entries(wanted.binds);
         let layout = self
             .device()
             .create_bind_group_layout(&wgpu::BindGroupLayoutDescriptor { label: Some(shader.name), entries: &entries });
@@ -119,27 +158,37 @@ impl Gpu {
         Pipeline { raw, layout }
     }
 
-    fn parse(&self, shader: &Shader) -> wgpu::ShaderModule {
-        self.device().create_shader_module(wgpu::ShaderModuleDescriptor {
+    fn parse(&self, shader: &Shader, unchecked: bool) -> wgpu::ShaderModule {
+        #[cfg(any(test, feature = "testing"))]
+        if let Some(watch) = &self.pipelines().watch {
+            return watch.parse(self.device(), shader);
+        }
+        let descriptor = wgpu::ShaderModuleDescriptor {
             label: Some(shader.name),
             source: wgpu::ShaderSource::Wgsl(shader.source.into()),
-        })
+        };
+        match unchecked {
+            true => unchecked::module(self.device(), descriptor),
+            false => self.device().create_shader_module(descriptor),
+        }
     }
-}
 
-/// The uniform, whose place is chosen when it is encoded, and the storage buffers as they are declared.
-fn layout_entries(binds: &[Bind]) -> Vec<wgpu::BindGroupLayoutEntry> {
-    let entry = |(binding, ty, has_dynamic_offset)| wgpu::BindGroupLayoutEntry {
-        binding,
-        visibility: wgpu::ShaderStages::COMPUTE,
-        ty: wgpu::BindingType::Buffer { ty, has_dynamic_offset, min_binding_size: None },
-        count: None,
-    };
-    let uniform = (0, wgpu::BufferBindingType::Uniform, true);
-    let storage = (1..).zip(binds).map(|(binding, bind)| {
-        (binding, wgpu::BufferBindingType::Storage { read_only: bind.access == Access::Read }, false)
-    });
-    [uniform].into_iter().chain(storage).map(entry).collect()
+    /// The uniform, whose place is chosen when it is encoded, and the storage buffers as they are declared.
+    fn layout_entries(&self, binds: &[Bind]) -> Vec<wgpu::BindGroupLayoutEntry> {
+        let entry = |(binding, ty, has_dynamic_offset)| wgpu::BindGroupLayoutEntry {
+            binding,
+            visibility: wgpu::ShaderStages::COMPUTE,
+            ty: wgpu::BindingType::Buffer { ty, has_dynamic_offset, min_binding_size: None },
+            count: None,
+        };
+        let uniform = (0, wgpu::BufferBindingType::Uniform, true);
+        let storage = |read_only| wgpu::BufferBindingType::Storage { read_only };
+        let values = (1..).zip(binds).map(|(binding, bind)| (binding, storage(bind.access == Access::Read), false));
+        let entries = [uniform].into_iter().chain(values);
+        #[cfg(any(test, feature = "testing"))]
+        let entries = entries.chain(self.pipelines().watch.as_ref().map(|_| (Watch::BINDING, storage(false), false)));
+        entries.map(entry).collect()
+    }
 }
 
 #[cfg(test)]
@@ -147,8 +196,11 @@ mod tests {
     use pollster::block_on;
 
     use super::*;
-    use crate::graph::{Caps, Pass, ValueId};
-    use crate::testing::gpu;
+    use crate::device::Places;
+    use crate::graph::reference::HostValues;
+    use crate::graph::{Caps, Element, Graph, Node, Op, Pass, ValueId};
+    use crate::kernels::{Activation, Norm, activation, norm};
+    use crate::testing::{Case, gpu};
 
     static DOUBLE: Shader = Shader::new(
         "double",
@@ -171,17 +223,90 @@ mod tests {
         gpu().with_caps(Caps { ..gpu().caps().clone() })
     }
 
+    fn checked<'a>(dispatches: &'a [Dispatch], pass: &'a Pass) -> Vec<Wanted<'a>> {
+        let wanted = |dispatch| Wanted { dispatch, binds: pass.binds(), unchecked: false };
+        dispatches.iter().map(wanted).collect()
+    }
+
     #[test]
     fn a_text_is_parsed_once_and_a_pipeline_compiled_once() {
         let gpu = fresh();
         let (dispatches, pass) = (dispatches(), Pass::new().update(ValueId(0)));
-        let wanted: Vec<_> = dispatches.iter().map(|dispatch| (dispatch, pass.binds())).collect();
+        let wanted = checked(&dispatches, &pass);
         let pipelines = block_on(gpu.pipelines_of(&wanted)).unwrap();
         assert_eq!((gpu.modules(), lock(&gpu.pipelines().kept).len()), (1, 3));
         let same = |one: usize, two: usize| Arc::ptr_eq(&pipelines[one], &pipelines[two]);
         assert!(same(0, 2) && same(1, 4) && !same(0, 1) && !same(0, 3));
         let again = block_on(gpu.pipelines_of(&wanted)).unwrap();
         assert!(pipelines.iter().zip(&again).all(|(one, two)| Arc::ptr_eq(one, two)));
+    }
+
+    #[test]
+    fn one_text_with_checks_and_without_makes_two_modules() {
+        let gpu = fresh();
+        let (dispatches, pass) = (dispatches(), Pass::new().update(ValueId(0)));
+        let mut wanted = checked(&dispatches[..2], &pass);
+        wanted[1] = Wanted { unchecked: true, ..wanted[0] };
+        let pipelines = block_on(gpu.pipelines_of(&wanted)).unwrap();
+        assert_eq!((gpu.modules(), lock(&gpu.pipelines().kept).len()), (2, 2));
+        assert!(!Arc::ptr_eq(&pipelines[0], &pipelines[1]));
+    }
+
+    /// With how many modules without checks a fresh device runs a graph.
+    fn modules_without_checks(gpu: &Gpu, case: &Case) -> usize {
+        case.run(gpu);
+        lock(&gpu.pipelines().modules).keys().filter(|key| key.unchecked).count()
+    }
+
+    #[test]
+    fn audited_ops_alone_leave_out_checks_and_only_where_nobody_asks_for_them() {
+        let mut case = Case::new();
+        let x = case.input("x", &[3, 8]);
+        let y = norm(&mut case.graph, x, Norm::default()).unwrap();
+        activation(&mut case.graph, y, Activation::Silu).unwrap();
+        let asked = std::env::var_os("FOVEATE_CHECKED").is_some_and(|value| value == "1");
+        assert_eq!(modules_without_checks(&fresh(), &case), usize::from(!asked));
+        let gpu = fresh();
+        gpu.set_checked(true);
+        assert_eq!(modules_without_checks(&gpu, &case), 0);
+
+        // Another crate's op records the same kernel, and stays checked.
+        #[derive(Debug)]
+        struct Borrowing(Node);
+        impl Op for Borrowing {
+            fn name(&self) -> &'static str {
+                "borrowing"
+            }
+            fn passes(&self) -> Vec<Pass> {
+                self.0.op.passes()
+            }
+            fn record(&self, graph: &Graph, caps: &Caps) -> Result<Vec<Dispatch>> {
+                self.0.op.record(graph, caps)
+            }
+            fn reference(&self, _: &Graph, _: &mut HostValues) {}
+        }
+        let node = case.graph.nodes()[0].clone();
+        let mut other = Case::new();
+        for value in case.graph.values() {
+            other.input(&value.name, &value.shape);
+        }
+        other.graph.push(Borrowing(node));
+        assert_eq!(modules_without_checks(&fresh(), &other), 0);
+    }
+
+    #[test]
+    fn a_buffer_that_is_too_small_is_refused() {
+        let gpu = fresh();
+        let mut graph = Graph::new();
+        let x = graph.stored("x", &[3, 8], Element::F32);
+        norm(&mut graph, x, Norm::default()).unwrap();
+        let refused = |bytes: [u64; 2]| {
+            let parts = bytes.map(|bytes| vec![block_on(gpu.allocate(bytes, "part")).unwrap()]);
+            block_on(gpu.record(&graph, &Places::new(parts.into()))).err().map(|error| error.to_string())
+        };
+        assert_eq!(refused([96, 96]), None);
+        assert_eq!(refused([80, 96]).unwrap(), "tensor x: has 96 bytes, its buffer 80");
+        assert_eq!(refused([96, 64]).unwrap(), "tensor norm: has 96 bytes, its buffer 64");
     }
 
     #[test]
@@ -194,14 +319,14 @@ mod tests {
         ] {
             let mut dispatches = dispatches();
             dispatches.insert(2, bad);
-            let wanted: Vec<_> = dispatches.iter().map(|dispatch| (dispatch, pass.binds())).collect();
+            let wanted = checked(&dispatches, &pass);
             for _ in 0..2 {
                 let error = block_on(gpu.pipelines_of(&wanted)).unwrap_err().to_string();
                 assert!(error.contains(reason), "{error}");
             }
         }
         let good = dispatches();
-        let wanted: Vec<_> = good.iter().map(|dispatch| (dispatch, pass.binds())).collect();
+        let wanted = checked(&good, &pass);
         assert_eq!(block_on(gpu.pipelines_of(&wanted)).unwrap().len(), 5);
     }
 }

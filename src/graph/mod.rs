@@ -92,6 +92,8 @@ pub struct Node {
     pub group: String,
     /// Whether it serves to decide what to compute.
     pub overhead: bool,
+    /// Whether its kernels may run without checks: see `gpu/unchecked.rs`.
+    pub(crate) unchecked: bool,
 }
 
 impl Value {
@@ -164,7 +166,17 @@ impl Graph {
 
     /// Appends an op.
     pub fn push(&mut self, op: impl Op + 'static) {
-        self.nodes.push(Node { op: Arc::new(op), group: self.group.clone(), overhead: self.overhead });
+        self.append(op, false);
+    }
+
+    /// Appends an op whose kernels may run without checks, for the reasons that `gpu/unchecked.rs` writes down.
+    pub(crate) fn push_audited(&mut self, op: impl Op + 'static) {
+        self.append(op, true);
+    }
+
+    fn append(&mut self, op: impl Op + 'static, unchecked: bool) {
+        let (group, overhead) = (self.group.clone(), self.overhead);
+        self.nodes.push(Node { op: Arc::new(op), group, overhead, unchecked });
     }
 
     /// Ops added from here on belong to `group` of the profile.

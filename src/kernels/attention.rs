@@ -96,7 +96,7 @@ pub fn attention(graph: &mut Graph, q: Columns, k: Columns, v: Columns, options:
         graph.expect(op, bias, &[heads, queries, keys])?;
     }
     let out = graph.transient("attention", &[batch, queries, columns]);
-    graph.push(Heads { q, k, v, out, options });
+    graph.push_audited(Heads { q, k, v, out, options });
     Ok(out)
 }
 

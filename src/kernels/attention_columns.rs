@@ -69,7 +69,7 @@ pub fn attention_columns(graph: &mut Graph, queries: Columns, keys: Columns, opt
     let totals = graph.transient("attention_columns.totals", &[batch, heads, queries, 2]);
     let by_head = graph.transient("attention_columns.by_head", &[batch, heads, keys]);
     let out = graph.transient("attention_columns", &[batch, keys]);
-    graph.push(ColumnSums { q, k, options, totals, by_head, out });
+    graph.push_audited(ColumnSums { q, k, options, totals, by_head, out });
     Ok(out)
 }
 

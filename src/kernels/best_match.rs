@@ -57,7 +57,7 @@ pub fn best_match(graph: &mut Graph, sources: ValueId, destinations: ValueId) ->
     };
     let by_slice = (slices > 1).then(|| found("best_match.", &[batch, slices, of]));
     let out = found("", &[batch, of]);
-    graph.push(Matching { sources, destinations, by_slice, out });
+    graph.push_audited(Matching { sources, destinations, by_slice, out });
     Ok(out)
 }
 

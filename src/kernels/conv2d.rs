@@ -85,7 +85,7 @@ pub fn conv2d(graph: &mut Graph, x: ValueId, conv: Conv2d) -> Result<ValueId> {
         return Err(Error::shape("conv2d", reason));
     };
     let out = graph.transient("conv", &[batch, out_channels, out_height, out_width]);
-    graph.push(Convolution { x, conv, out });
+    graph.push_audited(Convolution { x, conv, out });
     Ok(out)
 }
 

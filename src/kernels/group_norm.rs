@@ -68,7 +68,7 @@ pub fn group_norm(graph: &mut Graph, x: ValueId, norm: GroupNorm) -> Result<Valu
     let measured = graph.transient("group_norm.measured", &[groups, pieces, 3]);
     let moments = graph.transient("group_norm.moments", &[groups, 3]);
     let out = graph.transient("group_norm", &[batch, channels, height, width]);
-    graph.push(GroupNormalisation { x, norm, measured, moments, out });
+    graph.push_audited(GroupNormalisation { x, norm, measured, moments, out });
     Ok(out)
 }
 

@@ -132,7 +132,7 @@ fn product_of(graph: &mut Graph, x: ValueId, options: Linear, tiling: Option<Til
         *last = columns;
     }
     let out = graph.transient(name, &shape);
-    graph.push(Product { x, out, options, format, tiling });
+    graph.push_audited(Product { x, out, options, format, tiling });
     Ok(out)
 }
 

@@ -79,7 +79,7 @@ pub fn norm(graph: &mut Graph, x: ValueId, options: Norm) -> Result<ValueId> {
         modulation.chunks().check(graph, op, batch, channels, &[modulation.shift, modulation.scale])?;
     }
     let out = graph.transient("norm", &[batch, compact, channels]);
-    graph.push(NormOp { x, options, out });
+    graph.push_audited(NormOp { x, options, out });
     Ok(out)
 }
 
@@ -392,5 +392,18 @@ mod tests {
             let error = norm(&mut case.graph, x, options).unwrap_err().to_string();
             assert!(error.contains(message), "{error}");
         }
+    }
+
+    /// Rows of a map that come from a buffer may be anything: hosts write buffers.
+    #[test]
+    fn an_index_beyond_the_rows_stays_inside_the_stream() {
+        let mut case = Case::new();
+        let x = case.input("x", &[2, 5, 24]);
+        let index =
+            case.indices("index", &[2, 3, 2], (0..12).map(|i| if i % 2 == 0 { u32::MAX } else { 5 + i }).collect());
+        norm(&mut case.graph, x, Norm { rows: ReadRows::Map { index, weight: None }, ..Norm::default() }).unwrap();
+        let watched = crate::testing::gpu().watched();
+        case.run(&watched);
+        assert_eq!(pollster::block_on(watched.index_beyond()).unwrap(), None);
     }
 }

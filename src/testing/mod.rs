@@ -146,14 +146,15 @@ impl Case {
     }
 
     /// [`Case::agrees`] on a given device, and on the processor with one thread and with two, which must give the same
-    /// bytes.
+    /// bytes. A GPU must give the same once more in slices, with kernels that are checked, and whose every index is
+    /// compared with the length of what it indexes.
     pub fn agrees_on(&self, device: impl Into<Device>, tolerance: f64) {
         let expected = reference::run(&self.graph, &self.stored).unwrap();
         let device = device.into();
         let found = self.run(&device);
         self.holds(&found, &expected, tolerance, &device.caps().name);
         if let Ok(gpu) = device.gpu("slices") {
-            self.same(&found, &self.run_in_slices(gpu), "in slices");
+            self.same(&found, &self.run_in_slices(gpu), "in slices, with checks");
         }
         let [one, two] = processors().each_ref().map(|processor| self.run(processor));
         self.holds(&one, &expected, tolerance, "processor");
@@ -194,16 +195,19 @@ impl Case {
         self.run_by(&device, |plan| plan.run(&device).unwrap())
     }
 
-    /// The same, cut into slices of any size, as finely as the kernels can be divided.
+    /// The same, cut into slices of any size, as finely as the kernels can be divided, with a watch on every index.
     fn run_in_slices(&self, gpu: &Gpu) -> HashMap<ValueId, Data> {
-        let gpu = gpu.with_finest_portions();
+        let gpu = gpu.watched();
         let mut rng = StdRng::seed_from_u64(7);
-        self.run_by(&(&gpu).into(), |plan| {
+        let found = self.run_by(&(&gpu).into(), |plan| {
             let (mut at, mut encoder) = (Cursor::default(), gpu.encoder());
             let mut budget = || Duration::from_secs_f64(10f64.powf(rng.random_range(-6.0..-2.0)));
             while !gpu.encode_slice(&[plan.program()], &mut at, budget(), &mut encoder).unwrap() {}
             gpu.submit(encoder);
-        })
+        });
+        let beyond = pollster::block_on(gpu.index_beyond()).unwrap();
+        assert!(beyond.is_none(), "an index is beyond the end: {}", beyond.unwrap_or_default());
+        found
     }
 
     fn run_by(&self, device: &Device, run: impl FnOnce(&Plan)) -> HashMap<ValueId, Data> {

@@ -5,7 +5,7 @@
 //!   (GFLOP/s, best of many, 512×384×1536): `matrixmultiply` 159, `gemm` 66, `rten-gemm` 208, the same with packed
 //!   weights 223, ours 226. The tile is 50 lines; it reads rows through a map without copying them, takes weights in
 //!   any format and an image as a matrix without im2col, and finishes (bias, activation) what it has just stored.
-//!   `matrixmultiply` and `gemm` are unsafe to call, which this crate forbids itself; `rten-gemm` blocks by the global
+//!   `matrixmultiply` and `gemm` are unsafe to call, which this crate denies itself; `rten-gemm` blocks by the global
 //!   thread pool.
 //! - **Weights are packed once, within a budget** ([`ProcessorOptions::packed`]): panels of f32, kept beside the weight
 //!   until it is written again. Beyond the budget each product packs a panel at a time and keeps nothing, so that a

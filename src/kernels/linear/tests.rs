@@ -212,3 +212,23 @@ fn software_adapters_with_subgroups_hand_rows_round() {
         assert_eq!(shader(own), "linear_broadcast");
     }
 }
+
+/// Rows of a map that come from a buffer may be anything: hosts write buffers.
+#[test]
+fn an_index_beyond_the_rows_stays_inside_x() {
+    let mut case = Case::new();
+    for rows in [3, 20] {
+        let x = case.input(&format!("x{rows}"), &[2, rows, 36]);
+        let weight = case.weight(&format!("w{rows}"), &[20, 36], Format::F16);
+        let index = (0..2 * rows as u32).map(|i| if i % 2 == 0 { u32::MAX - i } else { rows as u32 + i }).collect();
+        let index = case.indices(&format!("index{rows}"), &[2, rows, 1], index);
+        let rows = ReadRows::Map { index, weight: None };
+        linear(&mut case.graph, x, Linear { rows, ..plain(weight) }).unwrap();
+    }
+    let without = Caps { class: AdapterClass::Software, subgroup_lanes: None, ..gpu().caps().clone() };
+    for gpu in [posing_as(AdapterClass::Software), posing_as(AdapterClass::Hardware), gpu().with_caps(without)] {
+        let watched = gpu.watched();
+        case.run(&watched);
+        assert_eq!(pollster::block_on(watched.index_beyond()).unwrap(), None);
+    }
+}
