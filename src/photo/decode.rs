@@ -2,7 +2,7 @@
 
 use std::io::Cursor;
 
-use image::{DynamicImage, GrayImage, ImageDecoder, ImageFormat, ImageReader, RgbImage};
+use image::{DynamicImage, GrayImage, ImageDecoder, ImageError, ImageFormat, ImageReader, RgbImage};
 
 use crate::size::{MOST_SIDE, elements};
 use crate::{Error, Refusal, Result, Size, Tensor};
@@ -87,15 +87,28 @@ fn over(picture: DynamicImage, ground: u32) -> RgbImage {
     })
 }
 
+/// Refuses a file that does not begin as PNG, JPEG and WebP do. Its first 16 bytes, `head`, suffice to ask before the rest
+/// is read.
+pub fn check_head(file: &str, head: &[u8]) -> Result<()> {
+    format(file, head).map(|_| ())
+}
+
+fn format(file: &str, bytes: &[u8]) -> Result<ImageFormat> {
+    match image::guess_format(bytes) {
+        Ok(format @ (ImageFormat::Png | ImageFormat::Jpeg | ImageFormat::WebP)) => Ok(format),
+        _ => Err(Error::file(file, "it is no picture in PNG, JPEG or WebP")),
+    }
+}
+
 /// A picture file, turned upright. Its size is checked before its pixels take memory.
 fn decode(file: &str, bytes: &[u8]) -> Result<DynamicImage> {
-    let failed = |error: image::ImageError| Error::file(file, format!("it cannot be read as a picture: {error}"));
-    let reader = ImageReader::new(Cursor::new(bytes)).with_guessed_format();
-    let mut reader = reader.map_err(|error| Error::io(file, error))?;
-    let format = reader.format();
-    if !matches!(format, Some(ImageFormat::Png | ImageFormat::Jpeg | ImageFormat::WebP)) {
-        return Err(Error::file(file, "it is no picture in PNG, JPEG or WebP"));
-    }
+    let failed = |error: ImageError| match error {
+        // Where addresses have 32 bits, decoders are the first to find it out.
+        ImageError::Limits(_) => too_large(format!("{file}: a picture")),
+        error => Error::file(file, format!("it cannot be read as a picture: {error}")),
+    };
+    let format = format(file, bytes)?;
+    let mut reader = ImageReader::with_format(Cursor::new(bytes), format);
     let mut limits = image::Limits::default();
     (limits.max_image_width, limits.max_image_height) = (Some(MOST_SIDE as u32), Some(MOST_SIDE as u32));
     limits.max_alloc = Some(MOST_BYTES);
@@ -104,19 +117,30 @@ fn decode(file: &str, bytes: &[u8]) -> Result<DynamicImage> {
     let (width, height) = decoder.dimensions();
     let pixels = elements(&[width as usize, height as usize]);
     if pixels > MOST_PIXELS {
-        let what = format!("{file}: a picture of {width}x{height}");
-        return Err(Refusal::TooLarge { what, most: MOST_PIXELS, unit: "pixels are read" }.into());
+        return Err(too_large(format!("{file}: a picture of {width}x{height}")));
     }
-    if format == Some(ImageFormat::Png) && pixels / MOST_PIXELS_A_BYTE > bytes.len() as u64 {
+    if format == ImageFormat::Png && pixels / MOST_PIXELS_A_BYTE > bytes.len() as u64 {
         return Err(Error::file(file, format!("it is cut short: {width}x{height} pixels do not lie in it")));
     }
-    if format == Some(ImageFormat::Jpeg) && !is_whole_jpeg(bytes) {
+    if format == ImageFormat::Jpeg && !is_whole_jpeg(bytes) {
         return Err(Error::file(file, "it is cut short: the end of the JPEG is missing"));
     }
+    room(file, decoder.total_bytes().saturating_mul(2).saturating_add(4 * pixels))?;
     let orientation = decoder.orientation().map_err(failed)?;
     let mut picture = DynamicImage::from_decoder(decoder).map_err(failed)?;
     picture.apply_orientation(orientation);
     Ok(picture)
+}
+
+fn too_large(what: String) -> Error {
+    Refusal::TooLarge { what, most: MOST_PIXELS, unit: "pixels are read" }.into()
+}
+
+/// Fails where there is no room for so many bytes. Decoders merely take theirs, and where there is none the program ends:
+/// in a browser a module has 4 GiB at most.
+fn room(file: &str, bytes: u64) -> Result<()> {
+    let room = usize::try_from(bytes).is_ok_and(|bytes| Vec::<u8>::new().try_reserve_exact(bytes).is_ok());
+    if room { Ok(()) } else { Err(Error::OutOfMemory(format!("reading {file}, which takes {bytes} bytes"))) }
 }
 
 /// Whether the marker that ends a JPEG comes after its last scan. The decoder would fill what is missing with grey.
@@ -228,6 +252,9 @@ mod tests {
             let error = Photo::decode("p.png", bytes).unwrap_err().to_string();
             assert!(error.contains(reason) && error.lines().count() == 1, "{error}");
         }
+        check_head("p.png", &good[..16]).unwrap();
+        let error = check_head("p.png", b"GIF89a").unwrap_err().to_string();
+        assert_eq!(error, "p.png: it is no picture in PNG, JPEG or WebP");
         // A header alone, which claims more pixels than anyone has.
         let mut huge = good.clone();
         for (side, reason) in [(60_000u32, "too large: at most 134217728 pixels"), (10_000, "it is cut short")] {
@@ -238,6 +265,13 @@ mod tests {
             let error = Photo::decode("p.png", &huge).unwrap_err().to_string();
             assert!(error.contains(reason), "{error}");
         }
+    }
+
+    #[test]
+    fn memory_that_is_not_there_is_an_error() {
+        room("p.png", 1 << 10).unwrap();
+        let error = room("p.png", u64::MAX).unwrap_err();
+        assert!(matches!(error, Error::OutOfMemory(_)) && error.to_string().contains("reading p.png"), "{error}");
     }
 
     /// The checksum of a PNG's chunk.

@@ -125,6 +125,20 @@ impl Frame {
         result
     }
 
+    /// Where the whole canvas lies on a photo of this size: left, top, width and height in shares of the photo's sides. Of
+    /// a padded photo it is larger.
+    pub fn extent(&self, photo: Size) -> [f64; 4] {
+        let along = |from: u32, shown: u32, before: u32, count: u32, canvas: usize, side: usize| {
+            let pixel = f64::from(shown) / f64::from(count); // of the canvas, in those of the photo
+            let [start, length] = [f64::from(from) - f64::from(before) * pixel, canvas as f64 * pixel];
+            [start, length].map(|at| at / side as f64)
+        };
+        let Self { photo: of, canvas: on, size } = self;
+        let [left, width] = along(of.left, of.width, on.left, on.width, size.width, photo.width);
+        let [top, height] = along(of.top, of.height, on.top, on.height, size.height, photo.height);
+        [left, top, width, height]
+    }
+
     /// Values over the canvas, of the pixel of the shown photo that is nearest to each.
     fn filled(&self, value: impl Fn(u32, u32) -> f32) -> impl Iterator<Item = f32> {
         let Self { canvas, size, .. } = *self;
@@ -215,6 +229,8 @@ mod tests {
         assert_eq!(frame(None), Rect { left: 10, top: 0, width: 20, height: 20 });
         let right = mask(40, 20, |x, y| x > 37 && y < 2);
         assert_eq!(frame(Some(&right)), Rect { left: 20, top: 0, width: 20, height: 20 });
+        let size = photo.size();
+        assert_eq!(Frame::new(&photo, Some(&right), Size::square(10), Fit::Crop).extent(size), [0.5, 0.0, 0.5, 1.0]);
     }
 
     #[test]
@@ -226,6 +242,7 @@ mod tests {
         let red = &picture.f32()[..16];
         assert_eq!(red[..4], red[4..8]);
         assert_eq!(red[12..], red[8..12]);
+        assert_eq!(frame.extent(photo.size()), [0.0, -0.5, 1.0, 2.0]);
         let canvas = RgbImage::from_pixel(4, 4, Rgb([9; 3]));
         assert_eq!(frame.drawn(&canvas).dimensions(), (4, 2));
     }

@@ -7,6 +7,6 @@ mod frame;
 mod original;
 
 pub use border::{Border, Breadth};
-pub use decode::{Photo, PhotoMask};
+pub use decode::{Photo, PhotoMask, check_head};
 pub use frame::{Fit, Frame};
 pub use original::Original;

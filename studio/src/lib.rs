@@ -1,18 +1,28 @@
 //! What the programs around Foveate share, and what belongs to none of them alone: which model and which device are
-//! meant, what a picture says about itself, files that appear whole or not at all, and the text for a bug report.
+//! meant, what a picture says about itself, what is painted on one, files that appear whole or not at all, and the text
+//! for a bug report.
 //!
-//! The command line and the desktop app are faces over it. It has no options, no windows and no loop of its own.
+//! The command line and the desktop app are faces over it, and in a browser the WebAssembly module, which has neither
+//! files nor a choice of devices. It has no options, no windows and no loop of its own.
 
 mod colour;
+#[cfg(not(target_arch = "wasm32"))]
 pub mod device;
+#[cfg(not(target_arch = "wasm32"))]
 pub mod doctor;
+#[cfg(not(target_arch = "wasm32"))]
 pub mod memory;
 pub mod model;
+#[cfg(not(target_arch = "wasm32"))]
 pub mod output;
+mod painting;
+#[cfg(not(target_arch = "wasm32"))]
 pub mod paths;
+#[cfg(not(target_arch = "wasm32"))]
 pub mod photo;
 mod picture;
 pub mod tuning;
 
 pub use colour::viridis;
-pub use picture::{About, Origin, words};
+pub use painting::{Painting, Place};
+pub use picture::{About, Origin, png, words};

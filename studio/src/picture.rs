@@ -134,15 +134,26 @@ impl About {
         }
     }
 
+    /// All that picture `index` of the batch says, by name.
+    pub fn said(&self, index: usize) -> Result<Vec<(&'static str, String)>> {
+        let origin = serde_json::to_string(&Origin { index, ..self.origin.clone() });
+        let mut said = self.text.clone();
+        said.push((KEY, origin.map_err(|error| Error::io("the picture", error.into()))?));
+        Ok(said)
+    }
+
     /// Encodes picture `index` of the batch, or a map of it, with `more` to say for people.
     pub fn png(&self, picture: &RgbImage, index: usize, more: &[(&str, String)]) -> Result<Vec<u8>> {
-        let failed = |error| Error::io("the picture", std::io::Error::other(error));
-        let origin = serde_json::to_string(&Origin { index, ..self.origin.clone() });
-        let origin = (KEY, origin.map_err(|error| Error::io("the picture", error.into()))?);
-        let mut bytes = Vec::new();
-        encode(picture, self.text.iter().chain([&origin]).chain(more), &mut bytes).map_err(failed)?;
-        Ok(bytes)
+        png(picture, &[self.said(index)?.as_slice(), more].concat())
     }
+}
+
+/// A picture as PNG that says this, by name.
+pub fn png(picture: &RgbImage, said: &[(impl AsRef<str>, String)]) -> Result<Vec<u8>> {
+    let mut bytes = Vec::new();
+    let encoded = encode(picture, said.iter().map(|(key, text)| (key.as_ref(), text.as_str())), &mut bytes);
+    encoded.map_err(|error| Error::io("the picture", std::io::Error::other(error)))?;
+    Ok(bytes)
 }
 
 /// What the picture in this file says for people, by name: as it is, so nothing to rely on. No pixel is decoded.
@@ -160,7 +171,7 @@ pub fn words(path: &Path) -> Result<Vec<(String, String)>> {
 
 fn encode<'a>(
     picture: &RgbImage,
-    text: impl Iterator<Item = &'a (&'a str, String)>,
+    text: impl Iterator<Item = (&'a str, &'a str)>,
     bytes: &mut Vec<u8>,
 ) -> Result<(), png::EncodingError> {
     let mut encoder = png::Encoder::new(bytes, picture.width(), picture.height());
@@ -169,8 +180,8 @@ fn encode<'a>(
     for (key, value) in text {
         // The older chunk, which every viewer reads, knows no more than Latin-1.
         match value.is_ascii() {
-            true => encoder.add_text_chunk((*key).into(), value.clone())?,
-            false => encoder.add_itxt_chunk((*key).into(), value.clone())?,
+            true => encoder.add_text_chunk(key.into(), value.into())?,
+            false => encoder.add_itxt_chunk(key.into(), value.into())?,
         }
     }
     let mut writer = encoder.write_header()?;

@@ -1,6 +1,8 @@
 /** A device in a worker of its own, a new one whenever that is lost, and the processor once GPUs are lost for good. */
 
+import { again } from "./again.js";
 import { Model } from "./model.js";
+import { asFile } from "./picture-file.js";
 import { Session } from "./session.js";
 import { Failure } from "./failure.js";
 
@@ -57,15 +59,45 @@ export class Engine {
     }
 
     /**
-     * Loads a model in the diffusers layout from an address, streaming its weights to the device.
+     * Loads a model in the diffusers layout from an address, streaming its weights to the device. Pictures name it by `name`, else
+     * by its address.
      * @param {string | URL} url
-     * @param {import("./foveate.js").LoadOptions & { progress?: (progress: Progress) => void, signal?: AbortSignal }} [options]
+     * @param {import("./foveate.js").LoadOptions & { name?: string, progress?: (progress: Progress) => void, signal?: AbortSignal }} [options]
      */
-    async load(url, { progress, signal, ...options } = {}) {
+    async load(url, { name, progress, signal, ...options } = {}) {
         const address = new URL(url, globalThis.document?.baseURI ?? globalThis.location.href).href;
-        const model = new Model(this, address, { options, progress, cache: this.#options.cache ?? true });
+        const model = new Model(this, address, { name, options, progress, cache: this.#options.cache ?? true });
         await model.load(signal);
         return model;
+    }
+
+    /**
+     * Reads a picture as a run does that begins with it: its size, upright, and what it looks like. What is no picture is refused as
+     * it would be there.
+     * @param {import("./foveate.js").PictureFile} image
+     * @param {{ most?: number }} [options] the longer side of what is shown, in pixels
+     */
+    look(image, { most = 1600 } = {}) {
+        return this.call("look", { image: /** @type {Blob} */ (asFile(image)), most });
+    }
+
+    /**
+     * A mask for a picture of this size: white where the shapes mark it.
+     * @param {{ width: number, height: number }} size
+     * @param {import("./foveate.js").Shape[]} shapes in the order in which they were painted
+     */
+    async mask({ width, height }, shapes) {
+        return new Blob([await this.call("painted", { width, height, shapes })], { type: "image/png" });
+    }
+
+    /**
+     * Asks the worker at work, and another one where that is lost.
+     * @template {keyof import("./protocol.js").Calls} Name
+     * @param {Name} name
+     * @param {import("./protocol.js").Calls[Name][0]} argument
+     */
+    call(name, argument) {
+        return again(async () => (await this.session()).call(name, argument), (why) => this.giveUp(why));
     }
 
     /** Ends the worker and frees the device. */

@@ -35,5 +35,5 @@ export class Failure extends Error {
 }
 
 const KINDS = new Set(
-    ["Usage", "File", "Model", "NoAdapter", "Limit", "OutOfMemory", "Gpu", "DeviceLost", "Cancelled"],
+    ["Usage", "File", "Model", "NoAdapter", "Limit", "OutOfMemory", "Picture", "Gpu", "DeviceLost", "Cancelled"],
 );

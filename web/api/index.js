@@ -21,6 +21,9 @@ export { Run } from "./run.js";
 
 /** @typedef {import("./foveate.js").Request} Request */
 /** @typedef {import("./foveate.js").Compression} Compression */
+/** @typedef {import("./foveate.js").PictureFile} PictureFile */
+/** @typedef {import("./foveate.js").Shape} Shape */
+/** @typedef {import("./protocol.js").Look} Look */
 /** @typedef {import("./foveate.js").LoadOptions} LoadOptions */
 /** @typedef {import("./protocol.js").Adapter} Adapter */
 /** @typedef {import("./engine.js").Device} Device */

@@ -84,8 +84,12 @@ export class ModelFiles {
     #block(file, opened, index) {
         const name = `${index} ${file}`;
         const block = this.#held.get(name) ?? opened.block(index).catch(async (error) => {
+            this.#held.delete(name);
             // A damaged copy must not be met again.
-            if (error instanceof Failure && error.kind === "Corrupt") await this.#cache?.remove(this.address(file));
+            if (error instanceof Failure && error.kind === "Corrupt") {
+                this.#files.delete(file);
+                await this.#cache?.remove(this.address(file));
+            }
             throw error;
         });
         this.#held.delete(name);
@@ -162,6 +166,12 @@ export class ModelFiles {
         if (room) return new StreamedFile(url, { size, tag, response, room, signal: this.#signal });
         await response.body?.cancel();
         return new RemoteFile(url, { size, tag, signal: this.#signal });
+    }
+
+    /** What the module threw, with the kind of the failure that it came of. @param {unknown} error */
+    failed(error) {
+        if (!this.failure) return error;
+        return new Failure(this.failure.kind, error instanceof Error ? error.message : this.failure.message);
     }
 
     /** @template T @param {Promise<T>} promise */

@@ -11,6 +11,7 @@ import { Run } from "./run.js";
 
 /**
  * @typedef {object} Loading
+ * @property {string | undefined} name
  * @property {import("./foveate.js").LoadOptions} options
  * @property {((progress: Progress) => void) | undefined} progress
  * @property {boolean} cache
@@ -20,15 +21,16 @@ import { Run } from "./run.js";
 const held = new WeakMap();
 
 export class Model {
-    #engine;
     #loading;
     /** What it is, and where its weights came from. @type {import("./protocol.js").Facts} */
     facts = /** @type {any} */ (undefined);
 
     /** @param {Engine} engine @param {string} url @param {Loading} loading */
     constructor(engine, url, loading) {
-        this.#engine = engine;
+        this.engine = engine;
         this.url = url;
+        /** What pictures call it; its address where that is nothing. */
+        this.name = loading.name;
         this.#loading = loading;
     }
 
@@ -55,7 +57,7 @@ export class Model {
      * @param {() => Promise<T>} work
      */
     again(work) {
-        return again(work, (why) => this.#engine.giveUp(why));
+        return again(work, (why) => this.engine.giveUp(why));
     }
 
     /**
@@ -64,12 +66,12 @@ export class Model {
      * @returns {Promise<Session>}
      */
     async session(signal) {
-        let session = await this.#engine.session();
+        let session = await this.engine.session();
         const there = held.get(session);
         if (there && there.model !== this) {
             // Ending its worker is the one way to free another model's memory at once.
             session.close(new Failure("Cancelled", "another model was loaded"));
-            session = await this.#engine.session();
+            session = await this.engine.session();
         }
         const facts = held.get(session)?.facts ?? this.#start(session);
         try {

@@ -15,6 +15,8 @@
  * @property {number} rows
  * @property {Uint8Array} kept 1 where the token was computed, 0 where it went past the layer; of tokens that share a row, 1 is the one
  * whose place it has
+ * @property {[number, number, number, number]} area where the grid lies on the picture: left, top, width and height in shares of its
+ * sides. All of it, but for a picture that was put on a canvas of another ratio
  * @property {Float32Array} scores the routers' scores, in 0…1; where tokens merge, as `kept`
  */
 
@@ -38,6 +40,16 @@
  * a model, where its weights came from, their size in files, and whether this browser keeps them
  */
 
+/** Pixels, row by row. @typedef {{ width: number, height: number, rgba: Uint8Array<ArrayBuffer> }} Pixels */
+
+/**
+ * A picture as the engine reads it.
+ * @typedef {object} Look
+ * @property {number} width in pixels, upright
+ * @property {number} height
+ * @property {ImageBitmap} shown what it looks like, no larger than was asked for
+ */
+
 /**
  * @typedef {object} Prepared
  * @property {number} id
@@ -46,8 +58,7 @@
  * @property {string} scheduler its diffusers class
  * @property {number} denseFlops of a step that computes every token
  * @property {string[]} warnings
- * @property {number} width
- * @property {number} height
+ * @property {[string, string][]} said what its picture says as a file
  */
 
 /**
@@ -59,16 +70,19 @@
  * @property {ImageBitmap | null} preview
  * @property {TokenMap | null} tokens
  * @property {State | null} state
- * @property {Uint8Array | null} pixels of the picture, after the last step
+ * @property {Pixels | null} pixels of the picture, after the last step
  */
 
 /**
  * @typedef {object} Calls
  * @property {[{ adapter: Wanted, screen: Screen }, Opened]} open
  * @property {[{ url: string, options: import("./foveate.js").LoadOptions, cache: boolean }, Facts]} load
- * @property {[{ request: import("./foveate.js").Request, state: State | null }, Prepared]} prepare
+ * @property {[{ request: import("./foveate.js").Request, name: string | undefined, state: State | null }, Prepared]} prepare
  * @property {[{ id: number, preview: boolean, tokens: boolean, state: boolean }, Taken | null]} step
  * @property {[{ id: number }, void]} free
+ * @property {[{ image: Blob, most: number }, Look]} look
+ * @property {[{ width: number, height: number, shapes: import("./foveate.js").Shape[] }, Uint8Array<ArrayBuffer>]} painted
+ * @property {[Pixels & { said: [string, string][] }, Uint8Array<ArrayBuffer>]} png
  */
 
 export {};

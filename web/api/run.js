@@ -1,6 +1,7 @@
 /** A request under way: iterate over it for its steps, and ask it for its picture. */
 
 import { abortable } from "./abortable.js";
+import { snapshot } from "./picture-file.js";
 
 /** @typedef {import("./session.js").Session} Session */
 /** @typedef {import("./protocol.js").State} State */
@@ -21,7 +22,8 @@ import { abortable } from "./abortable.js";
  * @property {number} seconds that it took on the device
  * @property {number} flops floating-point operations
  * @property {number} denseFlops what they would be if every token were computed
- * @property {ImageBitmap | null} preview the picture so far; none where a canvas shows it
+ * @property {ImageBitmap | null} preview the picture so far, of a large one that began with another fewer pixels; none where a canvas
+ * shows it
  * @property {import("./protocol.js").TokenMap | null} tokens where the request is `traced` and the policy routes or merges, in this step
  * @property {string[]} warnings what the user should know, with the first step
  */
@@ -38,6 +40,8 @@ export class Run {
     #done = 0;
     /** @type {ImageData | null} */
     #image = null;
+    /** What its picture says as a file. @type {[string, string][]} */
+    #said = [];
     /** @type {AsyncGenerator<Step, void> | null} */
     #steps = null;
     #ended = false;
@@ -53,7 +57,7 @@ export class Run {
      */
     constructor(model, request, options = {}) {
         this.#model = model;
-        this.#request = request;
+        this.#request = snapshot(request);
         this.#options = options;
     }
 
@@ -67,6 +71,18 @@ export class Run {
         for await (const step of this) step.preview?.close();
         if (!this.#image) throw new TypeError("the run was ended before its last step");
         return this.#image;
+    }
+
+    /**
+     * The picture as a PNG file, after all steps that are left. It says how it was drawn, as the command line's pictures do:
+     * `foveate generate --like` draws it again.
+     * @param {Record<string, string>} [more] what it is to say besides, by name
+     */
+    async png(more = {}) {
+        const { width, height, data } = await this.image();
+        const rgba = new Uint8Array(data.buffer, data.byteOffset, data.length);
+        const said = /** @type {[string, string][]} */ ([...this.#said, ...Object.entries(more)]);
+        return new Blob([await this.#model.engine.call("png", { width, height, rgba, said })], { type: "image/png" });
     }
 
     /** @returns {AsyncGenerator<Step, void>} */
@@ -94,13 +110,13 @@ export class Run {
         const session = await this.#model.session();
         if (this.#here?.session !== session) {
             const request = this.#request;
-            const prepared = await session.call("prepare", { request, state: this.#state });
+            const prepared = await session.call("prepare", { request, name: this.#model.name, state: this.#state });
             this.#here = { session, prepared };
             if (this.#ended) this.#free(); // it was cancelled meanwhile
         }
         if (!this.#here) throw new TypeError("the run was ended");
-        const { id, steps, policy, scheduler, denseFlops, warnings, width, height } = this.#here.prepared;
-        [this.policy, this.scheduler] = [policy, scheduler];
+        const { id, steps, policy, scheduler, denseFlops, warnings, said } = this.#here.prepared;
+        [this.policy, this.scheduler, this.#said] = [policy, scheduler, said];
         const { preview = true } = this.#options;
         const tokens = this.#request.traced ?? false;
         let taken;
@@ -113,7 +129,7 @@ export class Run {
         const { pixels, state, ...step } = taken;
         this.#done = step.index + 1;
         if (state) this.#state = state;
-        if (pixels) this.#image = new ImageData(new Uint8ClampedArray(pixels), width, height);
+        if (pixels) this.#image = new ImageData(new Uint8ClampedArray(pixels.rgba.buffer), pixels.width, pixels.height);
         return { ...step, of: steps, denseFlops, warnings: step.index === 0 ? warnings : [] };
     }
 

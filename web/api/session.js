@@ -35,7 +35,12 @@ export class Session {
     call(name, argument, tell) {
         if (this.dead) return Promise.reject(this.dead);
         const id = ++this.#last;
-        this.#worker.postMessage({ id, name, argument });
+        try {
+            this.#worker.postMessage({ id, name, argument });
+        } catch (error) {
+            // A function, say: nothing that can be handed over.
+            return Promise.reject(new Failure("Usage", error instanceof Error ? error.message : String(error)));
+        }
         return new Promise((resolve, reject) => this.#waiting.set(id, { resolve, reject, tell }));
     }
 

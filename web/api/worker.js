@@ -9,18 +9,24 @@ import { openDevice } from "./device.js";
 import { Failure } from "./failure.js";
 import { LoadProgress } from "./load-progress.js";
 import { ModelFiles } from "./model-files.js";
+import { called, content } from "./picture-file.js";
 
 /** @typedef {import("./protocol.js").Calls} Calls */
+/** @typedef {import("./protocol.js").Pixels} Pixels */
 
 /** Bytes of a run's state that are read back after every step. A policy that keeps whole branches for later steps has more ... */
 const SMALL_STATE = 1 << 20;
 /** ... which is read back so often; the steps since are taken again where it is needed. */
 const KEPT_EVERY = 8;
+/** The longer side of what a page is shown, in pixels: beyond it the picture itself is a matter of its bytes. */
+const LARGEST = 4096;
 
 /** @type {foveate.Engine} */
 let engine;
 /** @type {foveate.Model} */
 let model;
+/** Where the model's files come from: a picture to begin with needs some that drawing from noise does not. @type {ModelFiles} */
+let source;
 /** @type {import("./device.js").Easel | null} */
 let easel = null;
 /** @type {Map<number, foveate.Run>} */
@@ -47,6 +53,7 @@ const calls = {
             const progress = new LoadProgress(files, tell);
             try {
                 model = await engine.load(/** @type {any} */ (files), options, progress.uploaded);
+                source = files;
                 progress.end();
                 return { ...model.facts(), source: progress.source, bytes: progress.total, kept: cache !== null };
             } catch (error) {
@@ -54,19 +61,29 @@ const calls = {
                 stop.abort();
                 // A damaged copy has been dropped: the server is asked instead, once.
                 if (files.failure?.kind === "Corrupt" && !again) continue;
-                if (!files.failure) throw error;
-                throw new Failure(files.failure.kind, error instanceof Error ? error.message : files.failure.message);
+                throw files.failed(error);
             }
         }
     },
 
-    async prepare({ request, state }) {
-        const run = await model.prepare(request);
-        if (state) run.resume(state.taken, state.words, state.fingerprint);
-        const id = ++last;
-        runs.set(id, run);
-        const { steps, policy, scheduler, denseFlops, warnings, width, height } = run;
-        return { id, steps, policy, scheduler, denseFlops, warnings, width, height };
+    async prepare({ request, name, state }) {
+        const { image, mask, outpaint, fit, feather, ...asked } = request;
+        const files = [await optional(image, "picture"), await optional(mask, "mask")];
+        const how = { image: called(image, "picture"), mask: called(mask, "mask"), outpaint, fit, feather };
+        for (let again = false; ; again = true) {
+            source.failure = null;
+            try {
+                const run = await model.prepare(asked, foveate.Beginning.read(files[0], files[1], how), name);
+                if (state) run.resume(state.taken, state.words, state.fingerprint);
+                const id = ++last;
+                runs.set(id, run);
+                const { steps, policy, scheduler, denseFlops, warnings, said } = run;
+                return { id, steps, policy, scheduler, denseFlops, warnings, said };
+            } catch (error) {
+                if (/** @type {Failure | null} */ (source.failure)?.kind === "Corrupt" && !again) continue;
+                throw source.failed(error);
+            }
+        }
     },
 
     async step({ id, preview, tokens, state }) {
@@ -78,7 +95,7 @@ const calls = {
         const { index, timestep, flops } = step;
         step.free();
         const ended = index + 1 === run.steps;
-        const pixels = ended ? await run.rgba() : null;
+        const pixels = ended ? taken(await run.picture()) : null;
         const kept = run.stateBytes <= SMALL_STATE || (index + 1) % KEPT_EVERY === 0;
         return {
             index, timestep, flops, seconds,
@@ -93,7 +110,27 @@ const calls = {
         runs.get(id)?.free();
         runs.delete(id);
     },
+
+    async look({ image, most }) {
+        const bytes = await content(image, "picture", foveate.checkHead);
+        const look = foveate.look(bytes, called(image, "picture"), most);
+        const { width, height } = look;
+        return { width, height, shown: await bitmap(taken(look.shown())) };
+    },
+
+    async painted({ width, height, shapes }) {
+        return /** @type {Uint8Array<ArrayBuffer>} */ (foveate.painted(width, height, shapes));
+    },
+
+    async png({ width, height, rgba, said }) {
+        return /** @type {Uint8Array<ArrayBuffer>} */ (foveate.png(width, height, rgba, said));
+    },
 };
+
+/** What a request's file holds; nothing where there is none. @param {unknown} file @param {string} what */
+async function optional(file, what) {
+    return file === undefined || file === null ? undefined : content(file, what, foveate.checkHead);
+}
 
 async function start() {
     try {
@@ -110,15 +147,25 @@ function known(id) {
     return run;
 }
 
-/** What the latents look like. @param {foveate.Run} run @param {Uint8Array | null} read the same, where it was read back already */
+/** What the latents look like. @param {foveate.Run} run @param {Pixels | null} read the same, where it was read back already */
 async function picture(run, read) {
     if (!run.hasPreviews) return null;
-    if (easel) {
-        run.show(easel.screen);
-        return easel.canvas.transferToImageBitmap();
-    }
-    const pixels = new Uint8ClampedArray(/** @type {Uint8Array<ArrayBuffer>} */ (read ?? await run.rgba()));
-    return createImageBitmap(new ImageData(pixels, run.width, run.height));
+    if (easel && run.show(easel.screen)) return easel.canvas.transferToImageBitmap();
+    return bitmap(read ?? taken(await run.preview()));
+}
+
+/** Takes a picture out of the module. @param {foveate.Picture} picture @returns {Pixels} */
+function taken(picture) {
+    const { width, height } = picture;
+    return { width, height, rgba: /** @type {Uint8Array<ArrayBuffer>} */ (picture.rgba()) };
+}
+
+/** @param {Pixels} pixels */
+function bitmap({ width, height, rgba }) {
+    const scale = Math.min(1, LARGEST / Math.max(width, height));
+    const [resizeWidth, resizeHeight] = [width, height].map((side) => Math.max(1, Math.round(scale * side)));
+    const image = new ImageData(new Uint8ClampedArray(rgba.buffer), width, height);
+    return createImageBitmap(image, scale < 1 ? { resizeWidth, resizeHeight, resizeQuality: "medium" } : {});
 }
 
 /** @param {foveate.Run} run */
@@ -127,12 +174,14 @@ async function tokenMap(run) {
     if (!map) return null;
     const { layers, blocks, columns, rows, kept, scores } = map;
     map.free();
-    return { layers, blocks, columns, rows, kept, scores };
+    const area = /** @type {[number, number, number, number]} */ (Array.from(run.area));
+    return { layers, blocks, columns, rows, area, kept, scores };
 }
 
 /** What moves to the page instead of being copied. @param {any} result @returns {Transferable[]} */
 function moved(result) {
-    return result?.preview ? [result.preview] : [];
+    const bytes = result instanceof Uint8Array ? result : result?.pixels?.rgba;
+    return [result?.preview, result?.shown, bytes?.buffer].filter((part) => part);
 }
 
 /** @type {Promise<unknown>} */

@@ -7,14 +7,16 @@ import { number, percent, perStep, sum, time, work } from "./format.js";
 
 /** How much the difference is enlarged, that one may see it. */
 const ENLARGED = 4;
+/** Bytes that are compared in one go. */
+const AT_ONCE = 1 << 21;
 
 /** @param {Drawn} dense @param {Drawn} compressed */
-export function showComparison(dense, compressed) {
+export async function showComparison(dense, compressed) {
+    const { picture, mean, psnr } = await difference(dense.image, compressed.image);
     any("comparison").hidden = false;
     any("compare-caption").textContent = compressed.name;
     put("compare-dense", dense.image);
     put("compare-compressed", compressed.image);
-    const { picture, mean, psnr } = difference(dense.image, compressed.image);
     put("compare-difference", picture);
 
     const [before, after] = [row(dense), row(compressed)];
@@ -44,11 +46,17 @@ function put(id, image) {
     context(on).putImageData(image, 0, 0);
 }
 
-/** The difference as a picture, its mean over 0…1, and the peak signal-to-noise ratio in dB. @param {ImageData} a @param {ImageData} b */
-export function difference(a, b) {
+/**
+ * The difference as a picture, its mean over 0…1, and the peak signal-to-noise ratio in dB. Of a large picture it is not worked out in
+ * one go: the page answers meanwhile.
+ * @param {ImageData} a
+ * @param {ImageData} b
+ */
+export async function difference(a, b) {
     const picture = new ImageData(a.width, a.height);
     let [absolute, squared, count] = [0, 0, 0];
     for (let i = 0; i < a.data.length; i++) {
+        if (i % AT_ONCE === AT_ONCE - 1) await new Promise((resolve) => setTimeout(resolve));
         if (i % 4 === 3) {
             picture.data[i] = 255;
             continue;

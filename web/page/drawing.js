@@ -9,8 +9,8 @@
  * @typedef {object} Drawn
  * @property {Step[]} steps
  * @property {ImageData} image
+ * @property {import("../foveate/index.js").Run} run that drew it
  * @property {string} name of the policy, with its step cache
- * @property {string} scheduler its diffusers class
  */
 
 /**
@@ -29,6 +29,7 @@ export async function draw(model, request, signal, told) {
         told(step);
     }
     const image = await run.image();
-    const name = request.compression?.cache ? `${run.policy} + cache` : run.policy;
-    return { steps, image, name, scheduler: run.scheduler };
+    const { cache, masked } = request.compression ?? {};
+    const name = cache ? `${run.policy} + cache` : masked ? `${run.policy} under the mask` : run.policy;
+    return { steps, image, run, name };
 }

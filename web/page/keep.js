@@ -1,47 +1,50 @@
-/** Taking a picture along: as a file that says how it was made, or as a link that makes it again. */
+/** Taking a picture along: as a file that says how it was made, as a link that makes it again, or to begin with it. */
 
-import { button, canvas, context } from "./dom.js";
-import { withText } from "./png.js";
-
-/** @typedef {import("../foveate/index.js").Request} Request */
+import * as begin from "./begin.js";
+import { any, button } from "./dom.js";
+import * as trouble from "./trouble.js";
 
 /**
  * A picture, and what it was made with.
  * @typedef {object} Kept
- * @property {ImageData} image
- * @property {Request} request
- * @property {string} model its name or address
- * @property {string} scheduler its diffusers class
- * @property {string} version the engine's
+ * @property {import("../foveate/index.js").Run} run that drew it
+ * @property {import("../foveate/index.js").Request} request
  * @property {string} adapter what it was drawn on
  */
 
 /** The picture to keep. @type {Kept | null} */
 let kept = null;
 
-/** @param {typeof kept} picture */
+/** @param {Kept} picture */
 export function keep(picture) {
     kept = picture;
+    // A link does not hold the picture that this one began with.
+    any("share").hidden = picture.request.image !== undefined;
 }
 
-async function download() {
-    if (!kept) return;
-    const { image, request: { seed = 0 } } = kept;
-    const on = document.createElement("canvas");
-    [on.width, on.height] = [image.width, image.height];
-    context(on).putImageData(image, 0, 0);
-    const png = await new Promise((resolve) => on.toBlob(resolve, "image/png"));
-    if (!(png instanceof Blob)) return;
+/** Hands a file to the reader. @param {Blob} file @param {string} name */
+export function save(file, name) {
     const link = document.createElement("a");
-    link.href = URL.createObjectURL(await withText(png, { foveate: JSON.stringify(about(kept)), adapter: kept.adapter }));
-    link.download = `foveate-${seed}.png`;
+    link.href = URL.createObjectURL(file);
+    link.download = name;
     link.click();
     setTimeout(() => URL.revokeObjectURL(link.href), 10_000);
 }
 
-/** What a picture says about itself, which `foveate generate --like` reads: enough to draw it again. @param {Kept} picture */
-function about({ request: { traced: _, ...request }, model, scheduler, version }) {
-    return { version, request, model, scheduler, index: 0, count: 1 };
+/** The picture as a file, and its name. @param {Kept} kept */
+async function file({ run, request: { seed = 0 }, adapter }) {
+    return { file: await run.png({ adapter }), name: `foveate-${seed}.png` };
+}
+
+/** Does something with the file of the picture. @param {(file: Blob, name: string) => unknown} deed */
+async function withFile(deed) {
+    if (!kept) return;
+    try {
+        const { file: made, name } = await file(kept);
+        await deed(made, name);
+    } catch (error) {
+        trouble.tell(error);
+    }
 }
 
 async function share() {
@@ -56,5 +59,6 @@ async function share() {
     setTimeout(() => (on.textContent = "Copy link"), 2000);
 }
 
-button("download").addEventListener("click", download);
+button("download").addEventListener("click", () => withFile(save));
+button("begin-with-it").addEventListener("click", () => withFile((file, name) => begin.take(new File([file], name, { type: file.type }))));
 button("share").addEventListener("click", share);

@@ -1,6 +1,7 @@
 /** The page: a form, a stage, and an engine in a worker between them. */
 
 import { abortable } from "../foveate/abortable.js";
+import * as begin from "./begin.js";
 import { any, button, element, input } from "./dom.js";
 import { size } from "./format.js";
 import * as form from "./request-form.js";
@@ -14,6 +15,7 @@ import { keep } from "./keep.js";
 import { showMatrix } from "./matrix.js";
 import { status, title } from "./status.js";
 import { Studio } from "./studio.js";
+import "./mask-editor.js";
 
 /** @typedef {import("../foveate/index.js").Request} Request */
 /** @typedef {import("../foveate/index.js").Model} Model */
@@ -39,6 +41,7 @@ const studio = new Studio({
     },
     loaded({ facts, url }) {
         form.offer(facts);
+        begin.changed();
         showMatrix(facts.routing);
         any("model-name").textContent = basename(url);
         const from = facts.source === "cache" ? "this browser's storage" : "the network";
@@ -52,7 +55,8 @@ const studio = new Studio({
         else if (drawing || loading) status(`${what}: starting again…`);
         else status(`${what}. The next picture starts it again.`, 0);
     },
-}, wanted === "cpu" || wanted === "gpu" ? wanted : "auto");
+}, wanted === "cpu" || wanted === "gpu" ? wanted : "auto", called);
+begin.start(studio);
 
 /** Loads the model ahead of the first request. */
 async function load() {
@@ -131,7 +135,7 @@ function buttons(working) {
 
 /** @param {Model} model @param {Request} request @param {AbortSignal} signal */
 async function perform(model, request, signal, prefix = "") {
-    stage.reset(request, model.facts);
+    stage.reset(request, model.facts, begin.ratio());
     status(`${prefix}Preparing…`);
     const drawn = await draw(model, request, signal, (step) => {
         stage.add(step);
@@ -142,11 +146,13 @@ async function perform(model, request, signal, prefix = "") {
     });
     const described = request.prompt ?? `class ${request.class}`;
     stage.finish(`Picture of: ${described}`);
-    // The bundled model has the same name everywhere; others are found by their address.
-    const bundled = model.url === new URL(BUNDLED, document.baseURI).href;
-    const name = bundled ? basename(model.url) : model.url.replace(/\/+$/, "");
-    keep({ image: drawn.image, request, model: name, scheduler: drawn.scheduler, version: await studio.version(), adapter: adapter() });
+    keep({ run: drawn.run, request, adapter: adapter() });
     return drawn;
+}
+
+/** What pictures call a model: the bundled one has the same name everywhere, others are found by their address. @param {string} url */
+function called(url) {
+    return new URL(url, document.baseURI).href === new URL(BUNDLED, document.baseURI).href ? basename(url) : undefined;
 }
 
 /** The last part of an address. @param {string} url */
@@ -163,7 +169,7 @@ function generate() {
     if (!form.valid()) return;
     void busy(async (signal) => {
         const model = await ready(signal);
-        const request = form.request();
+        const request = await abortable(begin.complete(form.request()), signal);
         remember(request);
         await perform(model, request, signal);
         status("Done.", 1);
@@ -174,12 +180,12 @@ function compare() {
     if (!form.valid()) return;
     void busy(async (signal) => {
         const model = await ready(signal);
-        const request = form.request();
+        const request = await abortable(begin.complete(form.request()), signal);
         remember(request);
         const plain = { ...request, compression: { policy: "dense" }, traced: false };
         const dense = await perform(model, plain, signal, "Dense: ");
         const compressed = await perform(model, request, signal, "Compressed: ");
-        showComparison(dense, compressed);
+        await showComparison(dense, compressed);
         status("Done: dense and compressed, compared below.", 1);
         any("comparison").scrollIntoView({ block: "nearest" });
     }, compare);

@@ -25,6 +25,7 @@ const SENTENCES = {
     Corrupt: "The copy of the model in this browser is damaged, and a new one could not be fetched.",
     File: "The model's files could not be read. They may be damaged or incomplete on the server.",
     Model: "The files at that address are not a model that can be drawn with here.",
+    Picture: "That picture cannot be read.",
     Usage: "That cannot be drawn as asked.",
     Gpu: "The GPU refused the work.",
     Broken: "The engine stopped unexpectedly. It starts anew when you try again.",

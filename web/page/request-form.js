@@ -43,6 +43,11 @@ export function compresses() {
     return policy() !== "dense" || cache.checked;
 }
 
+/** Whether the policy, as it is set, can choose among the tokens under a mask. */
+export function choosesAmong() {
+    return (known()?.masked ?? true) && !cache.checked;
+}
+
 /** Whether everything in it is valid; what is not is shown. What was sent off as shown stays as it is. */
 export function valid() {
     chosen = true;

@@ -25,8 +25,10 @@ let layers = 0;
  * Empties the stage for another run.
  * @param {import("../foveate/index.js").Request} request
  * @param {import("../foveate/index.js").Facts} facts of the model
+ * @param {number | null} ratio width by height of what comes, as far as that is known
  */
-export function reset({ compression: { policy, cache } = {} }, { policies }) {
+export function reset({ compression: { policy, cache } = {} }, { policies }, ratio) {
+    if (ratio !== null) shape(ratio);
     merges = policies.find(({ name }) => name === policy)?.traces === "merged";
     reuses = cache !== undefined;
     layers = 0;
@@ -75,13 +77,14 @@ function draw() {
     stepSlider.setAttribute("aria-valuetext", any("scrub-step-value").textContent);
     if (step.preview) {
         [picture.width, picture.height] = [step.preview.width, step.preview.height];
-        any("frame").style.aspectRatio = `${picture.width} / ${picture.height}`;
+        shape(picture.width / picture.height);
         context(picture).drawImage(step.preview, 0, 0);
     }
     const map = step.tokens;
     const shown = map ? rows(map, reused) : [];
     veil.hidden = shown.length === 0 || !input("show-tokens").checked;
     if (map && !veil.hidden) drawVeil(veil, map, shown);
+    if (map) place(map.area);
     const layer = Number(layerSlider.value);
     const which = layer > 0 ? `${layer} of ${layers}` : reused ? "first and last" : "all";
     any("scrub-layer-value").textContent = `${which}: ${map ? describe(map, shown) : "nothing merged"}`;
@@ -105,6 +108,17 @@ function describe({ columns, rows, kept }, shown) {
     const tokens = columns * rows;
     const share = sum(shown.map((row) => sum([...kept.subarray(row * tokens, (row + 1) * tokens)]))) / (shown.length * tokens);
     return `${percent(share)} ${merges ? "keep a row" : "computed"}`;
+}
+
+/** Gives the frame a ratio. @param {number} ratio */
+function shape(ratio) {
+    any("frame").style.setProperty("--ratio", String(ratio));
+}
+
+/** Lays the tokens over the part of the picture that they are of. @param {TokenMap["area"]} area */
+function place(area) {
+    const sides = /** @type {const} */ (["left", "top", "width", "height"]);
+    for (const [at, side] of sides.entries()) veil.style[side] = `${100 * area[at]}%`;
 }
 
 function tellFigures() {

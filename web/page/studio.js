@@ -19,20 +19,35 @@ import { Engine } from "../foveate/index.js";
 export class Studio {
     #listener;
     #adapter;
+    #called;
     /** @type {Promise<Engine> | null} */
     #engine = null;
     /** @type {{ url: string, model: Promise<Model> } | null} */
     #loading = null;
 
-    /** @param {Listener} listener @param {Wanted} adapter */
-    constructor(listener, adapter) {
+    /**
+     * @param {Listener} listener
+     * @param {Wanted} adapter
+     * @param {(url: string) => string | undefined} called what pictures call a model, where that is not its address
+     */
+    constructor(listener, adapter, called) {
         this.#listener = listener;
         this.#adapter = adapter;
+        this.#called = called;
     }
 
-    /** The engine's version, once it is open. */
-    async version() {
-        return (await this.#open()).version;
+    /** What the engine makes of a picture's file. @param {Blob} file */
+    async look(file) {
+        return (await this.#open()).look(file);
+    }
+
+    /**
+     * A mask of what was painted.
+     * @param {{ width: number, height: number }} size
+     * @param {import("../foveate/index.js").Shape[]} shapes
+     */
+    async mask(size, shapes) {
+        return (await this.#open()).mask(size, shapes);
     }
 
     /** The model at an address, loaded once. @param {string} url */
@@ -51,7 +66,7 @@ export class Studio {
     /** @param {string} url */
     async #load(url) {
         const engine = await this.#open();
-        const model = await engine.load(url, { progress: this.#listener.progress });
+        const model = await engine.load(url, { name: this.#called(url), progress: this.#listener.progress });
         this.#listener.loaded(model);
         return model;
     }

@@ -5,9 +5,8 @@ import { mkdtempSync, rmSync, writeFileSync } from "node:fs";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { test } from "node:test";
-import { deflateSync } from "node:zlib";
 import { read, write } from "../page/link.js";
-import { withText } from "../page/png.js";
+import { bordered, outpaint, Shapes } from "../page/shapes.js";
 import { serve } from "../serve.js";
 
 test("a link says what the form says, and makes no sense of nonsense", () => {
@@ -23,31 +22,28 @@ test("a link says what the form says, and makes no sense of nonsense", () => {
     }
 });
 
-test("text in a PNG is a chunk that readers accept", async () => {
-    const chunk = (/** @type {string} */ name, /** @type {Buffer} */ data) => {
-        const head = Buffer.alloc(8);
-        head.writeUInt32BE(data.length);
-        head.write(name, 4);
-        const sum = Buffer.alloc(4);
-        sum.writeUInt32BE(crc(Buffer.concat([head.subarray(4), data])));
-        return Buffer.concat([head, data, sum]);
-    };
-    const signature = Buffer.from("89504e470d0a1a0a", "hex");
-    const header = chunk("IHDR", Buffer.from("00000001000000010802000000", "hex"));
-    const rest = Buffer.concat([chunk("IDAT", deflateSync(Buffer.alloc(4))), chunk("IEND", Buffer.alloc(0))]);
-    const marked = await withText(new Blob([signature, header, rest]), { prompt: "ein Haus 🏠", seed: "7" });
-    const text = [chunk("iTXt", Buffer.from("prompt\0\0\0\0\0ein Haus 🏠")), chunk("tEXt", Buffer.from("seed\0" + "7"))];
-    assert.deepEqual(Buffer.from(await marked.arrayBuffer()), Buffer.concat([signature, header, ...text, rest]));
+test("what is painted is taken back and painted again, shape by shape", () => {
+    const shapes = new Shapes();
+    const [stroke, rectangle] = /** @type {import("../page/shapes.js").Shape[]} */ ([{ stroke: [[1, 2]], radius: 3 }, { rectangle: [[0, 0], [4, 4]] }]);
+    for (const shape of [stroke, rectangle, /** @type {const} */ ("invert")]) shapes.add(shape);
+    shapes.undo();
+    shapes.undo();
+    assert.deepEqual([shapes.list, shapes.canUndo, shapes.canRedo], [[stroke], true, true]);
+    shapes.redo();
+    assert.deepEqual(shapes.list, [stroke, rectangle]);
+    // What is painted now is what comes next: the old future is gone.
+    shapes.add("clear");
+    assert.deepEqual([shapes.list, shapes.canRedo], [[stroke, rectangle, "clear"], false]);
+    for (let more = 0; more < 5; more++) shapes.undo();
+    assert.deepEqual([shapes.list, shapes.canUndo], [[], false]);
 });
 
-/** CRC-32 by its table. @param {Buffer} bytes */
-function crc(bytes) {
-    const table = Uint32Array.from({ length: 256 }, (_, n) => {
-        for (let k = 0; k < 8; k++) n = n & 1 ? 0xedb88320 ^ (n >>> 1) : n >>> 1;
-        return n;
-    });
-    return (bytes.reduce((c, byte) => table[(c ^ byte) & 255] ^ (c >>> 8), 0xffffffff) ^ 0xffffffff) >>> 0;
-}
+test("a border is in requests as the command line reads it, and as large as the engine makes it", () => {
+    assert.equal(outpaint({ left: 0, top: 0, right: 0, bottom: 0 }), undefined);
+    const border = { left: 25, top: 0, right: 10, bottom: 50 };
+    assert.equal(outpaint(border), "25%,0%,10%,50%");
+    assert.deepEqual(bordered({ width: 101, height: 33 }, border), { left: 25, top: 0, width: 136, height: 50 });
+});
 
 test("the server knows ranges and versions, and stays in its folder", async () => {
     const folder = mkdtempSync(join(tmpdir(), "foveate-"));

@@ -1,10 +1,8 @@
 //! The picture that a drawing begins with: how it is named in a job, and as the form has it.
 
-mod painting;
-
 use foveate::photo::Fit;
+pub use foveate_studio::{Painting, Place};
 use image::RgbImage;
-pub use painting::{Painting, Place};
 use serde::{Deserialize, Serialize};
 
 /// What a job begins with: files of the folder of inputs, and what becomes of them.

@@ -10,7 +10,8 @@ pub type Thrown<T> = Result<T, JsValue>;
 const KINDS: &str = r#"
 /** The `name` of what is thrown here. */
 export type FailureKind =
-    | "Usage" | "File" | "Model" | "NoAdapter" | "Limit" | "OutOfMemory" | "Gpu" | "DeviceLost" | "Cancelled";
+    | "Usage" | "File" | "Model" | "NoAdapter" | "Limit" | "OutOfMemory" | "Picture" | "Gpu" | "DeviceLost"
+    | "Cancelled";
 "#;
 
 /// The error to throw.
@@ -18,6 +19,16 @@ pub fn failure(error: Error) -> JsValue {
     let thrown = js_sys::Error::new(&error.chain().join(": "));
     thrown.set_name(kind(error.root()));
     thrown.into()
+}
+
+/// The error to throw where a picture was read: what cannot be read is the caller's, and no file of a model.
+pub fn unreadable(error: Error) -> JsValue {
+    let file = matches!(error.root(), Error::File { .. });
+    let thrown = failure(error);
+    if let (true, Some(thrown)) = (file, thrown.dyn_ref::<js_sys::Error>()) {
+        thrown.set_name("Picture");
+    }
+    thrown
 }
 
 fn kind(error: &Error) -> &'static str {

@@ -4,17 +4,23 @@
 //! Everything that awaits may fail, and throws an `Error` whose `name` is the kind of failure (see [`failure`]).
 #![cfg(target_arch = "wasm32")]
 
+mod beginning;
 mod engine;
 mod failure;
 mod files;
 mod model;
 mod options;
+mod painted;
+mod picture;
 mod run;
 mod screen;
 mod tell;
 
+pub use beginning::{Beginning, Look, check_head, look};
 pub use engine::Engine;
 pub use model::Model;
+pub use painted::painted;
+pub use picture::{Picture, png};
 pub use run::{Run, Step, TokenMap};
 pub use screen::Screen;
 

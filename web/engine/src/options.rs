@@ -36,7 +36,25 @@ export interface Request {
     compression?: Compression;
     /** Whether every step tells which tokens it computed. */
     traced?: boolean;
+    /** How much of the noise a picture gets, above 0 and up to 1: 0.8 where left out, and 1 with a mask. */
+    strength?: number;
+    /** A picture to begin with: the file, or its bytes. */
+    image?: PictureFile;
+    /** What of it is drawn anew: white there, and of its size. The picture's other pixels stay. */
+    mask?: PictureFile;
+    /**
+     * Draws more around the picture: so much left, above, right and below, in pixels or in percent of its side, such as
+     * "64,0,25%,0".
+     */
+    outpaint?: string;
+    /** How a picture of another ratio is put on the canvas: "crop" fills it, "pad" shows all of the picture. */
+    fit?: "crop" | "pad";
+    /** What is drawn fades into the picture over so many pixels around the mask. */
+    feather?: number;
 }
+
+/** A picture as PNG, JPEG or WebP: a file, or its bytes. */
+export type PictureFile = Blob | ArrayBuffer | ArrayBufferView<ArrayBuffer>;
 
 /** Which tokens are computed. */
 export interface Compression {
@@ -48,6 +66,11 @@ export interface Compression {
     set?: Record<string, string | number | boolean>;
     /** "2", or "every=2,first=1,last=1": only every second step computes the inner blocks. */
     cache?: string;
+    /**
+     * "10", or "every=10,around=1,decode=1": computes and decodes no more than what is under the mask and around it, and
+     * all tokens in every tenth step.
+     */
+    masked?: string;
 }
 
 /** How to hold a model. */
@@ -90,7 +113,8 @@ pub fn load_options(given: &JsValue) -> Result<LoadOptions> {
     Ok(LoadOptions { dtype, ..LoadOptions::default() })
 }
 
-fn read<T: DeserializeOwned + Default>(what: &str, given: &JsValue) -> Result<T> {
+/// A value of JavaScript, by way of its JSON.
+pub(crate) fn read<T: DeserializeOwned + Default>(what: &str, given: &JsValue) -> Result<T> {
     let wrong = |reason: String| Error::Usage(format!("the {what}: {reason}"));
     if given.is_undefined() || given.is_null() {
         return Ok(T::default());

@@ -1,18 +1,34 @@
 //! A request under way, step by step: the caller owns the loop, so cancelling is not asking for the next step.
 
-use foveate::{Device, LayerTrace, RunState, Traced, Viewer, Warning};
+use foveate::{Device, LayerTrace, Result, RunState, Traced, Viewer, Warning};
+use image::RgbImage;
 use wasm_bindgen::prelude::*;
 
-use crate::Screen;
+use crate::beginning::Placed;
 use crate::failure::{Thrown, failure};
+use crate::picture::rgb;
+use crate::{Picture, Screen};
 
 /// A request under way.
 #[wasm_bindgen]
 pub struct Run {
     device: Device,
     run: foveate::Run,
-    /// Where the picture fits the adapter whole.
-    viewer: Option<Viewer>,
+    shows: Shows,
+    /// The picture that it began with.
+    placed: Option<Placed>,
+    /// What its picture says.
+    said: Vec<(&'static str, String)>,
+}
+
+/// How previews are decoded.
+pub(crate) enum Shows {
+    /// All of the picture.
+    Whole(Box<Viewer>),
+    /// The part that is drawn: the rest is known.
+    Part,
+    /// Not at all: the adapter cannot hold the picture whole.
+    Nothing,
 }
 
 /// A step that was taken.
@@ -53,8 +69,37 @@ pub struct TokenMap {
 }
 
 impl Run {
-    pub(crate) fn new(device: Device, run: foveate::Run, viewer: Option<Viewer>) -> Self {
-        Self { device, run, viewer }
+    pub(crate) fn new(
+        device: Device,
+        run: foveate::Run,
+        shows: Shows,
+        placed: Option<Placed>,
+        said: Vec<(&'static str, String)>,
+    ) -> Self {
+        Self { device, run, shows, placed, said }
+    }
+
+    /// The canvas as it is, as RGBA bytes.
+    async fn canvas(&self, viewer: &Viewer) -> Result<Vec<u8>> {
+        // Of the picture alone: a preview may be of anything. Decoding asks it itself.
+        if self.run.taken() == self.run.steps() {
+            self.run.check().await?;
+        }
+        viewer.rgba().await
+    }
+
+    /// What was drawn so far, as `put` puts it into the picture that it began with.
+    async fn drawn(&self, put: impl Fn(&Placed, &RgbImage) -> RgbImage) -> Result<Picture> {
+        let size = self.run.size();
+        let canvas = match (&self.shows, &self.placed) {
+            (Shows::Whole(viewer), None) => return Ok(Picture::new(size, self.canvas(viewer).await?)),
+            (Shows::Whole(viewer), _) => rgb(size.width, size.height, &self.canvas(viewer).await?)?,
+            _ => self.run.decode().await?.rgb(0)?,
+        };
+        Ok(match &self.placed {
+            Some(placed) => put(placed, &canvas).into(),
+            None => canvas.into(),
+        })
     }
 }
 
@@ -90,16 +135,11 @@ impl Run {
         self.run.warnings.iter().map(Warning::to_string).collect()
     }
 
-    /// The picture's width in pixels.
-    #[wasm_bindgen(getter)]
-    pub fn width(&self) -> usize {
-        self.run.size().width
-    }
-
-    /// The picture's height in pixels.
-    #[wasm_bindgen(getter)]
-    pub fn height(&self) -> usize {
-        self.run.size().height
+    /// What its picture says, by name, one after the other: what the command line writes.
+    #[wasm_bindgen(getter, unchecked_return_type = "[string, string][]")]
+    pub fn said(&self) -> js_sys::Array {
+        let pair = |(key, text): &(&str, String)| js_sys::Array::of2(&(*key).into(), &text.as_str().into());
+        self.said.iter().map(pair).collect()
     }
 
     /// Takes the next step and waits for it; nothing once all are taken.
@@ -133,31 +173,36 @@ impl Run {
         Ok(Some(TokenMap { layers: trace.len(), blocks, columns: grid.columns, rows: grid.rows, kept, scores }))
     }
 
+    /// Where the token grid lies on the picture: left, top, width and height in shares of its sides.
+    #[wasm_bindgen(getter)]
+    pub fn area(&self) -> Vec<f64> {
+        self.placed.as_ref().map_or([0.0, 0.0, 1.0, 1.0], Placed::area).into()
+    }
+
     /// Whether there are previews: a picture too large to be decoded whole has none.
     #[wasm_bindgen(getter, js_name = hasPreviews)]
     pub fn has_previews(&self) -> bool {
-        self.viewer.is_some()
+        !matches!(self.shows, Shows::Nothing)
     }
 
-    /// Draws the latents as they are on a canvas, on the device: nothing is read back.
-    pub fn show(&self, screen: &mut Screen) -> Thrown<()> {
-        let Some(viewer) = &self.viewer else { return Ok(()) };
+    /// Draws the latents as they are on a canvas, on the device, and returns whether it did. What is put into another
+    /// picture is not: it is read back.
+    pub fn show(&self, screen: &mut Screen) -> Thrown<bool> {
+        let (Shows::Whole(viewer), None) = (&self.shows, &self.placed) else { return Ok(false) };
         let texture = viewer.texture().map_err(failure)?;
         let gpu = self.device.gpu("a canvas").map_err(failure)?;
-        screen.draw(gpu, &texture).map_err(failure)
+        screen.draw(gpu, &texture).map_err(failure)?;
+        Ok(true)
     }
 
-    /// The picture of the latents as they are, as RGBA bytes.
-    pub async fn rgba(&self) -> Thrown<Vec<u8>> {
-        if let Some(viewer) = &self.viewer {
-            // Of the picture alone: a preview may be of anything. Decoding asks it itself.
-            if self.run.taken() == self.run.steps() {
-                self.run.check().await.map_err(failure)?;
-            }
-            return viewer.rgba().await.map_err(failure);
-        }
-        let picture = self.run.decode().await.and_then(|pictures| pictures.rgb(0)).map_err(failure)?;
-        Ok(picture.pixels().flat_map(|pixel| [pixel.0[0], pixel.0[1], pixel.0[2], 255]).collect())
+    /// What the latents look like as they are: in the picture that they belong to, which may be smaller here.
+    pub async fn preview(&self) -> Thrown<Picture> {
+        self.drawn(Placed::preview).await.map_err(failure)
+    }
+
+    /// The picture.
+    pub async fn picture(&self) -> Thrown<Picture> {
+        self.drawn(Placed::finished).await.map_err(failure)
     }
 
     /// Bytes of [`Run::state`].

@@ -56,6 +56,8 @@ export interface PolicyFacts {
     ratio: boolean;
     /** What became of tokens that a `traced` step did not compute: they went past a layer, or shared the row of another. */
     traces: "kept" | "merged" | null;
+    /** Whether it can choose among the tokens under a mask: `masked`. */
+    masked: boolean;
     /** What `set` can hold. A default is empty where the policy chooses. */
     parameters: { name: string; default: string; help: string }[];
 }
@@ -98,7 +100,11 @@ pub fn model(pipeline: &Pipeline) -> Thrown<ModelFacts> {
         Draws::Classes => "class",
         Draws::Prompts => "prompt",
     };
-    let policies: Vec<Value> = known.runnable(trained).map(policy).collect();
+    let masked = |kind: &dyn PolicyKind| {
+        let policy = known.policy(&Compression::policy(kind.name()), trained, 0, false);
+        policy.is_ok_and(|policy| policy.chooses_among())
+    };
+    let policies: Vec<Value> = known.runnable(trained).map(|kind| policy(kind, masked(kind))).collect();
     let routing = Routers::of(trained).map(|routers| {
         let config = &routers.config;
         json!({ "keptRatio": config.kept.rows(), "mean": config.kept.mean(), "mostSaved": config.most_saved() })
@@ -108,7 +114,7 @@ pub fn model(pipeline: &Pipeline) -> Thrown<ModelFacts> {
         .map(JsCast::unchecked_into)
 }
 
-fn policy(kind: &dyn PolicyKind) -> Value {
+fn policy(kind: &dyn PolicyKind, masked: bool) -> Value {
     let traces = match kind.traces() {
         Traces::Nothing => None,
         Traces::Kept => Some("kept"),
@@ -121,6 +127,7 @@ fn policy(kind: &dyn PolicyKind) -> Value {
         "summary": kind.summary(),
         "ratio": kind.no_ratio().is_none(),
         "traces": traces,
+        "masked": masked,
         "parameters": parameters.collect::<Vec<_>>(),
     })
 }

@@ -1,4 +1,5 @@
-//! A mask that is painted on a picture: strokes, rectangles, and the way back.
+//! A mask that is painted on a picture: strokes, rectangles, and the way back. The app paints it by hand, the browser sends
+//! what was painted there.
 
 use image::{GrayImage, Luma};
 
