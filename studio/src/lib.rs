@@ -12,6 +12,7 @@ pub mod output;
 pub mod paths;
 pub mod photo;
 mod picture;
+mod vram;
 
 pub use colour::viridis;
 pub use picture::{About, Origin, words};
