@@ -1,9 +1,11 @@
 //! The picture that a drawing begins with: how it is named in a job, and as the form has it.
 
+mod marks;
 mod painting;
 
 use foveate::photo::Fit;
 use image::RgbImage;
+pub use marks::Marks;
 pub use painting::{Painting, Place};
 use serde::{Deserialize, Serialize};
 
@@ -34,13 +36,13 @@ impl Beginning {
     }
 }
 
-/// The picture that the form begins with, and what is painted on it.
+/// The picture that the form begins with, and what is painted on it. The picture itself stays on the disk.
 #[derive(Clone, Debug)]
 pub struct Input {
     /// Its file in the folder of inputs.
     pub name: String,
-    /// The picture.
-    pub picture: RgbImage,
+    /// Its width and height.
+    pub size: (u32, u32),
     /// The picture as it is shown: of a large one fewer pixels.
     pub shown: RgbImage,
     /// What of it is drawn anew.
