@@ -9,7 +9,7 @@ use std::time::Duration;
 use common::pipeline::{Given, folders, request};
 use common::{golden, gpu};
 use foveate::low_level::pipeline::LATENTS;
-use foveate::{Error, Gpu, LoadOptions, Pipeline, Request, Run, Source};
+use foveate::{Error, Gpu, GpuOptions, LoadOptions, Pipeline, Request, Run, Size, Source};
 use pollster::block_on;
 use rand::rngs::StdRng;
 use rand::{RngExt, SeedableRng};
@@ -172,4 +172,24 @@ fn a_step_under_way_is_neither_left_nor_taken_twice() {
     });
     told(run.next_step().unwrap().run().unwrap_err(), "step 1 was not run to its end");
     told(block_on(run.state()).unwrap_err(), "step 1 was not run to its end");
+}
+
+/// A host that shows few frames, and asks the device for nothing in between, uses its budget all the same: what is timed
+/// is the slice, not the frame.
+#[test]
+fn a_host_of_few_frames_uses_its_budget() {
+    const BUDGET: Duration = Duration::from_millis(10);
+    let request = Request { steps: Some(2), size: Some(Size::square(64)), ..Request::prompt("a fox") };
+    let count = |between: &dyn Fn(&Gpu)| {
+        // Each has to learn for itself how fast the device is.
+        let gpu = block_on(Gpu::request(GpuOptions::default())).unwrap();
+        let mut run = load(&gpu, &golden("pixart_alpha")).start(&request).unwrap();
+        frames(&gpu, &mut run, || {
+            between(&gpu);
+            BUDGET
+        })
+    };
+    let many = count(&|gpu| block_on(gpu.wait()).unwrap());
+    let few = count(&|_| std::thread::sleep(10 * BUDGET));
+    assert!(few <= 2 * many, "{few} frames, and {many} of a host that waits for each");
 }

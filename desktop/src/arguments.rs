@@ -7,25 +7,29 @@ use foveate_desktop::disk::Places;
 const HELP: &str = "foveate-app: Foveate in a window
 
 Options:
-  --data DIR    keep pictures, queue and settings in DIR, instead of the system's place for them
-  --help        this
-  --version     the version";
+  --data DIR       keep pictures, queue and settings in DIR, instead of the system's place for them
+  --startup-time   print how long the window and the model took to open, then close
+  --help           this
+  --version        the version";
 
 /// What the program was started with.
 #[derive(Debug)]
 pub struct Arguments {
     /// Where everything is kept.
     pub places: Places,
+    /// Whether only the start is timed.
+    pub startup_time: bool,
 }
 
 impl Arguments {
     /// Reads them. None where they only asked for help, which is given.
     pub fn of_program() -> Result<Option<Self>, String> {
-        let mut data = None;
+        let (mut data, mut startup_time) = (None, false);
         let mut words = std::env::args_os().skip(1);
         while let Some(word) = words.next() {
             match word.to_str() {
                 Some("--data") => data = Some(PathBuf::from(words.next().ok_or("--data needs a folder")?)),
+                Some("--startup-time") => startup_time = true,
                 Some("--help" | "-h") => {
                     println!("{HELP}");
                     return Ok(None);
@@ -40,6 +44,6 @@ impl Arguments {
         let root = data.or_else(|| eframe::storage_dir("Foveate"));
         let root = root.ok_or("this system has no place for the data of programs; give --data DIR")?;
         let places = Places::below(root).map_err(|error| error.chain().join(": "))?;
-        Ok(Some(Self { places }))
+        Ok(Some(Self { places, startup_time }))
     }
 }

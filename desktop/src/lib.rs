@@ -1,5 +1,6 @@
 //! Foveate in a window. From the bottom up:
 //!
+//! - [`picture`]: pictures as small as they are shown.
 //! - [`input`]: the picture that a drawing begins with, and what is painted on it, as plain data.
 //! - [`engine`]: the thread that draws; commands in, events out.
 //! - [`disk`]: the thread that reads and writes files.
@@ -14,6 +15,7 @@ pub mod app;
 pub mod disk;
 pub mod engine;
 pub mod input;
+pub mod picture;
 pub mod state;
 pub mod theme;
 pub mod views;

@@ -4,19 +4,22 @@
 #![cfg_attr(not(debug_assertions), windows_subsystem = "windows")]
 
 mod arguments;
+mod startup;
 mod window;
 
 use std::process::ExitCode;
 
 use arguments::Arguments;
+use startup::Startup;
 
 fn main() -> ExitCode {
+    let startup = Startup::now();
     let arguments = match Arguments::of_program() {
         Ok(Some(arguments)) => arguments,
         Ok(None) => return ExitCode::SUCCESS,
         Err(wrong) => return window::complain(&wrong, 2),
     };
-    match window::open(arguments) {
+    match window::open(arguments, startup) {
         Ok(()) => ExitCode::SUCCESS,
         Err(failed) => window::complain(&failed, 1),
     }

@@ -12,22 +12,30 @@ use foveate_desktop::theme;
 use wgpu::{Adapter, DeviceDescriptor, Limits};
 
 use crate::arguments::Arguments;
+use crate::startup::Startup;
 
 /// The app in its window.
-struct Window(App);
+struct Window {
+    app: App,
+    /// Where only the start is timed.
+    startup: Option<Startup>,
+}
 
 impl eframe::App for Window {
     fn logic(&mut self, ctx: &egui::Context, _: &mut eframe::Frame) {
-        self.0.logic(ctx);
+        self.app.logic(ctx);
+        if let Some(startup) = &mut self.startup {
+            startup.frame(ctx, self.app.model());
+        }
     }
 
     fn ui(&mut self, ui: &mut egui::Ui, _: &mut eframe::Frame) {
-        self.0.ui(ui);
+        self.app.ui(ui);
     }
 }
 
 /// Opens it, and returns when it is closed.
-pub fn open(arguments: Arguments) -> Result<(), String> {
+pub fn open(arguments: Arguments, startup: Startup) -> Result<(), String> {
     let viewport = ViewportBuilder::default().with_title("Foveate").with_app_id("foveate").with_icon(icon()?);
     let setup =
         WgpuSetupCreateNew { device_descriptor: Arc::new(descriptor), ..WgpuSetupCreateNew::without_display_handle() };
@@ -43,7 +51,7 @@ pub fn open(arguments: Arguments) -> Result<(), String> {
             let shared = context.wgpu_render_state.as_ref().and_then(shared);
             let ctx = context.egui_ctx.clone();
             let app = App::new(arguments.places, shared, Arc::new(move || ctx.request_repaint()))?;
-            Ok(Box::new(Window(app)))
+            Ok(Box::new(Window { app, startup: arguments.startup_time.then(|| startup.opened()) }))
         };
     eframe::run_native("foveate", options, Box::new(start)).map_err(|error| match error {
         eframe::Error::AppCreation(error) => format!("the app could not start: {error}"),

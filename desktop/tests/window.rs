@@ -61,6 +61,20 @@ fn from_the_start_to_a_picture_and_again_after_a_kill() {
     drop(app);
 }
 
+/// It opens, tells how long that took, and closes by itself. How long that may be depends on the machine.
+#[test]
+fn the_start_is_timed() {
+    let folder = tempfile::tempdir().unwrap();
+    let settings = serde_json::to_vec(&settings(model("pixart_alpha"), "", 2)).unwrap();
+    std::fs::write(folder.path().join("settings.json"), settings).unwrap();
+    let display = Display::start();
+    let timed = display.app(folder.path()).arg("--startup-time").output().unwrap();
+    let said = String::from_utf8(timed.stdout).unwrap();
+    let times: Vec<u64> = said.split([' ', ',']).filter_map(|word| word.parse().ok()).collect();
+    assert!(timed.status.success() && said.lines().count() == 1, "{said} {}", String::from_utf8_lossy(&timed.stderr));
+    assert!(times.len() == 3 && times.is_sorted() && times[0] > 0, "{said}");
+}
+
 /// A display without a screen, gone when this is dropped.
 struct Display {
     server: Child,
@@ -76,6 +90,13 @@ impl Display {
         let mut number = String::new();
         BufReader::new(server.stdout.take().unwrap()).read_line(&mut number).unwrap();
         Self { server, name: format!(":{}", number.trim()) }
+    }
+
+    /// The program, on this display.
+    fn app(&self, folder: &Path) -> Command {
+        let mut command = Command::new(env!("CARGO_BIN_EXE_foveate-app"));
+        command.arg("--data").arg(folder).env("DISPLAY", &self.name).env_remove("WAYLAND_DISPLAY");
+        command
     }
 
     /// Runs xdotool; returns what it prints.
@@ -101,9 +122,7 @@ struct App(Child);
 
 impl App {
     fn start(display: &Display, folder: &Path) -> Self {
-        let mut command = Command::new(env!("CARGO_BIN_EXE_foveate-app"));
-        command.arg("--data").arg(folder).env("DISPLAY", &display.name).env_remove("WAYLAND_DISPLAY");
-        let mut app = Self(command.spawn().unwrap());
+        let mut app = Self(display.app(folder).spawn().unwrap());
         let window = until("a window opens", || {
             let ended = app.0.try_wait().unwrap();
             assert!(ended.is_none(), "the app ended before its window opened: {ended:?}");

@@ -2,12 +2,30 @@
 //! for what it opens its device with.
 
 use std::path::PathBuf;
+use std::thread;
 use std::time::{Duration, Instant};
 
 use foveate::{Error, Gpu, Result, optional_features, required_features, required_limits, wgpu};
 
 const SIDE: u32 = 256;
 const VERTICES: u32 = 3 * 24 + 6;
+/// From one frame to the next, at least.
+const BETWEEN: Duration = Duration::from_nanos(1_000_000_000 / 60);
+
+/// How long a frame took.
+#[derive(Clone, Copy, Debug)]
+pub struct Frame {
+    /// What was added to it, and its submission.
+    pub called: Duration,
+    /// On the device, the scene with it.
+    pub ran: Duration,
+}
+
+struct InFlight {
+    submission: wgpu::SubmissionIndex,
+    submitted: Instant,
+    called: Duration,
+}
 
 /// Draws frames into a texture.
 pub struct Renderer {
@@ -21,11 +39,13 @@ pub struct Renderer {
     picture: Option<wgpu::Texture>,
     nothing: wgpu::Texture,
     began: Instant,
+    /// When the next frame is due.
+    due: Instant,
     /// The frame before, which the device may still be drawing.
-    in_flight: Option<wgpu::SubmissionIndex>,
-    shown: Instant,
-    /// From one frame's end to the next one's.
-    frames: Vec<Duration>,
+    in_flight: Option<InFlight>,
+    /// When the device was done with the one before that.
+    done: Instant,
+    frames: Vec<Frame>,
     folder: Option<PathBuf>,
     count: usize,
 }
@@ -83,8 +103,9 @@ impl Renderer {
             uniform,
             picture: None,
             began: now,
+            due: now,
             in_flight: None,
-            shown: now,
+            done: now,
             frames: Vec::new(),
             folder,
             count: 0,
@@ -101,28 +122,45 @@ impl Renderer {
         self.picture = picture;
     }
 
-    /// Draws a frame, with whatever `more` adds to its encoder, and waits for the one before it, as a swapchain does.
+    /// Draws a frame when it is due, with whatever `more` adds to its encoder, and waits for the one before it, as a
+    /// swapchain does.
     pub fn frame(&mut self, more: impl FnOnce(&mut wgpu::CommandEncoder) -> Result<()>) -> Result<()> {
+        thread::sleep(self.due.saturating_duration_since(Instant::now()));
+        self.due = Instant::now() + BETWEEN;
         let scene = [self.began.elapsed().as_secs_f32(), f32::from(u8::from(self.picture.is_some()))];
         self.queue.write_buffer(&self.uniform, 0, &scene.map(f32::to_le_bytes).concat());
         let mut encoder = self.device.create_command_encoder(&Default::default());
         self.draw(&mut encoder);
+        let clock = Instant::now();
         more(&mut encoder)?;
-        let submitted = self.queue.submit([encoder.finish()]);
-        if let Some(before) = self.in_flight.replace(submitted) {
-            self.wait(before)?;
-        }
-        let now = Instant::now();
-        self.frames.push(now - self.shown);
-        self.shown = now;
+        let submission = self.queue.submit([encoder.finish()]);
+        let submitted = Instant::now();
+        let this = InFlight { submission, submitted, called: submitted - clock };
+        let before = self.in_flight.replace(this);
+        self.end(before)?;
         self.count += 1;
         if self.count.is_multiple_of(10) { self.save() } else { Ok(()) }
     }
 
-    /// How long each frame took since the last call.
-    pub fn take_frames(&mut self) -> Vec<Duration> {
-        self.shown = Instant::now();
+    /// Waits until the device is done with all frames.
+    pub fn idle(&mut self) -> Result<()> {
+        let last = self.in_flight.take();
+        self.end(last)
+    }
+
+    /// How long each frame took since the last call that the device is done with.
+    pub fn take_frames(&mut self) -> Vec<Frame> {
         std::mem::take(&mut self.frames)
+    }
+
+    /// Waits for a frame.
+    fn end(&mut self, frame: Option<InFlight>) -> Result<()> {
+        let Some(InFlight { submission, submitted, called }) = frame else { return Ok(()) };
+        self.wait(submission)?;
+        let began = submitted.max(self.done);
+        self.done = Instant::now();
+        self.frames.push(Frame { called, ran: self.done - began });
+        Ok(())
     }
 
     fn draw(&self, encoder: &mut wgpu::CommandEncoder) {
@@ -176,7 +214,6 @@ impl Renderer {
         let bytes = buffer.get_mapped_range(..).map_err(|error| Error::Gpu(error.to_string()))?.to_vec();
         let saved = image::save_buffer(&path, &bytes, SIDE, SIDE, image::ColorType::Rgba8);
         saved.map_err(|error| Error::io(&path, std::io::Error::other(error)))?;
-        self.shown = Instant::now(); // no part of a frame
         Ok(())
     }
 }

@@ -24,7 +24,7 @@ impl Rates {
             // Lavapipe on two cores does several times `first_speed` in products; the others are estimates.
             AdapterClass::Software => Self { per_byte: 2.0, per_dispatch: 2e5, portion: 2e7, first_speed: 2e9 },
             // From an integrated GPU (a tenth of a TFLOP/s achieved, 20 GB/s) upwards.
-            AdapterClass::Hardware => Self { per_byte: 8.0, per_dispatch: 2e6, portion: 5e8, first_speed: 5e10 },
+            AdapterClass::Hardware => Self { per_byte: 8.0, per_dispatch: 2e6, portion: 2e8, first_speed: 5e10 },
         }
     }
 
@@ -55,7 +55,7 @@ mod tests {
         let rates = Rates::of(AdapterClass::Hardware);
         let portions = |cost, workgroups| rates.portions(cost, workgroups, 65_535);
         assert_eq!(portions(rates.cost(1e6, 100), 64), 1);
-        assert_eq!(portions(rates.cost(87e9, 1 << 20), 9216), 175);
+        assert_eq!(portions(rates.cost(87e9, 1 << 20), 9216), 436);
         // A workgroup is never divided.
         assert_eq!(portions(1e12, 3), 3);
         assert_eq!(portions(1e15, 1 << 20), MOST_PORTIONS);

@@ -45,6 +45,7 @@ const PAUSES: [Duration; 2] = [Duration::from_micros(20), Duration::from_micros(
 const LINGER: Duration = Duration::from_millis(50);
 
 /// Somebody waits, until it is dropped.
+#[derive(Debug)]
 pub(super) struct Attendance(Poller);
 
 impl Poller {

@@ -1,9 +1,12 @@
 //! Times slices on the device, and hands what it finds to the [`Pace`].
 //!
-//! Where the device has timestamp queries they say how long the slice itself took, whatever else a host does in its
-//! frame. Elsewhere the clock does, from when the slice was encoded, or the one before was done, to when wgpu says that
-//! its submission is done: work of the host in the same submission then counts as the slice's. wgpu says so when a
-//! device is polled, as every submission does natively.
+//! Where a GPU has timestamp queries they say how long the slice itself took, whatever else a host does in its frame.
+//! Elsewhere the clock does, from when the slice was encoded, or the one before was done, to when wgpu says that its
+//! submission is done: work of the host in the same submission then counts as the slice's. wgpu says so when a device is
+//! polled, which a host may do once a frame: as long as a slice is timed by the clock, the poller polls (`poller.rs`).
+//!
+//! A software adapter's timestamps are not believed. Lavapipe writes the one after a pass when the last dispatch has
+//! begun, so that a slice of one dispatch seems to take nothing.
 
 use std::sync::{Arc, Mutex};
 use std::time::Duration;
@@ -11,6 +14,8 @@ use std::time::Duration;
 use super::Gpu;
 use super::engine::encode_timestamps;
 use super::pace::Pace;
+use super::wait::Attended;
+use crate::graph::AdapterClass;
 use crate::shared::{Instant, lock};
 
 /// Shared by all who encode for one device.
@@ -64,7 +69,7 @@ enum Clock {
     /// The device's own, and the length of a tick in nanoseconds.
     Device(Queries, f32),
     /// This computer's.
-    Host,
+    Host(Attended),
 }
 
 impl Stopwatch {
@@ -80,9 +85,10 @@ impl Stopwatch {
 
     /// Begins to time a slice, before it is encoded.
     pub fn start(&self, gpu: &Gpu, cost: f64) -> Lap {
-        let by = match (cost > 0.0, gpu.caps().timestamps) {
+        let by_device = gpu.caps().timestamps && gpu.caps().class == AdapterClass::Hardware;
+        let by = match (cost > 0.0, by_device) {
             (false, _) => Clock::None,
-            (true, false) => Clock::Host,
+            (true, false) => Clock::Host(gpu.attend()),
             (true, true) => match lock(&self.queries).take(gpu.device()) {
                 Some(queries) => Clock::Device(queries, gpu.queue().get_timestamp_period()),
                 None => Clock::None,
@@ -97,7 +103,7 @@ impl Lap {
     pub fn queries(&self) -> Option<&wgpu::QuerySet> {
         match &self.by {
             Clock::Device(queries, _) => Some(&queries.set),
-            Clock::None | Clock::Host => None,
+            Clock::None | Clock::Host(_) => None,
         }
     }
 
@@ -119,9 +125,10 @@ impl Lap {
                     }
                 });
             }
-            Clock::Host => {
+            Clock::Host(attended) => {
                 let began = Instant::now();
                 encoder.on_submitted_work_done(move || {
+                    let _until_now = attended;
                     let (now, mut found) = (Instant::now(), lock(&found));
                     let began = found.done.map_or(began, |done| began.max(done));
                     found.done = Some(now);

@@ -10,8 +10,15 @@ use super::Gpu;
 use super::borrowed::check_maps;
 use super::oneshot::oneshot;
 #[cfg(not(target_arch = "wasm32"))]
-use super::{borrowed::Borrowed, fault::Fault, poller::Poller};
+use super::{borrowed::Borrowed, fault::Fault, poller::Attendance, poller::Poller};
 use crate::{Error, Result};
+
+/// Has the device asked what is done, until it is dropped. In a browser the event loop asks by itself.
+#[cfg(not(target_arch = "wasm32"))]
+pub(super) type Attended = Attendance;
+#[cfg(target_arch = "wasm32")]
+#[derive(Debug)]
+pub(super) struct Attended;
 
 impl Gpu {
     /// Waits until everything submitted so far has run. The thread is free meanwhile.
@@ -52,9 +59,18 @@ impl Gpu {
         if let Poll::Ready(result) = poll_fn(|context| Poll::Ready(waiting.as_mut().poll(context))).await {
             return result;
         }
-        #[cfg(not(target_arch = "wasm32"))]
-        let _attended = self.poller().attend();
+        let _attended = self.attend();
         waiting.await
+    }
+
+    #[cfg(not(target_arch = "wasm32"))]
+    pub(super) fn attend(&self) -> Attended {
+        self.poller().attend()
+    }
+
+    #[cfg(target_arch = "wasm32")]
+    pub(super) fn attend(&self) -> Attended {
+        Attended
     }
 }
 

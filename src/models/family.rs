@@ -178,6 +178,12 @@ pub trait Conditioner: Debug + Shared {
         batch: Batch,
         preparation: &'a mut Preparation,
     ) -> Work<'a, Vec<Warning>>;
+
+    /// Adds the ops that [`Conditioner::condition`] adds for so many samples of so many tokens, and only describes what
+    /// they start from: enough to count by. Adds none where nothing is computed.
+    fn describe(&self, _samples: usize, _tokens: usize, _preparation: &mut Preparation) -> Result<()> {
+        Ok(())
+    }
 }
 
 /// How the samples of a batch come about.

@@ -10,6 +10,7 @@ mod colour;
 pub mod device;
 #[cfg(not(target_arch = "wasm32"))]
 pub mod doctor;
+mod marks;
 #[cfg(not(target_arch = "wasm32"))]
 pub mod memory;
 pub mod model;
@@ -21,8 +22,12 @@ pub mod paths;
 #[cfg(not(target_arch = "wasm32"))]
 pub mod photo;
 mod picture;
+#[cfg(not(target_arch = "wasm32"))]
 pub mod tuning;
+#[cfg(not(target_arch = "wasm32"))]
+mod vram;
 
 pub use colour::viridis;
+pub use marks::Marks;
 pub use painting::{Painting, Place};
 pub use picture::{About, Origin, png, words};

@@ -35,10 +35,7 @@ impl App {
             Action::Extend(border) => self.extend(border),
             Action::Recall(path) => self.clerk.send(Errand::Recall(path)),
             Action::SaveCopy(path) => self.clerk.ask(crate::disk::Question::Copy(path)),
-            Action::Copy(path) => {
-                self.copying = Some(path.clone());
-                self.clerk.send(Errand::Load(path));
-            }
+            Action::Copy(path) => self.clerk.send(Errand::Clip(path)),
             Action::Reveal(path) => {
                 if let Err(error) = reveal(&path) {
                     self.notices.trouble(&Trouble::of_file(&error));

@@ -5,9 +5,9 @@ use std::path::PathBuf;
 use foveate::photo::Border;
 
 use super::App;
-use crate::disk::{Errand, Question, Staged, input_name};
+use crate::disk::{Errand, Question, Staged};
 use crate::engine::Trouble;
-use crate::input::{Beginning, Input};
+use crate::input::{Beginning, Input, Marks};
 use crate::views::{Page, Shown};
 
 impl App {
@@ -53,11 +53,11 @@ impl App {
     }
 
     pub(super) fn extend(&mut self, border: Border) {
-        if let Some(input) = self.input.clone() {
-            // All of the border is shown, whatever the ratio of the canvas.
-            self.settings.form.beginning.get_or_insert_default().pad = true;
-            self.clerk.send(Errand::Extend { input: Box::new(input), border, inputs: self.places.inputs() });
-        }
+        let Some(input) = &self.input else { return };
+        let (picture, marks) = (input.name.clone(), input.painting.marks().clone());
+        // All of the border is shown, whatever the ratio of the canvas.
+        self.settings.form.beginning.get_or_insert_default().pad = true;
+        self.clerk.send(Errand::Extend { picture, marks, border, inputs: self.places.inputs() });
     }
 
     /// A picture to begin with is here.
@@ -80,19 +80,16 @@ impl App {
 
     /// Keeps what jobs begin with. They join the queue once that is on the disk.
     pub(super) fn stage_jobs(&mut self, mut staged: Staged) {
-        let mask = self.input.as_ref().filter(|input| !input.painting.is_empty());
-        if mask.is_none() {
+        let marks = self.input.as_ref().and_then(painted);
+        if marks.is_none() {
             staged.requests.iter_mut().for_each(|request| request.compression.masked = None);
         }
-        let (mask, inputs) = (mask.map(|input| input.painting.mask().clone()), self.places.inputs());
-        self.clerk.send(Errand::Stage { staged: Box::new(staged), mask, inputs });
+        self.clerk.send(Errand::Stage { staged: Box::new(staged), marks, inputs: self.places.inputs() });
     }
 
     pub(super) fn staged(&mut self, staged: Staged) {
         let Staged { choice, requests, beginning } = staged;
-        if let Some(form) = self.settings.form.beginning.as_mut().filter(|form| form.picture == beginning.picture) {
-            form.mask.clone_from(&beginning.mask);
-        }
+        self.mask_kept(&beginning.picture, beginning.mask.clone());
         for request in requests {
             self.queue.add_from(choice.clone(), request, Some(beginning.clone()));
         }
@@ -100,21 +97,32 @@ impl App {
 
     /// Keeps the mask of the form for the next start.
     pub(super) fn keep_mask(&mut self) {
-        let (Some(input), Some(beginning)) = (&self.input, &mut self.settings.form.beginning) else { return };
-        let mask = (!input.painting.is_empty()).then(|| input.painting.mask().clone());
-        beginning.mask = mask.as_ref().map(|mask| input_name(&mask.clone().into()));
-        let (choice, beginning) = (self.settings.choice.clone(), beginning.clone());
-        let staged = Box::new(Staged { choice, requests: Vec::new(), beginning });
-        self.clerk.send(Errand::Stage { staged, mask, inputs: self.places.inputs() });
+        if let Some(input) = &self.input {
+            let (picture, marks) = (input.name.clone(), painted(input));
+            self.clerk.send(Errand::KeepMask { picture, marks, inputs: self.places.inputs() });
+        }
     }
+
+    pub(super) fn mask_kept(&mut self, picture: &str, mask: Option<String>) {
+        if let Some(form) = self.settings.form.beginning.as_mut().filter(|form| form.picture == picture) {
+            form.mask = mask;
+        }
+    }
+}
+
+/// What is painted on a picture, where anything is.
+fn painted(input: &Input) -> Option<Marks> {
+    (!input.painting.is_empty()).then(|| input.painting.marks().clone())
 }
 
 #[cfg(test)]
 mod tests {
     use std::sync::Arc;
+    use std::time::{Duration, Instant};
 
     use foveate::Request;
     use image::RgbImage;
+    use tempfile::TempDir;
 
     use super::*;
     use crate::disk::{Places, kept};
@@ -122,16 +130,24 @@ mod tests {
     use crate::input::Painting;
     use crate::state::{Queue, Settings};
 
+    /// An app without a model, in a folder of its own.
+    fn app(folder: &TempDir) -> (App, Places) {
+        std::fs::write(folder.path().join("settings.json"), r#"{"choice": {"model": "absent"}}"#).unwrap();
+        let places = Places::below(folder.path().into()).unwrap();
+        (App::new(places.clone(), None, Arc::new(|| {})).unwrap(), places)
+    }
+
+    fn input(name: &str, side: u32, painting: Painting) -> Input {
+        Input { name: name.into(), size: (side, side), shown: RgbImage::new(8, 8), painting, mask: None }
+    }
+
     #[test]
     fn what_was_asked_for_just_before_the_end_waits_for_the_next_start() {
         let folder = tempfile::tempdir().unwrap();
-        std::fs::write(folder.path().join("settings.json"), r#"{"choice": {"model": "absent"}}"#).unwrap();
-        let places = Places::below(folder.path().into()).unwrap();
-        let mut app = App::new(places.clone(), None, Arc::new(|| {})).unwrap();
-        let picture = RgbImage::new(8, 8);
+        let (mut app, places) = app(&folder);
         let mut painting = Painting::new(8, 8);
         painting.invert();
-        app.begun(Input { name: "a.png".into(), shown: picture.clone(), picture, painting, mask: None });
+        app.begun(input("a.png", 8, painting));
         let beginning = app.settings.form.beginning.clone().unwrap();
         app.stage_jobs(Staged { choice: Choice::default(), requests: vec![Request::prompt("a fox")], beginning });
         drop(app);
@@ -142,9 +158,44 @@ mod tests {
         let settings: Settings = kept(&places.settings()).unwrap().unwrap();
         assert_eq!(settings.form.beginning.unwrap().mask, Some(mask));
         let mut app = App::new(places, None, Arc::new(|| {})).unwrap();
-        let picture = RgbImage::new(8, 8);
-        let painting = Painting::new(8, 8);
-        app.begun(Input { name: "b.png".into(), shown: picture.clone(), picture, painting, mask: None });
+        app.begun(input("b.png", 8, Painting::new(8, 8)));
         assert_eq!(app.settings.form.beginning.clone().unwrap().mask, None);
+    }
+
+    /// A picture of a hundred million pixels holds up no frame: what takes long is left to the clerk. Each is tried a few
+    /// times, since other work of the machine may come between.
+    #[test]
+    fn a_large_picture_holds_up_no_frame() {
+        const SIDE: u32 = 10_000;
+        let folder = tempfile::tempdir().unwrap();
+        let (mut app, places) = app(&folder);
+        // No file is made of so many masks.
+        std::fs::remove_dir(places.inputs()).unwrap();
+        let mut painting = Painting::new(SIDE, SIDE);
+        painting.stroke([1000.0, 1000.0], [9000.0, 8000.0], 700.0, true);
+        app.begun(input("absent.png", SIDE, painting));
+        let jobs = |app: &App| {
+            let beginning = app.settings.form.beginning.clone().unwrap();
+            Staged { choice: Choice::default(), requests: vec![Request::prompt("a fox")], beginning }
+        };
+        type Act = fn(&mut App, Staged);
+        let acts: [(&str, Act); 3] = [
+            ("drawing", |app, jobs| app.stage_jobs(jobs)),
+            ("leaving the mask", |app, _| app.follow()),
+            ("a border", |app, _| app.extend(Border::default())),
+        ];
+        for (what, act) in acts {
+            let took = (0..3).map(|_| {
+                let jobs = jobs(&app);
+                app.stage.shown = Shown::Mask;
+                let clock = Instant::now();
+                act(&mut app, jobs);
+                // The clerk still has what it was sent.
+                app.input.as_mut().unwrap().painting.stroke([5.0, 5.0], [900.0, 900.0], 90.0, true);
+                clock.elapsed()
+            });
+            let took = took.min().unwrap();
+            assert!(took < Duration::from_millis(50), "{what} takes {took:?}");
+        }
     }
 }

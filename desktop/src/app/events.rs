@@ -5,10 +5,10 @@ use std::path::PathBuf;
 use egui::Context;
 
 use super::App;
-use crate::disk::{Entry, Errand, Question, Report, thumbnail};
+use crate::disk::{Entry, Errand, Question, Report};
 use crate::engine::{Choice, Drawn, Event, Storage, Trouble};
 use crate::state::State;
-use crate::views::{Action, Model, Page, Shown, pixels};
+use crate::views::{Action, Model, Page, Shown};
 
 impl App {
     pub(super) fn take_in(&mut self, ctx: &Context) {
@@ -75,9 +75,9 @@ impl App {
     }
 
     fn drawn(&mut self, ctx: &Context, drawn: Drawn) {
-        let Drawn { task, path, origin, took, picture } = drawn;
+        let Drawn { task, path, origin, took, picture, thumbnail } = drawn;
         self.album.put(ctx, path.clone(), &picture);
-        self.history.add(Entry { path: path.clone(), origin, took: Some(took), thumbnail: thumbnail(&picture) });
+        self.history.add(Entry { path: path.clone(), origin, took: Some(took), thumbnail });
         self.finished(task, path);
     }
 
@@ -85,18 +85,12 @@ impl App {
         match report {
             Report::Found(entries) => self.history.extend(entries),
             Report::Scanned => self.history.read = true,
-            Report::Loaded(path, picture) => {
-                if self.copying.take_if(|copying| *copying == path).is_some() {
-                    ctx.copy_image(pixels(&picture));
-                    self.notices.say("The picture is in the clipboard.");
-                }
-                self.album.put(ctx, path, &picture);
-            }
+            Report::Loaded(path, picture) => self.album.put(ctx, path, &picture),
             Report::NotLoaded(path, trouble) => {
-                self.copying.take_if(|copying| *copying == path);
                 self.album.fail(path);
                 self.notices.trouble(&trouble);
             }
+            Report::Clipped => self.notices.say("The picture is in the clipboard."),
             Report::Recalled(origin) => {
                 self.settings.form.recall(&origin);
                 if self.settings.form.beginning.is_none() {
@@ -121,6 +115,7 @@ impl App {
                 }
             }
             Report::Staged(staged) => self.staged(*staged),
+            Report::MaskKept { picture, mask } => self.mask_kept(&picture, mask),
             Report::Copied(path) => self.notices.say(format!("The copy is {}.", path.display())),
             Report::Removed(path) => self.removed(&path),
             Report::Picked(question, path) => self.picked(ctx, question, path),

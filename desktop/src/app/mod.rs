@@ -47,8 +47,6 @@ pub struct App {
     opening: Stop,
     /// A job that draws the dense counterpart of a picture, to compare both.
     counterpart: Option<(u64, PathBuf)>,
-    /// Whether the whole picture that comes next goes to the clipboard.
-    copying: Option<PathBuf>,
     /// Whether the dead engine was reported.
     engine_lost: bool,
 }
@@ -83,7 +81,6 @@ impl App {
             stop: Stop::default(),
             opening: Stop::default(),
             counterpart: None,
-            copying: None,
             engine_lost: false,
         };
         app.engine.wishes.set(app.settings.preview);
@@ -158,10 +155,12 @@ impl Drop for App {
         self.stop.raise();
         self.opening.raise();
         self.keep_mask();
-        // Jobs whose mask is only now on the disk.
+        // Jobs and a form whose mask is only now on the disk.
         for report in self.clerk.settle() {
-            if let disk::Report::Staged(staged) = report {
-                self.staged(*staged);
+            match report {
+                disk::Report::Staged(staged) => self.staged(*staged),
+                disk::Report::MaskKept { picture, mask } => self.mask_kept(&picture, mask),
+                _ => {}
             }
         }
         self.keep();

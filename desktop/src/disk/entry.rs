@@ -10,9 +10,8 @@ use foveate_studio::{Origin, words};
 use image::{ImageFormat, ImageReader, Limits, RgbImage};
 
 use crate::engine::{Took, names::number};
+use crate::picture::{THUMBNAIL, shrunk};
 
-/// The longer side of a thumbnail, in pixels.
-const THUMBNAIL: u32 = 160;
 /// How many pictures are read and reported at once.
 const PAGE: usize = 24;
 /// The most memory for one picture, which a file may ask for: the largest that is drawn takes 768 MiB.
@@ -61,7 +60,7 @@ pub(super) fn read_page(page: &[PathBuf]) -> Vec<Entry> {
 fn read(path: &Path) -> Result<Entry> {
     let origin = Origin::read(path)?;
     let took = Took::from_words(&words(path)?);
-    Ok(Entry { path: path.to_owned(), origin, took, thumbnail: thumbnail(&load(path)?) })
+    Ok(Entry { path: path.to_owned(), origin, took, thumbnail: shrunk(THUMBNAIL, load(path)?) })
 }
 
 /// A picture, whole.
@@ -73,16 +72,6 @@ pub(super) fn load(path: &Path) -> Result<RgbImage> {
     reader.limits(limits);
     let decoded = reader.decode().map_err(|error| Error::file(path.display().to_string(), error.to_string()))?;
     Ok(decoded.into_rgb8())
-}
-
-/// The same picture, small.
-pub fn thumbnail(picture: &RgbImage) -> RgbImage {
-    let longer = picture.width().max(picture.height());
-    if longer <= THUMBNAIL {
-        return picture.clone();
-    }
-    let scaled = |side: u32| (u64::from(side) * u64::from(THUMBNAIL) / u64::from(longer)).max(1) as u32;
-    image::imageops::thumbnail(picture, scaled(picture.width()), scaled(picture.height()))
 }
 
 #[cfg(test)]

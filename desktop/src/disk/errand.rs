@@ -9,21 +9,24 @@ use foveate::photo::Border;
 use foveate::{Context, Error, Result};
 use foveate_studio::Origin;
 use foveate_studio::output::Output;
-use image::GrayImage;
 
+use super::clipboard::Clipboard;
 use super::inputs::Staged;
 use super::report::{Report, Voice};
 use super::{entry, inputs};
 use crate::engine::Trouble;
-use crate::input::{Beginning, Input};
+use crate::input::{Beginning, Input, Marks};
+use crate::picture::{SHOWN, shrunk};
 
 /// Something to do with files.
 #[derive(Debug)]
 pub enum Errand {
     /// Read the pictures of a folder, the newest first, while nothing else is to be done.
     Scan(PathBuf),
-    /// Read a picture whole.
+    /// Read a picture, as large as it is shown.
     Load(PathBuf),
+    /// Put a picture into the clipboard.
+    Clip(PathBuf),
     /// Read how a picture was drawn.
     Recall(PathBuf),
     /// Recall a picture that says how it was drawn; begin with any other.
@@ -32,10 +35,12 @@ pub enum Errand {
     Begin { picture: PathBuf, inputs: PathBuf },
     /// Begin with the picture of an earlier start.
     BeginAgain { beginning: Beginning, inputs: PathBuf },
-    /// Begin with a picture and a border around it, which is marked in the mask.
-    Extend { input: Box<Input>, border: Border, inputs: PathBuf },
+    /// Begin with a picture of the inputs and a border around it, which is marked as well.
+    Extend { picture: String, marks: Marks, border: Border, inputs: PathBuf },
     /// Keep the mask that jobs begin with.
-    Stage { staged: Box<Staged>, mask: Option<GrayImage>, inputs: PathBuf },
+    Stage { staged: Box<Staged>, marks: Option<Marks>, inputs: PathBuf },
+    /// Keep the mask of the form, on a picture of the inputs.
+    KeepMask { picture: String, marks: Option<Marks>, inputs: PathBuf },
     /// Remove the inputs that are not among the used ones.
     Tidy { inputs: PathBuf, used: Vec<String> },
     /// Write a file, whole or not at all.
@@ -51,11 +56,12 @@ pub(super) struct Desk {
     voice: Voice,
     /// Pages of the history that are not read yet. There may be many, so every errand goes before them.
     unread: VecDeque<Vec<PathBuf>>,
+    clipboard: Clipboard,
 }
 
 impl Desk {
     pub fn new(voice: Voice) -> Self {
-        Self { voice, unread: VecDeque::new() }
+        Self { voice, unread: VecDeque::new(), clipboard: Clipboard::default() }
     }
 
     /// Works until nobody can send errands any more.
@@ -103,9 +109,13 @@ impl Desk {
                 return listed;
             }
             Errand::Load(path) => self.voice.say(match entry::load(&path) {
-                Ok(picture) => Report::Loaded(path, picture),
+                Ok(picture) => Report::Loaded(path, shrunk(SHOWN, picture)),
                 Err(error) => Report::NotLoaded(path, Trouble::of_file(&error)),
             }),
+            Errand::Clip(path) => {
+                self.clipboard.put(entry::load(&path)?)?;
+                self.voice.say(Report::Clipped);
+            }
             Errand::Recall(path) => self.voice.say(Report::Recalled(Box::new(Origin::read(&path)?))),
             Errand::Take { picture, inputs } => match Origin::read(&picture) {
                 Ok(origin) => self.voice.say(Report::Recalled(Box::new(origin))),
@@ -113,11 +123,16 @@ impl Desk {
             },
             Errand::Begin { picture, inputs } => self.begin(inputs::take(&picture, &inputs)),
             Errand::BeginAgain { beginning, inputs } => self.begin(inputs::open(&inputs, &beginning)),
-            Errand::Extend { input, border, inputs } => self.begin(inputs::bordered(&inputs, *input, border)),
-            Errand::Stage { mut staged, mask, inputs } => {
-                let keep = |mask: GrayImage| inputs::put(&inputs, mask.into()).context(|| "keeping the mask");
-                staged.beginning.mask = mask.map(keep).transpose()?;
+            Errand::Extend { picture, marks, border, inputs } => {
+                self.begin(inputs::bordered(&inputs, &picture, &marks, border));
+            }
+            Errand::Stage { mut staged, marks, inputs } => {
+                staged.beginning.mask = marks.map(|marks| inputs::keep(&inputs, &marks)).transpose()?;
                 self.voice.say(Report::Staged(staged));
+            }
+            Errand::KeepMask { picture, marks, inputs } => {
+                let mask = marks.map(|marks| inputs::keep(&inputs, &marks)).transpose()?;
+                self.voice.say(Report::MaskKept { picture, mask });
             }
             Errand::Tidy { inputs, used } => inputs::tidy(&inputs, &used)?,
             Errand::Write(path, bytes) => {

@@ -5,17 +5,15 @@ use std::fs;
 use std::io::Cursor;
 use std::path::{Path, PathBuf};
 
-use foveate::photo::{Border, Original, Photo, PhotoMask};
+use foveate::photo::{Border, Original, PhotoMask};
 use foveate::{Context, Error, Request, Result};
 use foveate_studio::output::Output;
 use foveate_studio::photo;
 use image::{DynamicImage, GrayImage, ImageFormat, RgbImage};
 
 use crate::engine::Choice;
-use crate::input::{Beginning, Input, Painting};
-
-/// The longer side of what is shown of a picture, at most.
-const SHOWN: u32 = 1600;
+use crate::input::{Beginning, Input, Marks, Painting};
+use crate::picture::{SHOWN, shrunk};
 
 /// Jobs that begin with a picture.
 #[derive(Clone, Debug, PartialEq)]
@@ -35,15 +33,17 @@ pub(super) fn take(path: &Path, folder: &Path) -> Result<Input> {
 
 /// Keeps a picture and what is painted on it.
 fn input(folder: &Path, picture: RgbImage, mask: Option<GrayImage>) -> Result<Input> {
-    let name = put(folder, picture.clone().into()).context(|| "keeping the picture to begin with")?;
-    let marked = mask.as_ref().map(|mask| put(folder, mask.clone().into())).transpose();
-    Ok(named((name, marked.context(|| "keeping the mask")?), picture, mask))
+    let picture = DynamicImage::from(picture);
+    let name = put(folder, &picture).context(|| "keeping the picture to begin with")?;
+    let painting = mask.as_ref().map(Painting::of);
+    let marked = mask.map(|mask| put(folder, &mask.into())).transpose().context(|| "keeping the mask")?;
+    Ok(named((name, marked), picture.into_rgb8(), painting))
 }
 
-/// Keeps the same within a border, which is drawn.
-pub(super) fn bordered(folder: &Path, inner: Input, border: Border) -> Result<Input> {
-    let mask = PhotoMask(inner.painting.mask().clone());
-    let larger = Original::outpainted(&Photo(inner.picture), Some(mask), border)?;
+/// Keeps a picture of the folder within a border, which is drawn as well as what is marked.
+pub(super) fn bordered(folder: &Path, name: &str, marks: &Marks, border: Border) -> Result<Input> {
+    let inner = photo::photo(&folder.join(name)).context(|| "reading the picture to begin with")?;
+    let larger = Original::outpainted(&inner, Some(PhotoMask(marks.picture())), border)?;
     input(folder, larger.photo().0.clone(), larger.mask().map(|mask| mask.0.clone()))
 }
 
@@ -53,20 +53,26 @@ pub(super) fn open(folder: &Path, beginning: &Beginning) -> Result<Input> {
         let picture = photo::photo(&folder.join(&beginning.picture))?;
         let mask = beginning.mask.as_deref().map(|name| photo::mask(&folder.join(name))?.of(&picture)).transpose()?;
         let names = (beginning.picture.clone(), beginning.mask.clone());
-        Ok(named(names, picture.0, mask.map(|mask| mask.0)))
+        Ok(named(names, picture.0, mask.map(|mask| Painting::of(&mask.0))))
     };
     open().context(|| "reading the picture to begin with")
 }
 
+/// Keeps what is marked. Returns its name.
+pub(super) fn keep(folder: &Path, marks: &Marks) -> Result<String> {
+    put(folder, &marks.picture().into()).context(|| "keeping the mask")
+}
+
 /// Puts a picture or a mask into `folder`, unless it lies there. Returns its name.
-pub(super) fn put(folder: &Path, picture: DynamicImage) -> Result<String> {
-    let name = name(&picture);
+fn put(folder: &Path, picture: &DynamicImage) -> Result<String> {
+    let name = format!("{:016x}.png", hash(picture));
     let path = folder.join(&name);
     if !path.is_file() {
+        let output = Output::check(&path)?;
         let mut bytes = Cursor::new(Vec::new());
         let encoded = picture.write_to(&mut bytes, ImageFormat::Png);
         encoded.map_err(|error| Error::file(path.display().to_string(), error.to_string()))?;
-        Output::check(&path)?.stage(&bytes.into_inner())?.commit()?;
+        output.stage(&bytes.into_inner())?.commit()?;
     }
     Ok(name)
 }
@@ -84,22 +90,10 @@ pub(super) fn tidy(folder: &Path, used: &[String]) -> Result<()> {
     Ok(())
 }
 
-fn named((name, mask): (String, Option<String>), picture: RgbImage, painted: Option<GrayImage>) -> Input {
-    let (width, height) = picture.dimensions();
-    let shown = match width.max(height) > SHOWN {
-        true => {
-            let scaled = |side: u32| (u64::from(side) * u64::from(SHOWN) / u64::from(width.max(height))).max(1) as u32;
-            image::imageops::thumbnail(&picture, scaled(width), scaled(height))
-        }
-        false => picture.clone(),
-    };
-    let painting = painted.map_or_else(|| Painting::new(width, height), Painting::of);
-    Input { name, picture, shown, painting, mask }
-}
-
-/// The name of a picture or a mask in the folder of inputs.
-pub fn name(picture: &DynamicImage) -> String {
-    format!("{:016x}.png", hash(picture))
+fn named((name, mask): (String, Option<String>), picture: RgbImage, painting: Option<Painting>) -> Input {
+    let size = picture.dimensions();
+    let painting = painting.unwrap_or_else(|| Painting::new(size.0, size.1));
+    Input { name, size, shown: shrunk(SHOWN, picture), painting, mask }
 }
 
 /// FNV-1a of size, kind and pixels: the same in every version of this program.
@@ -125,11 +119,11 @@ mod tests {
         assert_eq!(take(&path, folder.path()).unwrap().name, input.name);
         let mut painting = input.painting.clone();
         painting.invert();
-        let mask = put(folder.path(), painting.mask().clone().into()).unwrap();
+        let mask = keep(folder.path(), painting.marks()).unwrap();
         let beginning = Beginning { picture: input.name.clone(), mask: Some(mask.clone()), ..Beginning::default() };
         let again = open(folder.path(), &beginning).unwrap();
-        assert_eq!((&again.picture, again.painting.share()), (&input.picture, 1.0));
-        put(folder.path(), GrayImage::new(3, 3).into()).unwrap();
+        assert_eq!((&again.shown, again.painting.share()), (&input.shown, 1.0));
+        keep(folder.path(), &Marks::new(3, 3)).unwrap();
         assert_eq!(fs::read_dir(folder.path()).unwrap().count(), 3);
         let used: Vec<String> = beginning.files().map(str::to_owned).collect();
         tidy(folder.path(), &used).unwrap();

@@ -1,5 +1,6 @@
 //! What lies on the disk, and the one thread that reads and writes it: the window waits for no file.
 
+mod clipboard;
 mod dialog;
 mod entry;
 mod errand;
@@ -11,9 +12,9 @@ mod reveal;
 use std::sync::mpsc::{Receiver, Sender, channel};
 use std::thread::JoinHandle;
 
-pub use entry::{Entry, thumbnail};
+pub use entry::Entry;
 pub use errand::Errand;
-pub use inputs::{Staged, name as input_name};
+pub use inputs::Staged;
 pub use places::{Places, kept};
 pub use report::{Question, Report};
 pub use reveal::reveal;

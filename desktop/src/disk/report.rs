@@ -18,10 +18,12 @@ pub enum Report {
     Found(Vec<Entry>),
     /// The history was read to its end.
     Scanned,
-    /// A whole picture.
+    /// A picture, as large as it is shown.
     Loaded(PathBuf, RgbImage),
     /// A picture that cannot be read.
     NotLoaded(PathBuf, Trouble),
+    /// A picture is in the clipboard.
+    Clipped,
     /// How a picture was drawn.
     Recalled(Box<Origin>),
     /// A picture to begin with is kept, and here.
@@ -30,6 +32,8 @@ pub enum Report {
     NotBegun(Trouble),
     /// All that jobs begin with is on the disk.
     Staged(Box<Staged>),
+    /// The mask of the form is on the disk, by this name; none where nothing is marked.
+    MaskKept { picture: String, mask: Option<String> },
     /// A picture was copied here.
     Copied(PathBuf),
     /// A picture is gone.

@@ -14,6 +14,7 @@ use super::device::Shared;
 use super::message::{Drawn, Event, Preview, Stop, Task, Teller, Took, Traced, Wishes};
 use super::projection::Projection;
 use crate::input::Beginning;
+use crate::picture::{SHOWN, THUMBNAIL, shrunk, small};
 
 /// Quick previews come no faster than anyone sees.
 const BETWEEN_PREVIEWS: Duration = Duration::from_millis(60);
@@ -60,7 +61,9 @@ impl Easel<'_> {
         let bytes = about.png(&picture, 0, &took.words())?;
         let save = || Output::check(&path)?.stage(&bytes)?.commit();
         save().context(|| "saving the picture")?;
-        Ok(Drawn { task: task.id, path, origin: about.origin, took, picture })
+        let picture = shrunk(SHOWN, picture);
+        let thumbnail = small(THUMBNAIL, &picture).unwrap_or_else(|| picture.clone());
+        Ok(Drawn { task: task.id, path, origin: about.origin, took, picture, thumbnail })
     }
 
     /// Has a request begin with a picture. Returns the picture, and where it lies on the canvas.
@@ -130,7 +133,7 @@ impl Easel<'_> {
         if task.request.compression.masked.is_none() {
             self.learn(&latents, &pictures);
         }
-        pictures.rgb(0).map(Some)
+        Ok(Some(shrunk(SHOWN, pictures.rgb(0)?)))
     }
 
     fn learn(&mut self, latents: &Tensor, pictures: &Pictures) {

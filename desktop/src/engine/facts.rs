@@ -38,18 +38,18 @@ pub struct ModelFacts {
     pub dtype: Option<Format>,
     /// Bytes of its weights as they are stored now.
     pub bytes: u64,
-    /// What it needs of a device's memory.
-    pub needs: Needs,
-    /// The memory of the device, where that is known.
-    pub memory: Option<Found>,
+    /// What it needs of memory, and what its device has.
+    pub room: Room,
     /// The device that it is loaded on.
     pub device: String,
 }
 
 /// What a model needs of memory, and what its device has.
 #[derive(Clone, Debug)]
-pub(super) struct Room {
+pub struct Room {
+    /// What it needs.
     pub needs: Needs,
+    /// What there is, where that is known.
     pub memory: Option<Found>,
 }
 
@@ -57,10 +57,15 @@ impl Room {
     /// How the model is stored, as it was chosen or so that it fits. Where the memory is not known, as in the files.
     pub fn dtype(&self, storage: Storage) -> Option<Format> {
         match storage {
-            Storage::Fitting => self.memory.and_then(|found| self.needs.choose(found.usable()).dtype),
+            Storage::Fitting => self.fitting().and_then(|chosen| chosen.dtype),
             Storage::AsInFiles => None,
             Storage::As(format) => Some(format),
         }
+    }
+
+    /// How it is stored where nobody chooses. None where the memory of the device is not known.
+    pub fn fitting(&self) -> Option<Chosen> {
+        self.memory.map(|found| self.needs.choose(found.usable()))
     }
 }
 
@@ -83,11 +88,6 @@ impl ModelFacts {
     /// Whether it draws prompts; else it draws classes.
     pub fn draws_prompts(&self) -> bool {
         self.habits.draws == Draws::Prompts
-    }
-
-    /// How it is stored where nobody chooses. None where the memory of the device is not known.
-    pub fn fitting(&self) -> Option<Chosen> {
-        self.memory.map(|found| self.needs.choose(found.usable()))
     }
 
     /// The policy of a request.
@@ -129,8 +129,7 @@ impl ModelFacts {
             classes: classes(model).await?,
             bytes: parts.loaders.iter().map(|loader| loader.bytes()).sum(),
             dtype: model.options.dtype,
-            needs: room.needs.clone(),
-            memory: room.memory,
+            room: room.clone(),
             device: pipeline.device().caps().to_string(),
         })
     }

@@ -141,8 +141,10 @@ pub struct Drawn {
     pub origin: Origin,
     /// What it took.
     pub took: Took,
-    /// The picture.
+    /// The picture, as large as it is shown.
     pub picture: RgbImage,
+    /// The picture, small.
+    pub thumbnail: RgbImage,
 }
 
 /// What drawing a picture took.

@@ -1,7 +1,7 @@
 //! The picture that a drawing begins with: how it is named in a job, and as the form has it.
 
 use foveate::photo::Fit;
-pub use foveate_studio::{Painting, Place};
+pub use foveate_studio::{Marks, Painting, Place};
 use image::RgbImage;
 use serde::{Deserialize, Serialize};
 
@@ -32,13 +32,13 @@ impl Beginning {
     }
 }
 
-/// The picture that the form begins with, and what is painted on it.
+/// The picture that the form begins with, and what is painted on it. The picture itself stays on the disk.
 #[derive(Clone, Debug)]
 pub struct Input {
     /// Its file in the folder of inputs.
     pub name: String,
-    /// The picture.
-    pub picture: RgbImage,
+    /// Its width and height.
+    pub size: (u32, u32),
     /// The picture as it is shown: of a large one fewer pixels.
     pub shown: RgbImage,
     /// What of it is drawn anew.

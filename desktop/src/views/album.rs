@@ -8,6 +8,7 @@ use image::RgbImage;
 
 use crate::disk::Entry;
 use crate::input::Input;
+use crate::picture::within;
 
 /// Whole pictures that are kept: two to compare and those just looked at.
 const WHOLE: usize = 6;
@@ -155,20 +156,18 @@ impl Album {
 
 /// A mask as colour over the picture that it belongs to, at most [`VEIL`] pixels along a side.
 fn veil(input: &Input) -> ColorImage {
-    let mask = input.painting.mask();
-    let longer = mask.width().max(mask.height()).max(1);
-    let scaled = |side: u32| (u64::from(side) * u64::from(VEIL.min(longer)) / u64::from(longer)).max(1) as u32;
-    let (width, height) = (scaled(mask.width()), scaled(mask.height()));
+    let marks = input.painting.marks();
+    let (whole, shown) = (marks.size(), within(VEIL, marks.size()));
     let along = |at: u32, shown: u32, side: u32| (u64::from(at) * u64::from(side) / u64::from(shown)) as u32;
-    let pixels = (0..height).flat_map(|y| (0..width).map(move |x| (x, y))).map(|(x, y)| {
-        let marked = mask.get_pixel(along(x, width, mask.width()), along(y, height, mask.height())).0[0] > 0;
-        if marked { Color32::from_rgba_unmultiplied(255, 60, 110, 130) } else { Color32::TRANSPARENT }
-    });
-    ColorImage::new([width as usize, height as usize], pixels.collect())
+    let colours = [Color32::TRANSPARENT, Color32::from_rgba_unmultiplied(255, 60, 110, 130)];
+    let pixels = (0..shown.1)
+        .flat_map(|y| (0..shown.0).map(move |x| (x, y)))
+        .map(|(x, y)| colours[usize::from(marks.has(along(x, shown.0, whole.0), along(y, shown.1, whole.1)))]);
+    ColorImage::new([shown.0 as usize, shown.1 as usize], pixels.collect())
 }
 
 /// A picture as egui has it.
-pub fn pixels(picture: &RgbImage) -> ColorImage {
+fn pixels(picture: &RgbImage) -> ColorImage {
     ColorImage::from_rgb([picture.width() as usize, picture.height() as usize], picture.as_raw())
 }
 

@@ -53,7 +53,7 @@ fn picture(ui: &mut Ui, input: &Input, album: &mut Album, actions: &mut Vec<Acti
         let response = ui.add(image.maintain_aspect_ratio(true));
         response.widget_info(|| WidgetInfo::labeled(egui::Role::Image, true, "The picture to begin with"));
         ui.vertical(|ui| {
-            let (width, height) = input.picture.dimensions();
+            let (width, height) = input.size;
             quiet(ui, format!("{width} × {height}"));
             if !input.painting.is_empty() {
                 quiet(ui, format!("{:.1} % is masked", input.painting.share() * 100.0));

@@ -20,7 +20,7 @@ mod retouch;
 mod stage;
 
 pub use action::{Action, Page};
-pub use album::{Album, pixels};
+pub use album::Album;
 pub use compare::Pair;
 pub use compose::{PROMPT, compose};
 pub use header::header;

@@ -89,11 +89,11 @@ fn open(ui: &mut Ui, facts: &ModelFacts, actions: &mut Vec<Action>) {
     ui.add_space(8.0);
     ui.label("How its matrices are stored").on_hover_text("Fewer bits take less memory and lose some exactness");
     ui.horizontal_wrapped(|ui| {
-        let fitting = match facts.fitting() {
+        let fitting = match facts.room.fitting() {
             Some(_) => "What fits",
             None => "What fits (not known here)",
         };
-        let Needs { stored, by_dtype, .. } = &facts.needs;
+        let Needs { stored, by_dtype, .. } = &facts.room.needs;
         let own =
             [(Storage::Fitting, fitting.into()), (Storage::AsInFiles, format!("As in the files: {}", bytes(*stored)))];
         let each = by_dtype.iter().map(|(dtype, size)| (Storage::As(*dtype), format!("{dtype}: {}", bytes(*size))));
@@ -108,14 +108,14 @@ fn open(ui: &mut Ui, facts: &ModelFacts, actions: &mut Vec<Action>) {
 
 /// What was found, what the model needs, and what was chosen, in one line.
 fn memory(facts: &ModelFacts) -> String {
-    let needs = bytes(facts.bytes.saturating_add(facts.needs.working));
+    let needs = bytes(facts.bytes.saturating_add(facts.room.needs.working));
     let stored = facts.dtype.map_or("as in the files".into(), |dtype| dtype.to_string());
-    let Some(found) = facts.memory else {
+    let Some(found) = facts.room.memory else {
         return format!("not known for this device; the model needs {needs} ({stored})");
     };
     let whose = if found.shared { "of the system" } else { "of the device" };
     let found = format!("{} {whose} found", bytes(found.bytes));
-    match (facts.choice.dtype, facts.fitting()) {
+    match (facts.choice.dtype, facts.room.fitting()) {
         (Storage::Fitting, Some(Chosen { fits: true, .. })) => format!("{found}: {stored}, which needs {needs}"),
         (Storage::Fitting, _) => format!("{found}: {stored}, the smallest, needs {needs} and may not fit"),
         _ => format!("{found}; the model needs {needs} ({stored}, as you chose)"),

@@ -81,7 +81,7 @@ impl Sheet {
 pub(super) fn retouch(ui: &mut Ui, brush: &mut Brush, input: &mut Input, album: &mut Album, actions: &mut Vec<Action>) {
     foot(ui, "mask", |ui| tools(ui, brush, &mut input.painting, actions));
     let place = canvas(ui);
-    let (width, height) = input.picture.dimensions();
+    let (width, height) = input.size;
     let size = [width as f32, height as f32];
     let sheet = Sheet { rect: fitted(place, size.into()), size };
     let response = ui.interact(sheet.rect, ui.scope_id().with("retouch"), Sense::click_and_drag());

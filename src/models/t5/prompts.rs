@@ -137,6 +137,13 @@ impl Conditioner for Prompts {
             Ok(warnings)
         })
     }
+
+    fn describe(&self, samples: usize, tokens: usize, preparation: &mut Preparation) -> Result<()> {
+        let Some(encoder) = &self.encoder else { return Ok(()) };
+        let embeds = encoder.forward(&mut preparation.graph, samples, tokens)?;
+        preparation.graph.store(embeds, PROMPT_EMBEDS);
+        Ok(())
+    }
 }
 
 /// The embeddings that a request brings and their masks, each once and all of one shape.

@@ -89,6 +89,6 @@ fn mask(width: u32, height: u32, shapes: &JsShapes) -> Result<Vec<u8>> {
     }
     let failed = |error: image::ImageError| Error::file("the mask", error.to_string());
     let mut bytes = Cursor::new(Vec::new());
-    painting.mask().write_to(&mut bytes, ImageFormat::Png).map_err(failed)?;
+    painting.marks().picture().write_to(&mut bytes, ImageFormat::Png).map_err(failed)?;
     Ok(bytes.into_inner())
 }
