@@ -14,6 +14,7 @@ import { Failure } from "./failure.js";
 
 /**
  * @typedef {object} Device
+ * @property {typeof foveate} module which the engine belongs to
  * @property {foveate.Engine} engine
  * @property {Adapter} adapter
  * @property {Easel | null} easel nothing where pictures are read back
@@ -55,14 +56,14 @@ async function gpu(wish) {
     }
     const { vendor, architecture, description } = adapter.info;
     const name = facts.name || description || [vendor, architecture].filter(Boolean).join(" ") || "unnamed adapter";
-    return { engine, adapter: { ...facts, name, screen: easel ? "gpu" : "readback" }, easel, instead: null };
+    return { module: foveate, engine, adapter: { ...facts, name, screen: easel ? "gpu" : "readback" }, easel, instead: null };
 }
 
 /** @param {Failure | null} instead @returns {Promise<Device>} */
 async function processor(instead) {
-    const { Engine } = await withThreads() ?? foveate;
-    const engine = Engine.processor();
-    return { engine, adapter: { ...engine.adapter(), screen: "readback" }, easel: null, instead };
+    const module = await withThreads() ?? foveate;
+    const engine = module.Engine.processor();
+    return { module, engine, adapter: { ...engine.adapter(), screen: "readback" }, easel: null, instead };
 }
 
 /**

@@ -21,6 +21,8 @@ const KEPT_EVERY = 8;
 /** The longer side of what a page is shown, in pixels: beyond it the picture itself is a matter of its bytes. */
 const LARGEST = 4096;
 
+/** The module that the engine belongs to: what is handed to the engine must come from it. */
+let module = foveate;
 /** @type {foveate.Engine} */
 let engine;
 /** @type {foveate.Model} */
@@ -39,7 +41,7 @@ const calls = {
     async open({ adapter: wanted, screen }) {
         await start();
         const device = await openDevice(wanted, screen);
-        ({ engine, easel } = device);
+        ({ module, engine, easel } = device);
         void engine.lost()?.then((message) => postMessage({ lost: message }));
         const { adapter, instead } = device;
         return { adapter, version: foveate.version(), instead: instead && { kind: instead.kind, message: instead.message } };
@@ -73,7 +75,7 @@ const calls = {
         for (let again = false; ; again = true) {
             source.failure = null;
             try {
-                const run = await model.prepare(asked, foveate.Beginning.read(files[0], files[1], how), name);
+                const run = await model.prepare(asked, module.Beginning.read(files[0], files[1], how), name);
                 if (state) run.resume(state.taken, state.words, state.fingerprint);
                 const id = ++last;
                 runs.set(id, run);
