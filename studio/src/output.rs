@@ -131,7 +131,7 @@ mod tests {
         let made = || std::fs::metadata(folder.path()).unwrap().modified().unwrap();
         Output::check_among(&folder.path().join("a-1.png"), &mut tried).unwrap();
         let before = made();
-        std::thread::sleep(std::time::Duration::from_millis(20));
+        std::thread::sleep(Duration::from_millis(20));
         for index in 2..1000 {
             Output::check_among(&folder.path().join(format!("a-{index}.png")), &mut tried).unwrap();
         }
