@@ -59,8 +59,9 @@ pub fn open(arguments: Arguments, startup: Startup) -> Result<(), String> {
             "no window could be opened: there is no display. Start the app on a desktop".into()
         }
         error => format!(
-            "no window could be opened: {error}. Install a graphics driver for Vulkan or OpenGL (Debian, Ubuntu: \
-             apt-get install mesa-vulkan-drivers libgl1-mesa-dri)"
+            "no window could be opened, since no graphics driver can show one. Install one for Vulkan or OpenGL \
+             (Debian, Ubuntu: apt-get install mesa-vulkan-drivers libgl1-mesa-dri libegl1). The driver's own words: \
+             {error}"
         ),
     })
 }

@@ -12,9 +12,11 @@ use desk::{CTRL, Desk};
 use egui::{Key, Modifiers};
 use egui_kittest::kittest::Queryable;
 use foveate::Request;
-use foveate_desktop::engine::Choice;
+use foveate_desktop::disk::Places;
+use foveate_desktop::engine::{Choice, Took};
 use foveate_desktop::state::{Queue, State};
 use foveate_desktop::views::Model;
+use foveate_studio::{About, Origin};
 
 fn done(desk: &Desk) -> usize {
     desk.jobs().iter().filter(|job| matches!(job.state, State::Done(_))).count()
@@ -149,6 +151,23 @@ fn a_picture_dropped_on_the_window_is_recalled_and_drawn_again() {
     std::fs::write(&text, "no picture").unwrap();
     other.drop_on(&text);
     other.until("it is refused", |desk| desk.says("it is no picture in PNG"));
+}
+
+/// A picture of the history may be larger than any texture: a part of a large photo that was drawn anew, say.
+#[test]
+fn a_picture_larger_than_any_texture_is_shown() {
+    let folder = Arc::new(tempfile::tempdir().unwrap());
+    let places = Places::below(folder.path().into()).unwrap();
+    let request = Request { seed: 77, ..Request::prompt("a long wall") };
+    let about = About { origin: Origin::new(&request, "scenes", None, "DDIMScheduler"), text: Vec::new() };
+    let bytes = about.png(&image::RgbImage::new(20_000, 3), 0, &Took::default().words()).unwrap();
+    std::fs::write(places.pictures().join("00001.png"), bytes).unwrap();
+    let settings = settings(model("pixart_alpha"), "x", 1);
+    std::fs::write(folder.path().join("settings.json"), serde_json::to_vec(&settings).unwrap()).unwrap();
+    let mut desk = Desk::again(folder).opened();
+    desk.click("Picture: a long wall");
+    desk.until("it is shown", |desk| desk.says("seed 77"));
+    desk.until("whole", |desk| desk.harness.query_by_label("The picture").is_some());
 }
 
 #[test]

@@ -9,7 +9,7 @@ use std::sync::Arc;
 
 use common::{model, origin, settings};
 use desk::{CTRL, Desk};
-use egui::{Key, Modifiers};
+use egui::{Event, Key, Modifiers, PointerButton, Pos2, TouchDeviceId, TouchId, TouchPhase, vec2};
 use egui_kittest::kittest::{NodeT, Queryable};
 use foveate::{Request, Size};
 use foveate_desktop::state::{Queue, Settings, State};
@@ -78,16 +78,12 @@ fn what_is_painted_is_drawn_and_every_other_pixel_is_kept() {
     let middle = desk.harness.get_by_label_contains("Mask: ").rect().center();
     desk.harness.drag_at(middle);
     desk.harness.step();
-    desk.harness.hover_at(middle + egui::vec2(60.0, 0.0));
+    desk.harness.hover_at(middle + vec2(60.0, 0.0));
     desk.harness.step();
-    desk.harness.drop_at(middle + egui::vec2(60.0, 0.0));
+    desk.harness.drop_at(middle + vec2(60.0, 0.0));
     desk.harness.step();
     desk.harness.step();
-    let said = |desk: &Desk| {
-        let text = desk.harness.get_by_label_contains("Mask: ").accesskit_node().label().unwrap();
-        text.split(' ').nth(1).unwrap().parse::<f32>().unwrap()
-    };
-    let stroke = said(&desk);
+    let stroke = marked(&desk);
     assert!(stroke > 0.5, "{stroke}");
     // By keys: the picture has the focus. Away from the stroke, and a dab.
     for _ in 0..8 {
@@ -95,18 +91,18 @@ fn what_is_painted_is_drawn_and_every_other_pixel_is_kept() {
     }
     desk.key(NONE, Key::Space);
     desk.harness.step();
-    let both = said(&desk);
+    let both = marked(&desk);
     assert!(both > stroke, "{both} {stroke}");
     desk.key(CTRL, Key::Z);
     desk.harness.step();
-    assert_eq!(said(&desk), stroke);
+    assert_eq!(marked(&desk), stroke);
     desk.key(CTRL, Key::Y);
     desk.harness.step();
-    assert_eq!(said(&desk), both);
+    assert_eq!(marked(&desk), both);
     desk.click("Invert");
-    desk.until("it is inverted", |desk| (said(desk) - (100.0 - both)).abs() < 0.2);
+    desk.until("it is inverted", |desk| (marked(desk) - (100.0 - both)).abs() < 0.2);
     desk.click("Undo");
-    desk.until("it is as before", |desk| said(desk) == both);
+    desk.until("it is as before", |desk| marked(desk) == both);
 
     desk.key(NONE, Key::Escape);
     desk.click("Compute only the mask");
@@ -128,6 +124,151 @@ fn what_is_painted_is_drawn_and_every_other_pixel_is_kept() {
         changed += usize::from(differs);
     }
     assert!(changed > 0, "nothing was drawn under the mask");
+}
+
+/// The mask editor, open: where the picture is, and the app.
+fn painting() -> (Desk, egui::Rect) {
+    let (mut desk, _) = begun();
+    desk.click("Paint a mask");
+    desk.until("the mask is empty", |desk| desk.says("Mask: 0.0 % is marked"));
+    desk.settle();
+    let sheet = desk.harness.get_by_label_contains("Mask: ").rect();
+    (desk, sheet)
+}
+
+/// How much is marked, in percent.
+fn marked(desk: &Desk) -> f32 {
+    let text = desk.harness.get_by_label_contains("Mask: ").accesskit_node().label().unwrap();
+    text.split(' ').nth(1).unwrap().parse().unwrap()
+}
+
+/// Shows a frame with these events, and one that says what came of them.
+fn frame(desk: &mut Desk, events: impl IntoIterator<Item = Event>) {
+    desk.harness.input_mut().events.extend(events);
+    desk.harness.step();
+    desk.harness.step();
+}
+
+fn press(pos: Pos2, pressed: bool) -> Event {
+    Event::PointerButton { pos, button: PointerButton::Primary, pressed, modifiers: NONE }
+}
+
+#[test]
+fn the_rectangle_marks_and_the_eraser_clears() {
+    let (mut desk, sheet) = painting();
+    desk.click("Rectangle");
+    // The left half by pointer, beyond the edges.
+    frame(&mut desk, [Event::PointerMoved(sheet.left_top()), press(sheet.left_top(), true)]);
+    frame(&mut desk, [Event::PointerMoved(sheet.center_bottom())]);
+    assert_eq!(marked(&desk), 0.0, "it is marked when the button is released");
+    frame(&mut desk, [press(sheet.center_bottom(), false)]);
+    assert!((marked(&desk) - 50.0).abs() < 1.0, "{}", marked(&desk));
+    // The picture is 48 by 32: the brush begins at 5 % of the longer side, which is a stride of 2.4 pixels.
+    desk.click("Eraser");
+    let middle = sheet.left_center() + vec2(sheet.width() / 4.0, 0.0);
+    frame(&mut desk, [Event::PointerMoved(middle), press(middle, true)]);
+    frame(&mut desk, [press(middle, false)]);
+    let cleared = 50.0 - marked(&desk);
+    assert!((0.5..2.0).contains(&cleared), "{cleared}");
+    // It clears nothing that is not marked, and is taken back.
+    let right = sheet.right_center() - vec2(sheet.width() / 4.0, 0.0);
+    frame(&mut desk, [Event::PointerMoved(right), press(right, true)]);
+    frame(&mut desk, [press(right, false)]);
+    assert!((50.0 - marked(&desk) - cleared).abs() < 0.11, "{}", marked(&desk));
+    for _ in 0..2 {
+        desk.key(CTRL, Key::Z);
+    }
+    desk.harness.step();
+    assert!((marked(&desk) - 50.0).abs() < 1.0, "{}", marked(&desk));
+
+    // By keys: Space at two corners, from the middle to the lower right.
+    desk.click("Clear");
+    desk.click("Rectangle");
+    frame(&mut desk, [Event::PointerMoved(sheet.center()), press(sheet.center(), true)]);
+    frame(&mut desk, [press(sheet.center(), false)]);
+    let before = marked(&desk);
+    desk.key(NONE, Key::Space);
+    for _ in 0..30 {
+        desk.key(NONE, Key::ArrowRight);
+        desk.key(NONE, Key::ArrowDown);
+    }
+    desk.key(NONE, Key::Space);
+    desk.harness.step();
+    assert!((marked(&desk) - before - 25.0).abs() < 2.5, "{before} {}", marked(&desk));
+    desk.harness.check_accessibility();
+}
+
+/// Touch as eframe hands it over: each contact with the pointer that it stands for.
+#[test]
+fn fingers_paint() {
+    let (mut desk, sheet) = painting();
+    let contact =
+        |phase, pos| Event::Touch { device_id: TouchDeviceId(1), id: TouchId(7), phase, pos, force: Some(0.5) };
+    let down = |pos| [contact(TouchPhase::Start, pos), Event::PointerMoved(pos), press(pos, true)];
+    let moved = |pos| [contact(TouchPhase::Move, pos), Event::PointerMoved(pos)];
+    let up = |pos| [contact(TouchPhase::End, pos), press(pos, false), Event::PointerGone];
+    let [left, right] = [sheet.left_center() + vec2(40.0, 0.0), sheet.right_center() - vec2(40.0, 0.0)];
+    frame(&mut desk, down(left));
+    let dab = marked(&desk);
+    assert!(dab > 0.5, "{dab}");
+    frame(&mut desk, moved(right));
+    frame(&mut desk, up(right));
+    let stroke = marked(&desk);
+    assert!(stroke > 5.0 * dab, "{stroke} {dab}");
+    // A finger that comes down elsewhere draws no line from where the last was lifted.
+    let top = sheet.center_top() + vec2(0.0, 30.0);
+    frame(&mut desk, down(top));
+    frame(&mut desk, up(top));
+    let both = marked(&desk);
+    assert!((both - stroke - dab).abs() < 0.3, "{both} {stroke} {dab}");
+    // A tap so short that all of it comes in one frame is a dab, too.
+    let bottom = sheet.center_bottom() - vec2(0.0, 30.0);
+    frame(&mut desk, down(bottom).into_iter().chain(up(bottom)));
+    let tapped = marked(&desk);
+    assert!((tapped - both - dab).abs() < 0.3, "{tapped} {both} {dab}");
+    // The system takes a contact away, and the next one begins anew.
+    let cancelled = [contact(TouchPhase::Cancel, left), Event::PointerGone];
+    frame(&mut desk, down(left));
+    frame(&mut desk, cancelled);
+    let corner = sheet.right_bottom() - vec2(30.0, 30.0);
+    frame(&mut desk, down(corner));
+    frame(&mut desk, up(corner));
+    let last = marked(&desk);
+    assert!((last - tapped - dab).abs() < 0.3, "{last} {tapped} {dab}");
+    for _ in 0..4 {
+        desk.click("Undo");
+    }
+    desk.until("all but the stroke is taken back", |desk| (marked(desk) - stroke).abs() < 0.3);
+    // One that rests first, and then draws the same line.
+    desk.click("Undo");
+    desk.settle();
+    frame(&mut desk, down(left));
+    desk.settle();
+    frame(&mut desk, moved(right));
+    frame(&mut desk, up(right));
+    assert!((marked(&desk) - stroke).abs() < 0.3, "{} {stroke}", marked(&desk));
+}
+
+#[test]
+fn a_picture_that_is_padded_is_shown_whole() {
+    let (mut desk, picture) = begun();
+    desk.choose("Fit", "Pad");
+    // A square canvas: three halves as wide as it is high, the picture is cropped or padded.
+    desk.click("Size");
+    desk.key(CTRL, Key::Enter);
+    desk.until("it is drawn", |desk| done(desk) == 1);
+    let padded = desk.jobs()[0].clone();
+    assert!(padded.beginning.unwrap().pad && padded.request.size.is_some_and(|size| size.width == size.height));
+    assert_eq!(picture.dimensions(), (48, 32));
+    // What the picture does not cover is cut off again: it comes back in its own ratio.
+    let drawn = pixels(&desk.pictures()[0]);
+    let ratio = drawn.width() as f32 / drawn.height() as f32;
+    assert!((ratio - 1.5).abs() < 0.2, "{:?}", drawn.dimensions());
+    desk.choose("Fit", "Crop");
+    desk.key(CTRL, Key::Enter);
+    desk.until("it is drawn", |desk| done(desk) == 2);
+    let cropped = pixels(&desk.pictures()[1]);
+    assert_eq!(cropped.width(), cropped.height());
 }
 
 #[test]

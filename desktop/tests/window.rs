@@ -4,20 +4,22 @@
 #![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic, reason = "tests")]
 
 mod common;
+mod display;
 
-use std::io::{BufRead, BufReader};
-use std::path::{Path, PathBuf};
-use std::process::{Child, Command, Stdio};
-use std::time::{Duration, Instant};
+use std::process::Command;
 
 use common::{model, origin, settings};
-use foveate_desktop::state::{Queue, Settings, State};
+use display::{App, Display, is_done, pictures, queue, until};
+use foveate_desktop::state::Settings;
 
-/// As long as the slowest machine needs to open a window or to draw a tiny picture.
-const PATIENCE: Duration = Duration::from_secs(120);
+/// Says that this process, which the test starts on its display, only reads the clipboard.
+const READER: &str = "FOVEATE_TEST_READER";
 
 #[test]
 fn from_the_start_to_a_picture_and_again_after_a_kill() {
+    if std::env::var_os(READER).is_some() {
+        return say_clipboard();
+    }
     let folder = tempfile::tempdir().unwrap();
     let mut settings = settings(model("pixart_alpha"), "", 2);
     settings.choice.adapter = None; // as people start it
@@ -41,11 +43,7 @@ fn from_the_start_to_a_picture_and_again_after_a_kill() {
     let pictures = until("a picture is on the disk", || Some(pictures(folder.path())).filter(|paths| paths.len() == 1));
     let said = origin(&pictures[0]);
     assert_eq!((said.request.prompt.as_str(), said.request.seed), ("a red house", 7));
-    let queue = folder.path().join("queue.json");
-    until("the queue says so", || {
-        let kept: Option<Queue> = serde_json::from_slice(&std::fs::read(&queue).ok()?).ok();
-        kept?.jobs().iter().any(|job| matches!(job.state, State::Done(_))).then_some(())
-    });
+    until("the queue says so", || queue(folder.path())?.jobs().iter().any(is_done).then_some(()));
     drop(app); // killed, not closed
 
     forget();
@@ -56,9 +54,27 @@ fn from_the_start_to_a_picture_and_again_after_a_kill() {
         in_form()
     });
     display.xdotool(&["key", "ctrl+Return"]);
-    let both = until("it is drawn again", || Some(self::pictures(folder.path())).filter(|paths| paths.len() == 2));
+    let both = until("it is drawn again", || Some(display::pictures(folder.path())).filter(|paths| paths.len() == 2));
     assert_eq!(origin(&both[0]), origin(&both[1]));
+    // The copy has all its pixels.
+    until("the picture is in the clipboard", || {
+        display.xdotool(&["key", "ctrl+Right"]);
+        display.xdotool(&["key", "ctrl+shift+c"]);
+        let mut reader = Command::new(std::env::current_exe().unwrap());
+        reader
+            .args(["--exact", "from_the_start_to_a_picture_and_again_after_a_kill", "--nocapture"])
+            .env("DISPLAY", display.name());
+        let said = reader.env(READER, "yes").output().unwrap();
+        let size = image::open(&both[0]).unwrap().to_rgb8().dimensions();
+        String::from_utf8(said.stdout).unwrap().contains(&format!("clipboard: Ok({size:?})")).then_some(())
+    });
     drop(app);
+}
+
+/// What lies in the clipboard of this process's display.
+fn say_clipboard() {
+    let picture = arboard::Clipboard::new().and_then(|mut clipboard| clipboard.get_image());
+    println!("clipboard: {:?}", picture.map(|picture| (picture.width as u32, picture.height as u32)));
 }
 
 /// It opens, tells how long that took, and closes by itself. How long that may be depends on the machine.
@@ -75,91 +91,35 @@ fn the_start_is_timed() {
     assert!(times.len() == 3 && times.is_sorted() && times[0] > 0, "{said}");
 }
 
-/// A display without a screen, gone when this is dropped.
-struct Display {
-    server: Child,
-    name: String,
+/// Without a driver for Vulkan the window is shown by OpenGL.
+#[test]
+fn a_machine_without_vulkan_gets_a_window() {
+    let (folder, display) = (tempfile::tempdir().unwrap(), Display::start());
+    let kept = serde_json::to_vec(&settings(model("pixart_alpha"), "", 2)).unwrap();
+    std::fs::write(folder.path().join("settings.json"), kept).unwrap();
+    let started = display.app(folder.path()).env("VK_DRIVER_FILES", "/absent.json").arg("--startup-time").output();
+    let started = started.unwrap();
+    let said = String::from_utf8_lossy(&started.stdout);
+    assert!(started.status.success(), "{said}{}", String::from_utf8_lossy(&started.stderr));
+    assert!(said.contains("first frame shown: ") && said.contains("model open: "), "{said}");
 }
 
-impl Display {
-    fn start() -> Self {
-        let mut command = Command::new("Xvfb");
-        command.args(["-displayfd", "1", "-screen", "0", "1280x800x24", "-nolisten", "tcp"]);
-        let started = command.stdout(Stdio::piped()).stderr(Stdio::null()).spawn();
-        let mut server = started.expect("Xvfb is missing: apt-get install xvfb xdotool");
-        let mut number = String::new();
-        BufReader::new(server.stdout.take().unwrap()).read_line(&mut number).unwrap();
-        Self { server, name: format!(":{}", number.trim()) }
-    }
-
-    /// The program, on this display.
-    fn app(&self, folder: &Path) -> Command {
-        let mut command = Command::new(env!("CARGO_BIN_EXE_foveate-app"));
-        command.arg("--data").arg(folder).env("DISPLAY", &self.name).env_remove("WAYLAND_DISPLAY");
-        command
-    }
-
-    /// Runs xdotool; returns what it prints.
-    fn xdotool(&self, words: &[&str]) -> String {
-        let done = Command::new("xdotool").env("DISPLAY", &self.name).args(words).output();
-        let done = done.expect("xdotool is missing: apt-get install xvfb xdotool");
-        std::thread::sleep(Duration::from_millis(500)); // what was pressed is seen in a later frame
-        String::from_utf8(done.stdout).unwrap()
-    }
-}
-
-impl Drop for Display {
-    fn drop(&mut self) {
-        // Asked, not killed: a killed server leaves its socket behind, which the next one trips over.
-        let asked = Command::new("kill").arg(self.server.id().to_string()).status();
-        assert!(asked.is_ok_and(|asked| asked.success()), "the display does not end");
-        self.server.wait().unwrap();
-    }
-}
-
-/// The program, killed when this is dropped.
-struct App(Child);
-
-impl App {
-    fn start(display: &Display, folder: &Path) -> Self {
-        let mut app = Self(display.app(folder).spawn().unwrap());
-        let window = until("a window opens", || {
-            let ended = app.0.try_wait().unwrap();
-            assert!(ended.is_none(), "the app ended before its window opened: {ended:?}");
-            let found = display.xdotool(&["search", "--onlyvisible", "--name", "^Foveate$"]);
-            found.lines().next().map(str::to_owned)
-        });
-        // No window manager is there to do it.
-        display.xdotool(&["windowfocus", "--sync", &window]);
-        app
-    }
-}
-
-impl Drop for App {
-    fn drop(&mut self) {
-        self.0.kill().unwrap();
-        self.0.wait().unwrap();
-    }
-}
-
-fn until<T>(what: &str, mut found: impl FnMut() -> Option<T>) -> T {
-    let start = Instant::now();
-    loop {
-        if let Some(found) = found() {
-            return found;
-        }
-        assert!(start.elapsed() < PATIENCE, "waited in vain: {what}");
-        std::thread::sleep(Duration::from_millis(50));
-    }
-}
-
-fn pictures(folder: &Path) -> Vec<PathBuf> {
-    let entries = std::fs::read_dir(folder.join("pictures")).unwrap();
-    // A file that is being written has a name of its own.
-    let mut paths: Vec<_> = entries
-        .map(|entry| entry.unwrap().path())
-        .filter(|path| path.extension().is_some_and(|e| e == "png"))
-        .collect();
-    paths.sort();
-    paths
+/// Without any driver, and without a display, the program ends with a sentence that says what to do.
+#[test]
+fn a_program_that_cannot_open_a_window_says_why() {
+    let (folder, display) = (tempfile::tempdir().unwrap(), Display::start());
+    let said = |app: &mut Command| {
+        let ended = app.output().unwrap();
+        assert_eq!(ended.status.code(), Some(1));
+        String::from_utf8(ended.stderr).unwrap()
+    };
+    let absent = ["VK_DRIVER_FILES", "__EGL_VENDOR_LIBRARY_FILENAMES"].map(|name| (name, "/absent.json"));
+    let driver = said(display.app(folder.path()).envs(absent));
+    assert!(
+        driver.starts_with("error: no window could be opened, since no graphics driver can show one. "),
+        "{driver}"
+    );
+    assert!(driver.contains("apt-get install") && driver.trim_end().lines().count() == 1, "{driver}");
+    let nowhere = said(display.app(folder.path()).env_remove("DISPLAY"));
+    assert_eq!(nowhere, "error: no window could be opened: there is no display. Start the app on a desktop\n");
 }

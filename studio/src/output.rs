@@ -3,6 +3,7 @@
 use std::collections::HashSet;
 use std::io::Write;
 use std::path::{Path, PathBuf};
+use std::time::Duration;
 
 use foveate::{Context, Error, Result};
 use tempfile::NamedTempFile;
@@ -85,10 +86,26 @@ impl Tried {
     }
 }
 
+/// How the name of a file begins that is not whole yet.
+const UNFINISHED: &str = ".foveate-";
+
+/// Removes what programs left in `folder` that were killed while they wrote. What is younger than `age` may be being
+/// written.
+pub fn sweep(folder: &Path, age: Duration) -> Result<()> {
+    let failed = |error| Error::io(folder, error);
+    for entry in std::fs::read_dir(folder).map_err(failed)?.filter_map(std::result::Result::ok) {
+        let modified = || entry.metadata().and_then(|about| about.modified()).ok()?.elapsed().ok();
+        if entry.file_name().to_string_lossy().starts_with(UNFINISHED) && modified().is_some_and(|old| old >= age) {
+            std::fs::remove_file(entry.path()).map_err(failed)?;
+        }
+    }
+    Ok(())
+}
+
 /// A file in `folder` that is gone if it is dropped.
 fn temporary(folder: &Path) -> Result<NamedTempFile> {
     let mut builder = tempfile::Builder::new();
-    builder.prefix(".foveate-");
+    builder.prefix(UNFINISHED);
     // Made for this user alone by default; a picture is an ordinary file.
     #[cfg(unix)]
     builder.permissions(std::os::unix::fs::PermissionsExt::from_mode(0o666));
@@ -114,7 +131,7 @@ mod tests {
         let made = || std::fs::metadata(folder.path()).unwrap().modified().unwrap();
         Output::check_among(&folder.path().join("a-1.png"), &mut tried).unwrap();
         let before = made();
-        std::thread::sleep(std::time::Duration::from_millis(20));
+        std::thread::sleep(Duration::from_millis(20));
         for index in 2..1000 {
             Output::check_among(&folder.path().join(format!("a-{index}.png")), &mut tried).unwrap();
         }
@@ -135,6 +152,20 @@ mod tests {
         output.stage(b"new").unwrap().commit().unwrap();
         assert_eq!(std::fs::read(&path).unwrap(), b"new");
         assert_eq!(std::fs::read_dir(folder.path()).unwrap().count(), 1);
+    }
+
+    #[test]
+    fn what_a_killed_program_left_is_swept_away() {
+        let (folder, hour) = (tempfile::tempdir().unwrap(), Duration::from_secs(3600));
+        let output = Output::check(&folder.path().join("a.png")).unwrap();
+        let left = || output.stage(b"half").unwrap().file.keep().unwrap();
+        let ((old, path), (_, young)) = (left(), left());
+        old.set_modified(std::time::SystemTime::now() - 2 * hour).unwrap();
+        let other = folder.path().join(".hidden");
+        std::fs::File::create(&other).unwrap().set_modified(std::time::SystemTime::now() - 2 * hour).unwrap();
+        sweep(folder.path(), hour).unwrap();
+        assert!(!path.exists() && young.exists() && other.exists());
+        assert!(sweep(&folder.path().join("absent"), hour).is_err());
     }
 
     #[cfg(unix)]

@@ -1,6 +1,7 @@
 //! Takes in what the engine and the disk told, and what was dropped on the window.
 
 use std::path::PathBuf;
+use std::time::{Duration, Instant};
 
 use egui::Context;
 
@@ -9,6 +10,9 @@ use crate::disk::{Entry, Errand, Question, Report};
 use crate::engine::{Choice, Drawn, Event, Storage, Trouble};
 use crate::state::State;
 use crate::views::{Action, Model, Page, Shown};
+
+/// How long what could not be kept waits for another try. There may be room on the disk then.
+const AGAIN: Duration = Duration::from_secs(3);
 
 impl App {
     pub(super) fn take_in(&mut self, ctx: &Context) {
@@ -119,6 +123,10 @@ impl App {
             Report::Copied(path) => self.notices.say(format!("The copy is {}.", path.display())),
             Report::Removed(path) => self.removed(&path),
             Report::Picked(question, path) => self.picked(ctx, question, path),
+            Report::NotKept(trouble) => {
+                self.keep_again = Some(Instant::now() + AGAIN);
+                self.notices.trouble(&trouble);
+            }
             Report::Failed(trouble) => self.notices.trouble(&trouble),
         }
     }

@@ -7,6 +7,7 @@ mod keys;
 mod layout;
 
 use std::path::PathBuf;
+use std::time::{Duration, Instant};
 
 use egui::Context;
 use foveate::{Error, Result};
@@ -27,8 +28,10 @@ pub struct App {
     history: History,
     notices: Notices,
     settings: Settings,
-    /// The settings as they are on the disk.
-    settings_kept: Settings,
+    /// The settings as they are on the disk, where they are.
+    settings_kept: Option<Settings>,
+    /// When to try again to keep what could not be written.
+    keep_again: Option<Instant>,
     model: Model,
     /// The picture that the form begins with.
     input: Option<Input>,
@@ -61,6 +64,7 @@ impl App {
         let settings: Settings = remembered(kept(&places.settings()), &mut notices);
         let queue: Queue = remembered(kept(&places.queue()), &mut notices);
         clerk.send(Errand::Scan(places.pictures()));
+        clerk.send(Errand::Sweep(places.all().into()));
         let mut app = Self {
             places,
             engine,
@@ -68,7 +72,8 @@ impl App {
             queue: queue.restored(),
             history: History::default(),
             notices,
-            settings_kept: settings.clone(),
+            settings_kept: Some(settings.clone()),
+            keep_again: None,
             settings,
             model: Model::Opening,
             input: None,
@@ -107,6 +112,11 @@ impl App {
         if let Some(left) = self.notices.fade() {
             ctx.request_repaint_after(left);
         }
+        match self.keep_again.map(|at| at.saturating_duration_since(Instant::now())) {
+            Some(Duration::ZERO) => self.forget_kept(),
+            Some(left) => ctx.request_repaint_after(left),
+            None => {}
+        }
         if let Some(job) = self.queue.begin() {
             let (choice, request, beginning) = (job.choice.clone(), job.request.clone(), job.beginning.clone());
             let task = Task { id: job.id, choice, request, beginning };
@@ -123,13 +133,19 @@ impl App {
         if let Some(bytes) = self.queue.to_keep() {
             self.clerk.send(Errand::Write(self.places.queue(), bytes));
         }
-        if self.settings != self.settings_kept
+        if Some(&self.settings) != self.settings_kept.as_ref()
             && let Ok(bytes) = serde_json::to_vec_pretty(&self.settings)
         {
             self.engine.wishes.set(self.settings.preview);
-            self.settings_kept = self.settings.clone();
+            self.settings_kept = Some(self.settings.clone());
             self.clerk.send(Errand::Write(self.places.settings(), bytes));
         }
+    }
+
+    /// Has everything written that is kept: what was written last is not on the disk.
+    fn forget_kept(&mut self) {
+        (self.keep_again, self.settings_kept) = (None, None);
+        self.queue.forget_kept();
     }
 
     /// What is to be drawn, and what became of it.
@@ -160,8 +176,12 @@ impl Drop for App {
             match report {
                 disk::Report::Staged(staged) => self.staged(*staged),
                 disk::Report::MaskKept { picture, mask } => self.mask_kept(&picture, mask),
+                disk::Report::NotKept(_) => self.keep_again = Some(Instant::now()),
                 _ => {}
             }
+        }
+        if self.keep_again.is_some() {
+            self.forget_kept();
         }
         self.keep();
     }

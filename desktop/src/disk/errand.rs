@@ -4,11 +4,12 @@ use std::collections::VecDeque;
 use std::fs;
 use std::path::{Path, PathBuf};
 use std::sync::mpsc::{Receiver, TryRecvError};
+use std::time::Duration;
 
 use foveate::photo::Border;
 use foveate::{Context, Error, Result};
 use foveate_studio::Origin;
-use foveate_studio::output::Output;
+use foveate_studio::output::{self, Output};
 
 use super::clipboard::Clipboard;
 use super::inputs::Staged;
@@ -17,6 +18,9 @@ use super::{entry, inputs};
 use crate::engine::Trouble;
 use crate::input::{Beginning, Input, Marks};
 use crate::picture::{SHOWN, shrunk};
+
+/// How old a file is at least that nobody writes any more.
+const UNFINISHED: Duration = Duration::from_secs(3600);
 
 /// Something to do with files.
 #[derive(Debug)]
@@ -43,6 +47,8 @@ pub enum Errand {
     KeepMask { picture: String, marks: Option<Marks>, inputs: PathBuf },
     /// Remove the inputs that are not among the used ones.
     Tidy { inputs: PathBuf, used: Vec<String> },
+    /// Remove what a program left that was killed while it wrote into these folders.
+    Sweep(Vec<PathBuf>),
     /// Write a file, whole or not at all.
     Write(PathBuf, Vec<u8>),
     /// Copy a picture.
@@ -135,8 +141,11 @@ impl Desk {
                 self.voice.say(Report::MaskKept { picture, mask });
             }
             Errand::Tidy { inputs, used } => inputs::tidy(&inputs, &used)?,
+            Errand::Sweep(folders) => folders.iter().try_for_each(|folder| output::sweep(folder, UNFINISHED))?,
             Errand::Write(path, bytes) => {
-                write(&path, &bytes).context(|| "keeping it for the next start")?;
+                if let Err(error) = write(&path, &bytes).context(|| "keeping it for the next start") {
+                    self.voice.say(Report::NotKept(Trouble::of_file(&error)));
+                }
             }
             Errand::Copy { from, to } => {
                 let bytes = fs::read(&from).map_err(|error| Error::io(&from, error))?;

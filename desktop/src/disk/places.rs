@@ -25,10 +25,15 @@ impl Places {
             Err(error) if error.kind() != std::io::ErrorKind::NotFound => log::warn!("{error}"),
             _ => {}
         }
-        for folder in [places.pictures(), places.inputs(), places.projections(), places.removed()] {
+        for folder in places.all() {
             fs::create_dir_all(&folder).map_err(|error| Error::io(folder, error))?;
         }
         Ok(places)
+    }
+
+    /// Every folder.
+    pub fn all(&self) -> [PathBuf; 5] {
+        [self.root.clone(), self.pictures(), self.inputs(), self.projections(), self.removed()]
     }
 
     /// Finished pictures.

@@ -40,6 +40,8 @@ pub enum Report {
     Removed(PathBuf),
     /// A dialog was answered.
     Picked(Question, PathBuf),
+    /// What is kept for the next start could not be written.
+    NotKept(Trouble),
     /// Something failed.
     Failed(Trouble),
 }

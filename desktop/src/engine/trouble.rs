@@ -56,7 +56,9 @@ fn advice(error: &Error) -> Option<&'static str> {
 }
 
 fn of_storage(error: &Error) -> Option<&'static str> {
-    let full = matches!(error.root(), Error::Io { source, .. } if source.kind() == std::io::ErrorKind::StorageFull);
+    use std::io::ErrorKind::{FileTooLarge, QuotaExceeded, StorageFull};
+    let full = [StorageFull, QuotaExceeded, FileTooLarge];
+    let full = matches!(error.root(), Error::Io { source, .. } if full.contains(&source.kind()));
     full.then_some("Make room on the disk, then retry")
 }
 
@@ -89,7 +91,7 @@ mod tests {
 
     #[test]
     fn errors_say_what_to_do() {
-        let full = std::io::Error::from(std::io::ErrorKind::StorageFull);
+        let full = std::io::Error::from(std::io::ErrorKind::QuotaExceeded);
         let error = Err::<(), _>(Error::io("a.png", full)).context(|| "saving the picture").unwrap_err();
         let line = Trouble::of(&error).line();
         assert!(

@@ -169,6 +169,11 @@ impl Queue {
         std::mem::take(&mut self.changed).then(|| serde_json::to_vec_pretty(self).ok()).flatten()
     }
 
+    /// What was returned last was not kept.
+    pub fn forget_kept(&mut self) {
+        self.changed = true;
+    }
+
     fn set_all(&mut self, which: impl Fn(&State) -> bool, to: impl Fn() -> State) {
         for job in self.jobs.iter_mut().filter(|job| which(&job.state)) {
             job.state = to();

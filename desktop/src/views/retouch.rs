@@ -1,8 +1,8 @@
 //! The mask of a picture to begin with, painted on it by pointer, touch or keys.
 
 use egui::{
-    Button, Color32, EventFilter, Key, Modifiers, Pos2, Rect, Response, Role, Sense, Shape, Stroke, StrokeKind, Ui,
-    WidgetInfo, pos2, vec2,
+    Button, Color32, EventFilter, Key, Modifiers, PointerButton, Pos2, Rect, Response, Role, Sense, Shape, Stroke,
+    StrokeKind, Ui, WidgetInfo, pos2, vec2,
 };
 
 use super::action::Action;
@@ -85,8 +85,7 @@ pub(super) fn retouch(ui: &mut Ui, brush: &mut Brush, input: &mut Input, album: 
     let size = [width as f32, height as f32];
     let sheet = Sheet { rect: fitted(place, size.into()), size };
     let response = ui.interact(sheet.rect, ui.scope_id().with("retouch"), Sense::click_and_drag());
-    let origin = ui.input(|input| input.pointer.press_origin());
-    pointer(&response, origin, brush, &mut input.painting, sheet);
+    pointer(ui, &response, brush, &mut input.painting, sheet);
     if response.has_focus() {
         let arrows = EventFilter { horizontal_arrows: true, vertical_arrows: true, ..EventFilter::default() };
         ui.memory_mut(|memory| memory.set_focus_lock_filter(response.id, arrows));
@@ -144,24 +143,21 @@ fn tools(ui: &mut Ui, brush: &mut Brush, painting: &mut Painting, actions: &mut 
     quiet(ui, help);
 }
 
-/// Paints between where the pointer was pressed, at `origin`, was in the last frame, and is.
-fn pointer(response: &Response, origin: Option<Pos2>, brush: &mut Brush, painting: &mut Painting, sheet: Sheet) {
-    let radius = sheet.radius(brush);
-    match (response.is_pointer_button_down_on(), response.interact_pointer_pos()) {
-        (true, Some(at)) => {
-            let at = sheet.place(at);
-            let [first, before] = brush.pressed.unwrap_or_else(|| {
-                painting.begin();
-                response.request_focus();
-                [origin.map_or(at, |origin| sheet.place(origin)); 2]
-            });
-            if brush.tool != Tool::Rectangle {
-                painting.stroke(before, at, radius, brush.tool == Tool::Brush);
+/// Paints between where the pointer was pressed, was in the last frame, and is. A press that began on the picture lasts
+/// until the button or the finger is lifted: egui gives up a finger that rests, which to it means a menu.
+fn pointer(ui: &Ui, response: &Response, brush: &mut Brush, painting: &mut Painting, sheet: Sheet) {
+    let (origin, held) = ui.input(|input| {
+        let pointer = &input.pointer;
+        (pointer.press_origin(), pointer.latest_pos().filter(|_| pointer.primary_down()))
+    });
+    match held.filter(|_| brush.pressed.is_some() || response.is_pointer_button_down_on()) {
+        Some(at) => press(response, [origin.unwrap_or(at), at].map(|at| sheet.place(at)), brush, painting, sheet),
+        None => {
+            // Pressed and lifted within one frame.
+            let tapped = response.interact_pointer_pos().filter(|_| response.clicked_by(PointerButton::Primary));
+            if let Some(at) = tapped.filter(|_| brush.pressed.is_none()) {
+                press(response, [sheet.place(at); 2], brush, painting, sheet);
             }
-            brush.pressed = Some([first, at]);
-            brush.cursor = [0, 1].map(|axis| (at[axis] / sheet.size[axis].max(1.0)).clamp(0.0, 1.0));
-        }
-        _ => {
             if let Some([first, last]) = brush.pressed.take()
                 && brush.tool == Tool::Rectangle
             {
@@ -169,6 +165,19 @@ fn pointer(response: &Response, origin: Option<Pos2>, brush: &mut Brush, paintin
             }
         }
     }
+}
+
+fn press(response: &Response, [origin, at]: [Place; 2], brush: &mut Brush, painting: &mut Painting, sheet: Sheet) {
+    let [first, before] = brush.pressed.unwrap_or_else(|| {
+        painting.begin();
+        response.request_focus();
+        [origin; 2]
+    });
+    if brush.tool != Tool::Rectangle {
+        painting.stroke(before, at, sheet.radius(brush), brush.tool == Tool::Brush);
+    }
+    brush.pressed = Some([first, at]);
+    brush.cursor = [0, 1].map(|axis| (at[axis] / sheet.size[axis].max(1.0)).clamp(0.0, 1.0));
 }
 
 /// The same by keys, while the picture has the focus.

@@ -89,6 +89,17 @@ impl Desk {
         self.harness.step();
     }
 
+    /// Shows frames until nothing moves any more: panels find their sizes in the first ones.
+    pub fn settle(&mut self) {
+        (0..8).for_each(|_| self.harness.step());
+    }
+
+    /// Chooses an entry of the menu of this name.
+    pub fn choose(&mut self, menu: &str, entry: &str) {
+        self.click(menu);
+        self.click(entry);
+    }
+
     /// Drops a file or a folder on the window.
     pub fn drop_on(&mut self, path: &Path) {
         self.harness.input_mut().dropped_files.push(Arc::new(File(path.to_owned())));
