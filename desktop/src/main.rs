@@ -4,6 +4,7 @@
 #![cfg_attr(not(debug_assertions), windows_subsystem = "windows")]
 
 mod arguments;
+mod loss;
 mod startup;
 mod window;
 
@@ -19,7 +20,7 @@ fn main() -> ExitCode {
         Ok(None) => return ExitCode::SUCCESS,
         Err(wrong) => return window::complain(&wrong, 2),
     };
-    match window::open(arguments, startup) {
+    match loss::survive(arguments.after_loss, |watched| window::open(arguments, startup, watched)) {
         Ok(()) => ExitCode::SUCCESS,
         Err(failed) => window::complain(&failed, 1),
     }

@@ -12,6 +12,7 @@ use foveate_desktop::theme;
 use wgpu::{Adapter, DeviceDescriptor, Limits};
 
 use crate::arguments::Arguments;
+use crate::loss::Watched;
 use crate::startup::Startup;
 
 /// The app in its window.
@@ -19,11 +20,16 @@ struct Window {
     app: App,
     /// Where only the start is timed.
     startup: Option<Startup>,
+    /// The window's device, where it is to be lost.
+    victim: Option<wgpu::Device>,
 }
 
 impl eframe::App for Window {
     fn logic(&mut self, ctx: &egui::Context, _: &mut eframe::Frame) {
         self.app.logic(ctx);
+        if let Some(victim) = self.victim.take_if(|_| self.app.model().facts().is_some()) {
+            victim.destroy();
+        }
         if let Some(startup) = &mut self.startup {
             startup.frame(ctx, self.app.model());
         }
@@ -35,7 +41,7 @@ impl eframe::App for Window {
 }
 
 /// Opens it, and returns when it is closed.
-pub fn open(arguments: Arguments, startup: Startup) -> Result<(), String> {
+pub fn open(arguments: Arguments, startup: Startup, watched: Watched) -> Result<(), String> {
     let viewport = ViewportBuilder::default().with_title("Foveate").with_app_id("foveate").with_icon(icon()?);
     let setup =
         WgpuSetupCreateNew { device_descriptor: Arc::new(descriptor), ..WgpuSetupCreateNew::without_display_handle() };
@@ -50,8 +56,16 @@ pub fn open(arguments: Arguments, startup: Startup) -> Result<(), String> {
             theme::dress(&context.egui_ctx);
             let shared = context.wgpu_render_state.as_ref().and_then(shared);
             let ctx = context.egui_ctx.clone();
-            let app = App::new(arguments.places, shared, Arc::new(move || ctx.request_repaint()))?;
-            Ok(Box::new(Window { app, startup: arguments.startup_time.then(|| startup.opened()) }))
+            let mut app = App::new(arguments.places, shared, Arc::new(move || ctx.request_repaint()))?;
+            if arguments.after_loss {
+                app.warn(
+                    "The graphics device was lost, and the app has started again. The queue and the history are kept.",
+                );
+            }
+            let device = context.wgpu_render_state.as_ref().map(|state| state.device.clone());
+            device.iter().for_each(|device| drop(watched.set(device.clone())));
+            let startup = arguments.startup_time.then(|| startup.opened());
+            Ok(Box::new(Window { app, startup, victim: device.filter(|_| arguments.lose_device) }))
         };
     eframe::run_native("foveate", options, Box::new(start)).map_err(|error| match error {
         eframe::Error::AppCreation(error) => format!("the app could not start: {error}"),

@@ -12,7 +12,8 @@ use std::time::Duration;
 use common::{model, origin, settings};
 use desk::Desk;
 use display::{App, Display, is_done, pictures, queue, until};
-use foveate_desktop::state::{Settings, State};
+use foveate::Request;
+use foveate_desktop::state::{Queue, Settings, State};
 
 /// Killed while a picture is drawn: it waits for the next start, and what was drawn before is there.
 #[test]
@@ -52,6 +53,29 @@ fn a_program_that_is_killed_while_it_draws_comes_back() {
     assert!(desk.says("waiting when the app was closed"));
     desk.click("Continue");
     desk.until("it goes on", |desk| waits(desk) + 1 == rest.len());
+}
+
+/// The window's device is lost while pictures wait: the program starts itself again with all of them, and goes on.
+#[test]
+fn a_program_that_loses_its_device_starts_again() {
+    let folder = tempfile::tempdir().unwrap();
+    let mut settings = settings(model("pixart_alpha"), "a castle", 1);
+    (settings.form.pictures, settings.choice.adapter) = (2, None);
+    std::fs::write(folder.path().join("settings.json"), serde_json::to_vec(&settings).unwrap()).unwrap();
+    let mut before = Queue::default();
+    before.add(settings.choice.clone(), Request { steps: Some(1), ..Request::prompt("a fox") });
+    std::fs::write(folder.path().join("queue.json"), before.to_keep().unwrap()).unwrap();
+    let display = Display::start();
+    let mut first = display.app(folder.path()).arg("--lose-device").spawn().unwrap();
+    let ended = until("the first ends by itself", || first.try_wait().unwrap());
+    assert!(ended.success(), "{ended}");
+    let again = App::found(&display);
+    until("all are drawn", || {
+        display.xdotool(&["key", "ctrl+Return"]);
+        queue(folder.path())?.jobs().iter().filter(|job| is_done(job)).nth(2).map(drop)
+    });
+    assert!(queue(folder.path()).unwrap().jobs().iter().any(|job| job.request.prompt == "a fox" && is_done(job)));
+    drop(again);
 }
 
 /// Killed again and again while it writes pictures and the queue: each file is whole, whatever the moment.

@@ -148,6 +148,11 @@ impl App {
         self.queue.forget_kept();
     }
 
+    /// Tells the user that something is odd.
+    pub fn warn(&mut self, text: &str) {
+        self.notices.warn(text);
+    }
+
     /// What is to be drawn, and what became of it.
     pub fn queue(&self) -> &Queue {
         &self.queue

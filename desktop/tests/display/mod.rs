@@ -42,6 +42,17 @@ impl Display {
         command
     }
 
+    /// Waits for the window, and gives it the keys: no window manager is there to do it. Looks with `look` meanwhile.
+    fn focus(&self, mut look: impl FnMut()) -> String {
+        let window = until("a window opens", || {
+            look();
+            let found = self.xdotool(&["search", "--onlyvisible", "--name", "^Foveate$"]);
+            found.lines().next().map(str::to_owned)
+        });
+        self.xdotool(&["windowfocus", "--sync", &window]);
+        window
+    }
+
     /// Runs xdotool; returns what it prints.
     pub fn xdotool(&self, words: &[&str]) -> String {
         let done = Command::new("xdotool").env("DISPLAY", &self.name).args(words).output();
@@ -61,27 +72,43 @@ impl Drop for Display {
 }
 
 /// The program, killed when this is dropped.
-pub struct App(Child);
+pub struct App(Process);
+
+enum Process {
+    Child(Child),
+    /// One that another process has started.
+    Other(String),
+}
 
 impl App {
     pub fn start(display: &Display, folder: &Path) -> Self {
-        let mut app = Self(display.app(folder).spawn().unwrap());
-        let window = until("a window opens", || {
-            let ended = app.0.try_wait().unwrap();
+        let mut child = display.app(folder).spawn().unwrap();
+        display.focus(|| {
+            let ended = child.try_wait().unwrap();
             assert!(ended.is_none(), "the app ended before its window opened: {ended:?}");
-            let found = display.xdotool(&["search", "--onlyvisible", "--name", "^Foveate$"]);
-            found.lines().next().map(str::to_owned)
         });
-        // No window manager is there to do it.
-        display.xdotool(&["windowfocus", "--sync", &window]);
-        app
+        Self(Process::Child(child))
+    }
+
+    /// The one whose window is there.
+    pub fn found(display: &Display) -> Self {
+        let window = display.focus(|| {});
+        Self(Process::Other(display.xdotool(&["getwindowpid", &window]).trim().to_owned()))
     }
 }
 
 impl Drop for App {
     fn drop(&mut self) {
-        self.0.kill().unwrap();
-        self.0.wait().unwrap();
+        match &mut self.0 {
+            Process::Child(child) => {
+                child.kill().unwrap();
+                child.wait().unwrap();
+            }
+            Process::Other(id) => {
+                let killed = Command::new("kill").args(["-KILL", id]).status();
+                assert!(killed.is_ok_and(|killed| killed.success()), "{id} is gone");
+            }
+        }
     }
 }
 
