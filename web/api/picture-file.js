@@ -22,9 +22,10 @@ export function snapshot(request) {
     return copy;
 }
 
-/** @param {import("./foveate.js").PictureFile} given */
+/** Bytes as a file. @param {import("./foveate.js").PictureFile} given */
 export function asFile(given) {
-    return given instanceof ArrayBuffer || ArrayBuffer.isView(given) ? new Blob([given]) : given;
+    const bytes = given instanceof ArrayBuffer || ArrayBuffer.isView(given);
+    return bytes ? new Blob([/** @type {Uint8Array<ArrayBuffer>} */ (given)]) : given;
 }
 
 /**

@@ -19,7 +19,7 @@ const SMALL_STATE = 1 << 20;
 /** ... which is read back so often; the steps since are taken again where it is needed. */
 const KEPT_EVERY = 8;
 /** The longer side of what a page is shown, in pixels: beyond it the picture itself is a matter of its bytes. */
-const LARGEST = 4096;
+const LARGEST = 2048;
 
 /** The module that the engine belongs to: what is handed to the engine must come from it. */
 let module = foveate;

@@ -55,17 +55,19 @@ export function start(by) {
     engine = by;
 }
 
-/** Begins with a picture. @param {Blob} file */
+/** Begins with a picture. What cannot be read is told, and a drawing that waits for it is not made without it. @param {Blob} file */
 export function take(file) {
-    const read = reading.then(() => replace(file));
-    reading = read.catch(() => {});
-    return read;
+    const read = reading.catch(() => {}).then(() => replace(file));
+    reading = read;
+    return read.catch(() => {}).finally(() => {
+        if (reading === read) reading = Promise.resolve();
+    });
 }
 
 /** @param {Blob} file */
 async function replace(file) {
     any("begin-none").hidden = true;
-    any("begin-here").hidden = false;
+    any("begin-here").hidden = any("begin-how").hidden = false;
     any("begin-facts").textContent = "Reading…";
     try {
         const { width, height, shown } = await engine.look(file);
@@ -75,8 +77,10 @@ async function replace(file) {
         trouble.clear();
     } catch (error) {
         trouble.tell(error);
+        throw error;
+    } finally {
+        refresh();
     }
-    refresh();
 }
 
 /** Begins with noise. */
@@ -128,9 +132,9 @@ export function mask(of) {
     return mask;
 }
 
-/** Width by height of what will be drawn, as far as that is known before. */
+/** Width by height of what will be drawn, nearly: without a picture to begin with models draw squares. */
 export function ratio() {
-    if (!taken) return null;
+    if (!taken) return 1;
     const { width, height } = isPart() ? taken.frame : taken.size;
     return width / height;
 }
@@ -198,7 +202,9 @@ strength.addEventListener("input", () => {
 element("request", HTMLFormElement).addEventListener("change", refresh);
 
 addEventListener("paste", (event) => {
-    if (event.clipboardData && takeOf(event.clipboardData.files)) event.preventDefault();
+    // Text that comes with a picture of itself is text.
+    const { files = [], types = [] } = event.clipboardData ?? {};
+    if (!types.includes("text/plain") && takeOf(files)) event.preventDefault();
 });
 /** @param {DragEvent} event */
 function hasFiles(event) {

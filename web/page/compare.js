@@ -7,17 +7,18 @@ import { number, percent, perStep, sum, time, work } from "./format.js";
 
 /** How much the difference is enlarged, that one may see it. */
 const ENLARGED = 4;
+/** The longer side of what is shown, in pixels. */
+const SHOWN = 1024;
 /** Bytes that are compared in one go. */
-const AT_ONCE = 1 << 21;
+const AT_ONCE = 1 << 19;
 
 /** @param {Drawn} dense @param {Drawn} compressed */
 export async function showComparison(dense, compressed) {
-    const { picture, mean, psnr } = await difference(dense.image, compressed.image);
+    const { mean, psnr } = await difference(dense.image, compressed.image);
+    const shown = [await put("compare-dense", dense.image), await put("compare-compressed", compressed.image)];
+    putDifference("compare-difference", shown[0], shown[1]);
     any("comparison").hidden = false;
     any("compare-caption").textContent = compressed.name;
-    put("compare-dense", dense.image);
-    put("compare-compressed", compressed.image);
-    put("compare-difference", picture);
 
     const [before, after] = [row(dense), row(compressed)];
     any("compare-rows").replaceChildren(before.line, after.line);
@@ -39,33 +40,44 @@ function row({ steps, name: policy }) {
     return { line, step, flops };
 }
 
-/** @param {string} id @param {ImageData} image */
-function put(id, image) {
+/** Shows a picture, a large one smaller, and gives what is shown. @param {string} id @param {ImageData} image */
+async function put(id, image) {
+    const { width, height } = image;
+    const scale = Math.min(1, SHOWN / Math.max(width, height));
+    const [resizeWidth, resizeHeight] = [width, height].map((side) => Math.max(1, Math.round(scale * side)));
+    const bitmap = await createImageBitmap(image, scale < 1 ? { resizeWidth, resizeHeight, resizeQuality: "medium" } : {});
     const on = canvas(id);
-    [on.width, on.height] = [image.width, image.height];
-    context(on).putImageData(image, 0, 0);
+    [on.width, on.height] = [bitmap.width, bitmap.height];
+    const draw = /** @type {CanvasRenderingContext2D} */ (on.getContext("2d", { willReadFrequently: true }));
+    draw.drawImage(bitmap, 0, 0);
+    bitmap.close();
+    return draw.getImageData(0, 0, on.width, on.height);
+}
+
+/** Shows where two pictures differ. @param {string} id @param {ImageData} a @param {ImageData} b */
+function putDifference(id, a, b) {
+    const picture = new ImageData(a.width, a.height);
+    for (let i = 0; i < a.data.length; i++) picture.data[i] = i % 4 === 3 ? 255 : ENLARGED * Math.abs(a.data[i] - b.data[i]);
+    const on = canvas(id);
+    [on.width, on.height] = [a.width, a.height];
+    context(on).putImageData(picture, 0, 0);
 }
 
 /**
- * The difference as a picture, its mean over 0…1, and the peak signal-to-noise ratio in dB. Of a large picture it is not worked out in
- * one go: the page answers meanwhile.
+ * The mean difference over 0…1, and the peak signal-to-noise ratio in dB. Of a large picture it is not worked out in one go: the page
+ * answers meanwhile.
  * @param {ImageData} a
  * @param {ImageData} b
  */
-export async function difference(a, b) {
-    const picture = new ImageData(a.width, a.height);
-    let [absolute, squared, count] = [0, 0, 0];
+async function difference(a, b) {
+    let [absolute, squared] = [0, 0];
     for (let i = 0; i < a.data.length; i++) {
         if (i % AT_ONCE === AT_ONCE - 1) await new Promise((resolve) => setTimeout(resolve));
-        if (i % 4 === 3) {
-            picture.data[i] = 255;
-            continue;
-        }
-        const apart = Math.abs(a.data[i] - b.data[i]);
-        picture.data[i] = ENLARGED * apart;
-        absolute += apart / 255;
-        squared += (apart / 255) ** 2;
-        count++;
+        if (i % 4 === 3) continue;
+        const apart = Math.abs(a.data[i] - b.data[i]) / 255;
+        absolute += apart;
+        squared += apart ** 2;
     }
-    return { picture, mean: absolute / count, psnr: -10 * Math.log10(squared / count) };
+    const count = 3 * a.width * a.height;
+    return { mean: absolute / count, psnr: -10 * Math.log10(squared / count) };
 }

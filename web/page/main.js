@@ -100,6 +100,7 @@ async function busy(work, again) {
     const current = new AbortController();
     drawing = current;
     trouble.clear();
+    stage.expect(begin.ratio());
     buttons(true);
     try {
         status("Getting ready…");
@@ -135,7 +136,7 @@ function buttons(working) {
 
 /** @param {Model} model @param {Request} request @param {AbortSignal} signal */
 async function perform(model, request, signal, prefix = "") {
-    stage.reset(request, model.facts, begin.ratio());
+    stage.reset(request, model.facts);
     status(`${prefix}Preparing…`);
     const drawn = await draw(model, request, signal, (step) => {
         stage.add(step);

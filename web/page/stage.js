@@ -25,10 +25,8 @@ let layers = 0;
  * Empties the stage for another run.
  * @param {import("../foveate/index.js").Request} request
  * @param {import("../foveate/index.js").Facts} facts of the model
- * @param {number | null} ratio width by height of what comes, as far as that is known
  */
-export function reset({ compression: { policy, cache } = {} }, { policies }, ratio) {
-    if (ratio !== null) shape(ratio);
+export function reset({ compression: { policy, cache } = {} }, { policies }) {
     merges = policies.find(({ name }) => name === policy)?.traces === "merged";
     reuses = cache !== undefined;
     layers = 0;
@@ -77,7 +75,7 @@ function draw() {
     stepSlider.setAttribute("aria-valuetext", any("scrub-step-value").textContent);
     if (step.preview) {
         [picture.width, picture.height] = [step.preview.width, step.preview.height];
-        shape(picture.width / picture.height);
+        any("fitted").style.setProperty("--own", String(picture.width / picture.height));
         context(picture).drawImage(step.preview, 0, 0);
     }
     const map = step.tokens;
@@ -110,8 +108,8 @@ function describe({ columns, rows, kept }, shown) {
     return `${percent(share)} ${merges ? "keep a row" : "computed"}`;
 }
 
-/** Gives the frame a ratio. @param {number} ratio */
-function shape(ratio) {
+/** Sets aside the place for a picture. @param {number} ratio of width by height, as far as it is known */
+export function expect(ratio) {
     any("frame").style.setProperty("--ratio", String(ratio));
 }
 

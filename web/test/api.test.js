@@ -3,7 +3,9 @@
 import assert from "node:assert/strict";
 import { readFile } from "node:fs/promises";
 import { after, before, test } from "node:test";
-import { launch, open, ROOT, site } from "./browser.js";
+import { launch, open, psnr, ROOT, site } from "./browser.js";
+import { fileOfNative } from "./native.js";
+import { png } from "./png.js";
 
 const TINY = "goldens/routed/dit_mlp/model";
 const SCENES = "models/scenes";
@@ -111,6 +113,46 @@ test("the example of the README: steps, a canvas on the GPU, and the picture", a
     assert.ok(result.next, "the same request draws the same bytes");
 });
 
+test("inpainting on a GPU, in a canvas: the photo's own size, its pixels outside the mask, and the native program's inside", async () => {
+    const [width, height] = [45, 30];
+    const colour = (/** @type {number} */ x, /** @type {number} */ y) => [4 * x, 8 * y, (x * y) % 256];
+    const marked = (/** @type {number} */ x) => x >= 15 && x < 33;
+    const files = { image: png(width, height, colour), mask: png(width, height, (x) => marked(x) ? [255, 255, 255] : [0, 0, 0]) };
+    const { size, steps, shown, data } = await visit.page.evaluate(async (files) => {
+        const { model } = /** @type {any} */ (window);
+        const [image, mask] = files.map((file) => Uint8Array.from(atob(file), (letter) => letter.charCodeAt(0)));
+        const canvas = document.createElement("canvas");
+        const run = model.generate({ class: 7, steps: 2, seed: 3, image, mask, compression: { masked: "2" }, traced: true }, { canvas });
+        const steps = [];
+        for await (const { flops, denseFlops, tokens } of run) steps.push({ share: flops / denseFlops, area: tokens.area, kept: tokens.kept.reduce((sum, one) => sum + one) });
+        const picture = await run.image();
+        const copy = new OffscreenCanvas(picture.width, picture.height).getContext("2d");
+        copy.drawImage(canvas, 0, 0);
+        return {
+            size: [picture.width, picture.height], steps, data: Array.from(picture.data),
+            shown: Array.from(copy.getImageData(0, 0, picture.width, picture.height).data),
+        };
+    }, [files.image, files.mask].map((file) => file.toString("base64")));
+    assert.deepEqual(size, [width, height]);
+    assert.deepEqual(shown, data);
+    let changed = 0;
+    for (let y = 0; y < height; y++) {
+        for (let x = 0; x < width; x++) {
+            const same = colour(x, y).every((value, channel) => data[4 * (y * width + x) + channel] === value);
+            assert.ok(same || marked(x), `(${x}, ${y})`);
+            changed += Number(!same);
+        }
+    }
+    assert.ok(changed > 0.9 * 18 * height, `${changed} pixels were drawn`);
+    // The second step computes what is under the mask and next to it; the canvas, of 24 by 16, is all of the photo.
+    assert.ok(steps[1].share < 0.9 * steps[0].share && steps[1].kept < steps[0].kept, JSON.stringify(steps));
+    assert.deepEqual(steps[0].area, [0, 0, 1, 1]);
+    const words = ["--class", "7", "--steps", "2", "--seed", "3", "--model", `tests/${TINY}`, "--adapter", "cpu", "--masked", "2"];
+    const native = fileOfNative([...words, "--image", "@image", "--mask", "@mask"], files);
+    const agreement = psnr(data.filter((_, at) => at % 4 !== 3), native.rgb, 3);
+    assert.ok(agreement >= 40, `${agreement.toFixed(1)} dB`);
+});
+
 test("policies without training and the step cache: reuse steps work less, and what a model cannot run is refused by name", async () => {
     const { steps, refused, facts } = await visit.page.evaluate(async () => {
         const { engine, model } = /** @type {any} */ (window);
@@ -134,11 +176,12 @@ test("policies without training and the step cache: reuse steps work less, and w
     assert.deepEqual(Object.keys(policies), ["dense", "diffcr", "mod", "sdtm", "tome", "kv"]);
     assert.deepEqual([facts.draws, facts.defaults.policy], ["class", "diffcr"]);
     const { summary, parameters, ...tome } = policies.tome;
-    assert.deepEqual(tome, { name: "tome", ratio: true, traces: "merged" });
+    assert.deepEqual(tome, { name: "tome", ratio: true, traces: "merged", masked: false });
     assert.match(summary, /token merging/);
     assert.deepEqual(parameters.map(({ name, default: usual }) => [name, usual]).slice(0, 2), [["ratio", "0.5"], ["stride", "2"]]);
     assert.ok(parameters.every(({ help }) => help.length > 0));
     assert.deepEqual([policies.kv.ratio, policies.kv.traces, policies.diffcr.traces], [false, null, "kept"]);
+    assert.deepEqual(Object.keys(policies).filter((name) => policies[name].masked), ["dense", "diffcr", "mod"]);
     const [first, reuses, last] = steps.map(({ share }) => share);
     assert.ok(first < 1 && reuses < 0.75 * first && last === first, `${first} ${reuses} ${last}`);
     assert.deepEqual(steps.map(({ blocks }) => blocks), [[0, 1, 2], [0, 2], [0, 1, 2]], "maps of the layers that merged");

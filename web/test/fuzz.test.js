@@ -5,6 +5,7 @@ import { register } from "node:module";
 import { test } from "node:test";
 import { Failure } from "../api/failure.js";
 import { ModelFiles } from "../api/model-files.js";
+import { snapshot } from "../api/picture-file.js";
 import { ask } from "../api/server.js";
 import { Session } from "../api/session.js";
 import { read } from "../page/link.js";
@@ -124,6 +125,9 @@ test("whatever a worker says, calls end", () => fuzz(async (draw) => {
     assert.deepEqual(broken, []);
 }));
 
+/** What the worker can be asked for. */
+const NAMES = ["open", "load", "prepare", "step", "free", "look", "painted", "png"];
+
 test("whatever a page asks of the worker, it answers once, in order", async () => {
     // The engine's own module is built from Rust: here stands one that refuses everything by throwing.
     const engine = `
@@ -150,9 +154,9 @@ test("whatever a page asks of the worker, it answers once, in order", async () =
         answers.length = 0;
         const [first, known] = [id + 1, new Set()];
         for (let count = 1 + draw.below(4); count > 0; count--) {
-            const name = draw.of(["open", "load", "prepare", "step", "free", draw.text(), draw.value()]);
+            const name = draw.of([...NAMES, draw.text(), draw.value()]);
             const argument = draw.changed({ id: 1, screen: "auto", url: "http://host/m", options: {}, cache: false, request: {}, state: null });
-            if (["open", "load", "prepare", "step", "free"].includes(name)) known.add(id + 1);
+            if (NAMES.includes(name)) known.add(id + 1);
             ask({ data: { id: ++id, name, argument: draw.of([argument, argument, draw.value()]) } });
         }
         while (answers.filter((answer) => !answer.progress).length < id + 1 - first) await new Promise((resolve) => setImmediate(resolve));
@@ -163,6 +167,14 @@ test("whatever a page asks of the worker, it answers once, in order", async () =
         for (const answer of ended) if (!answer.failure) assert.ok("result" in answer);
     });
 });
+
+test("any request is taken as it is at that moment, its bytes as files", () => fuzz((draw) => {
+    const bytes = draw.of([new Uint8Array(4), new ArrayBuffer(4), new DataView(new ArrayBuffer(8), 2, 4)]);
+    const request = { image: draw.of([bytes, bytes, draw.value()]), mask: draw.value(), prompt: draw.text() };
+    const taken = snapshot(/** @type {any} */ (request));
+    if (request.image === bytes) assert.ok(taken.image instanceof Blob && taken.image.size === 4);
+    assert.equal(taken.prompt, request.prompt);
+}));
 
 test("a failure is one whatever was thrown", () => fuzz((draw) => {
     const failure = Failure.from(draw.of([draw.value(0), new Error(draw.text()), Symbol("x")]));

@@ -268,6 +268,35 @@ test("what is no picture, or says nothing of one, is refused in a line, and the 
 
     const { width } = await drawn(ASKED, { image: photo });
     assert.equal(width, 24);
+});
+
+test("a model whose encoder is out of reach says so, and draws once it is not", async () => {
+    const draw = () => visit.page.evaluate(async (photo) => {
+        const { engine, bytes } = /** @type {any} */ (globalThis);
+        const self = /** @type {any} */ (globalThis);
+        self.scenes ??= await engine.load("/models/scenes");
+        try {
+            const { width, height } = await self.scenes.generate({ prompt: "a red house", steps: 2, strength: 0.5, image: bytes(photo) }, { preview: false }).image();
+            return { width, height };
+        } catch (error) {
+            return { kind: error.kind };
+        }
+    }, FILES.photo.toString("base64"));
+    await visit.page.evaluate(async () => {
+        const { Engine } = await import(String("/foveate/index.js"));
+        const self = /** @type {any} */ (globalThis);
+        self.engine.close();
+        // Nothing is kept: what is needed is asked for.
+        self.engine = await Engine.create({ adapter: "cpu", cache: false });
+        self.scenes = await self.engine.load("/models/scenes");
+    });
+    server.hooks.now = (path, request) => {
+        if (path.includes("/vae/")) request.socket.destroy();
+        return path.includes("/vae/");
+    };
+    assert.deepEqual(await draw(), { kind: "Offline" });
+    server.hooks.now = () => false;
+    assert.deepEqual(await draw(), { width: 48, height: 32 });
     await visit.page.evaluate(() => /** @type {any} */ (globalThis).engine.close());
     await visit.quiet(EXPECTED);
 });

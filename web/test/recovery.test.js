@@ -3,6 +3,7 @@
 import assert from "node:assert/strict";
 import { after, before, test } from "node:test";
 import { inWorker, launch, MORTAL, open, pixels, site, status } from "./browser.js";
+import { png } from "./png.js";
 
 const MODEL = "goldens/routed/dit_mlp/model";
 /** What the browser itself tells the console of files that are not there. */
@@ -115,6 +116,24 @@ test("wherever a device dies, the package draws the same picture with another", 
     await dieAt("GPUQueue", "submit", 5);
     assert.deepEqual(await merged(), whole);
     assert.equal(await lost(), 4, "in a run whose state was not read back");
+
+    // A picture to begin with is read again on the next device; outside of its mask it is the same in any case.
+    const photo = png(30, 20, (x, y) => [8 * x, 12 * y, 99]).toString("base64");
+    const mask = png(30, 20, (x) => x < 12 ? [255, 255, 255] : [0, 0, 0]).toString("base64");
+    const filled = () => page.evaluate(async (files) => {
+        const [image, mask] = files.map((file) => Uint8Array.from(atob(file), (letter) => letter.charCodeAt(0)));
+        const run = /** @type {any} */ (globalThis).model.generate({ class: 7, steps: 3, seed: 3, image, mask, compression: { masked: "2" } }, { preview: false });
+        const steps = [];
+        for await (const { index } of run) {
+            steps.push(index);
+            if (steps.length === 1 && /** @type {any} */ (globalThis).dies) await /** @type {any} */ (globalThis).dies();
+        }
+        return { steps, data: Array.from((await run.image()).data) };
+    }, [photo, mask]);
+    const undisturbed = await filled();
+    await page.exposeFunction("dies", () => dieAt("GPUQueue", "submit", 1));
+    assert.deepEqual(await filled(), undisturbed);
+    assert.equal(await lost(), 5, "in a run that began with a picture");
     await page.evaluate(() => /** @type {any} */ (globalThis).engine.close());
     await quiet(EXPECTED);
 });

@@ -54,7 +54,7 @@ export interface Request {
 }
 
 /** A picture as PNG, JPEG or WebP: a file, or its bytes. */
-export type PictureFile = Blob | ArrayBuffer | ArrayBufferView<ArrayBuffer>;
+export type PictureFile = Blob | ArrayBuffer | ArrayBufferView;
 
 /** Which tokens are computed. */
 export interface Compression {
