@@ -23,8 +23,8 @@ pub fn one_line(text: &str) -> String {
     text.split_whitespace().collect::<Vec<_>>().join(" ")
 }
 
-/// Whether a terminal does something else than to show it.
-fn steers(c: char) -> bool {
+/// Whether a terminal does something else than to show it: moves, colours, or turns the direction of writing.
+pub fn steers(c: char) -> bool {
     c.is_control()
         || matches!(c, '\u{2028}'..='\u{202e}' | '\u{2066}'..='\u{2069}' | '\u{200e}' | '\u{200f}' | '\u{61c}')
 }

@@ -12,7 +12,6 @@ use super::cancel::Cancel;
 use super::drawing::{Drawing, Seconds};
 use super::hints;
 use super::inputs;
-use super::loading::{self, Told};
 use super::model::find;
 use super::output::Outputs;
 use super::photo::Given;
@@ -27,6 +26,9 @@ pub async fn run(options: &Generate) -> Result<()> {
     let mut given = Given::read(options)?;
     let source = find(options.model.as_deref())?;
     let name = name(&source);
+    // From here on a signal does not end the program on the spot: nothing of what is tried out may be left behind.
+    let progress = Progress::new();
+    let cancel = Cancel::on_interrupt(options.json, &progress)?;
     let outputs = Outputs::check(options, asked.request.pictures())?;
     let model = Model::open(source, LoadOptions { dtype: asked.dtype, ..LoadOptions::default() }).await?;
     // Found wrong before anything is loaded.
@@ -37,19 +39,21 @@ pub async fn run(options: &Generate) -> Result<()> {
     let request = &asked.request;
     parts.check(request, model.habits())?;
 
-    let mut studio = Studio::open(options).await?;
+    cancel.check()?;
+    let mut studio = Studio::open(options, progress, cancel).await?;
     let mut record = Record::new(options, &studio.device).await?;
     if let Some(other) = asked.drawn_with.as_ref().filter(|other| **other != name) {
         studio.warn(format!("the picture was drawn with the model {other:?}, and this one is drawn with {name:?}"));
     }
-    let pipeline = studio.load(model, parts)?;
+    let pipeline = studio.load(model, parts).await?;
     let mut run = studio.prepare(&pipeline, request).await?;
     record.start(&run).await?;
     studio.steps(&mut run, &mut record).await?;
     let pictures = studio.decode(&run).await?;
     record.warnings().into_iter().for_each(|warning| studio.warn(warning));
 
-    let Studio { device, mut progress, cancel, seconds, warnings } = studio;
+    let Studio { device, progress, cancel, seconds, warnings } = studio;
+    cancel.begin_writing()?;
     progress.busy("write");
     let drawing = Drawing { asked, given, model: name, device, run, pictures, seconds, warnings };
     drawing.write(&outputs, record, &cancel)?;
@@ -67,10 +71,9 @@ struct Studio {
 }
 
 impl Studio {
-    async fn open(options: &Generate) -> Result<Self> {
-        let cancel = Cancel::on_interrupt()?;
+    async fn open(options: &Generate, progress: Progress, cancel: Cancel) -> Result<Self> {
         let device = options.device.choice().open(options.profile.is_some()).await?;
-        Ok(Self { device, progress: Progress::new(), cancel, seconds: Seconds::default(), warnings: Vec::new() })
+        Ok(Self { device, progress, cancel, seconds: Seconds::default(), warnings: Vec::new() })
     }
 
     fn warn(&mut self, warning: String) {
@@ -78,22 +81,25 @@ impl Studio {
         self.warnings.push(printable(&warning));
     }
 
-    fn load(&mut self, model: Model, parts: Parts) -> Result<Pipeline> {
-        let (clock, device) = (Instant::now(), self.device.clone());
-        let load = |told: Told<'_>| pollster::block_on(Pipeline::from_parts(device, model, parts, told));
-        let pipeline = loading::apart(&mut self.progress, &self.cancel, load)?;
+    async fn load(&mut self, model: Model, parts: Parts) -> Result<Pipeline> {
+        let clock = Instant::now();
+        let told = |at: foveate::Progress<'_>| {
+            self.progress.loading(at);
+            self.cancel.check()
+        };
+        let load = Pipeline::from_parts(&self.device, model, parts, told);
+        let pipeline = self.cancel.unless(load).await?;
         self.seconds.load = clock.elapsed().as_secs_f64();
-        self.cancel.check()?;
         Ok(pipeline)
     }
 
     async fn prepare(&mut self, pipeline: &Pipeline, request: &Request) -> Result<Run> {
         self.progress.busy("compile");
         let clock = Instant::now();
-        let run = pipeline.prepare(request).await?;
+        let prepare = pipeline.prepare_with(request, |_| self.cancel.check());
+        let run = self.cancel.unless(prepare).await?;
         self.seconds.compile = clock.elapsed().as_secs_f64();
         run.warnings.iter().map(hints::warning).for_each(|warning| self.warn(warning));
-        self.cancel.check()?;
         Ok(run)
     }
 
@@ -102,7 +108,7 @@ impl Studio {
         let clock = Instant::now();
         while let Some(step) = run.next_step() {
             let (index, timestep) = (step.index, step.timestep);
-            record.run(&self.device, &step).await?;
+            self.cancel.unless(record.run(&self.device, &step)).await?;
             self.cancel.check()?;
             record.after_step(&self.device, run, index, timestep).await?;
             self.progress.step();
@@ -114,9 +120,8 @@ impl Studio {
     async fn decode(&mut self, run: &Run) -> Result<Pictures> {
         self.progress.busy("decode");
         let clock = Instant::now();
-        let pictures = run.decode().await?;
+        let pictures = self.cancel.unless(run.decode()).await?;
         self.seconds.decode = clock.elapsed().as_secs_f64();
-        self.cancel.check()?;
         Ok(pictures)
     }
 }

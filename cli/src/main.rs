@@ -11,7 +11,6 @@ mod help;
 mod hints;
 mod inputs;
 mod inspect;
-mod loading;
 mod maps;
 mod model;
 mod output;

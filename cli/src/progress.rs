@@ -1,5 +1,6 @@
 //! Progress bars on stderr; none where it is no terminal.
 
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
 use foveate::low_level::text::printable;
@@ -11,9 +12,12 @@ const BYTES: &str = "{prefix:>14} {wide_bar} {bytes} of {total_bytes}";
 const STEPS: &str = "{prefix:>14} {wide_bar} {pos} of {len}, {eta} left";
 const BUSY: &str = "{prefix:>14} {spinner} {elapsed}";
 
-/// The stages of one run, one bar at a time.
+/// The stages of one run, one bar at a time. Cloning shares them.
+#[derive(Clone, Debug)]
+pub struct Progress(Arc<Mutex<Shown>>);
+
 #[derive(Debug)]
-pub struct Progress {
+struct Shown {
     bar: ProgressBar,
     /// The component that is being loaded.
     component: String,
@@ -22,44 +26,52 @@ pub struct Progress {
 impl Progress {
     /// Nothing to show yet.
     pub fn new() -> Self {
-        Self { bar: ProgressBar::hidden(), component: String::new() }
+        Self(Arc::new(Mutex::new(Shown { bar: ProgressBar::hidden(), component: String::new() })))
     }
 
     /// Weights arrive, component by component.
-    pub fn loading(&mut self, at: foveate::Progress<'_>) {
-        if self.component != at.component {
-            at.component.clone_into(&mut self.component);
-            self.show(ProgressBar::new(at.total), &format!("load {}", at.component.replace('_', " ")), BYTES);
+    pub fn loading(&self, at: foveate::Progress<'_>) {
+        let mut shown = self.shown();
+        if shown.component != at.component {
+            at.component.clone_into(&mut shown.component);
+            shown.show(ProgressBar::new(at.total), &format!("load {}", at.component.replace('_', " ")), BYTES);
         }
-        self.bar.set_position(at.done);
+        shown.bar.set_position(at.done);
     }
 
     /// Something of unknown length is under way.
-    pub fn busy(&mut self, stage: &str) {
-        self.show(ProgressBar::new_spinner(), stage, BUSY);
-        self.bar.enable_steady_tick(Duration::from_millis(120));
+    pub fn busy(&self, stage: &str) {
+        let mut shown = self.shown();
+        shown.show(ProgressBar::new_spinner(), stage, BUSY);
+        shown.bar.enable_steady_tick(Duration::from_millis(120));
     }
 
     /// `of` steps follow.
-    pub fn steps(&mut self, of: usize) {
-        self.show(ProgressBar::new(of as u64), "step", STEPS);
+    pub fn steps(&self, of: usize) {
+        self.shown().show(ProgressBar::new(of as u64), "step", STEPS);
     }
 
     /// One of them is done.
     pub fn step(&self) {
-        self.bar.inc(1);
+        self.shown().bar.inc(1);
     }
 
     /// One line that stays.
     pub fn warn(&self, warning: &str) {
-        self.bar.suspend(|| report::note(&format!("warning: {}", printable(warning))));
+        self.shown().bar.suspend(|| report::note(&format!("warning: {}", printable(warning))));
     }
 
     /// Nothing is left to show.
-    pub fn done(&mut self) {
-        self.bar.finish_and_clear();
+    pub fn done(&self) {
+        self.shown().bar.finish_and_clear();
     }
 
+    fn shown(&self) -> MutexGuard<'_, Shown> {
+        self.0.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+impl Shown {
     fn show(&mut self, bar: ProgressBar, prefix: &str, template: &str) {
         self.bar.finish_and_clear();
         // A template that cannot be read leaves the default style, which shows the same with less grace.

@@ -2,8 +2,9 @@
 
 use std::io::{self, Write};
 use std::process::ExitCode;
+use std::sync::atomic::{AtomicBool, Ordering};
 
-use foveate::low_level::text::{one_line, printable};
+use foveate::low_level::text::{one_line, printable, steers};
 use foveate::{Error, Result};
 use serde_json::{Value, json};
 
@@ -13,7 +14,7 @@ use super::hints;
 pub fn say(text: &str) -> Result<()> {
     // Names in it may come from a stranger's model.
     let safe: String =
-        text.chars().map(|c| if c.is_control() && c != '\n' { char::REPLACEMENT_CHARACTER } else { c }).collect();
+        text.chars().map(|c| if steers(c) && c != '\n' { char::REPLACEMENT_CHARACTER } else { c }).collect();
     write(&safe)
 }
 
@@ -42,7 +43,7 @@ fn as_json(value: &Value) -> String {
 fn controlled(json: &str) -> String {
     let mut text = String::new();
     for c in json.chars() {
-        match c.is_control() && c != '\n' {
+        match steers(c) && c != '\n' {
             true => text.push_str(&format!("\\u{:04x}", u32::from(c))),
             false => text.push(c),
         }
@@ -55,8 +56,13 @@ pub fn note(line: &str) {
     let _ = writeln!(io::stderr(), "{line}");
 }
 
-/// Prints why a command failed, and what to type instead where that is known.
+/// Prints why a command failed, and what to type instead where that is known. Only the first failure is told: where the
+/// user asked to stop, the work and who watches over it may come here both.
 pub fn failure(error: &Error, json: bool) -> ExitCode {
+    static TOLD: AtomicBool = AtomicBool::new(false);
+    while TOLD.swap(true, Ordering::Relaxed) {
+        std::thread::park(); // the other one ends the program
+    }
     print(&error.chain(), hints::of_error(error), json);
     ExitCode::from(if error.is_usage() { 2 } else { 1 })
 }
@@ -111,9 +117,9 @@ mod tests {
 
     #[test]
     fn json_does_not_steer_the_terminal() {
-        let value = json!({ "a": "\u{9b}31m\u{1b}\n\u{7f}ä" });
+        let value = json!({ "a": "\u{9b}31m\u{1b}\n\u{7f}ä\u{202e}gnp.exe" });
         let text = as_json(&value);
-        assert!(!text.contains(|c: char| c.is_control() && c != '\n'), "{text}");
+        assert!(!text.contains(|c: char| steers(c) && c != '\n'), "{text}");
         assert_eq!(serde_json::from_str::<Value>(&text).unwrap(), value);
     }
 }

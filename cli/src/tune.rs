@@ -39,16 +39,17 @@ pub async fn run(options: &Tune) -> Result<()> {
     for policy in bench.policies(&subject.policies, &subject.transformer.trained)? {
         graphs.extend(Candidate::new(&subject, &given, &policy).context(|| "building a step")?.1);
     }
-    let cancel = Cancel::on_interrupt()?;
+    let progress = Progress::new();
+    let cancel = Cancel::on_interrupt(options.share, &progress)?;
     let device = options.device.untuned().open_gpu().await?;
     let gpu = device.gpu("tuning")?;
     report::note(&format!("measuring for about {} s on {}", options.seconds, gpu.caps()));
-    let mut progress = Progress::new();
     let tuning = tuning::tune(gpu, &graphs, Duration::from_secs(options.seconds as u64), |now| {
         progress.busy(&format!("product {} of {}: {}", now.done + 1, now.all, now.case));
         cancel.check()
     });
-    let tuning = tuning.await?;
+    let tuning = cancel.unless(tuning).await?;
+    cancel.begin_writing()?;
     progress.done();
     let path = kept::keep(&tuning, gpu.caps())?;
     if options.share {

@@ -2,18 +2,31 @@
 
 use std::io::Cursor;
 
-use image::{DynamicImage, GrayImage, ImageDecoder, ImageError, ImageFormat, ImageReader, RgbImage};
+use image::metadata::Orientation;
+use image::{ColorType, DynamicImage, GrayImage, ImageDecoder, ImageError, ImageFormat, ImageReader, RgbImage};
 
 use crate::size::{MOST_SIDE, elements};
 use crate::{Error, Refusal, Result, Size, Tensor};
 
 /// The most pixels of a picture that is read: more than a side of 10,000 each way.
 pub(super) const MOST_PIXELS: u64 = 1 << 27;
-/// The most bytes that a decoder may take.
+/// The most bytes of what a decoder gives, which has at most 8 for each pixel.
 const MOST_BYTES: u64 = 8 * MOST_PIXELS;
-/// A PNG has at least one bit a pixel, and deflate makes at most 1032 bits of one: a header that claims more has no
-/// pixels behind it.
-const MOST_PIXELS_A_BYTE: u64 = 8 * 1032;
+/// A file smaller than this may take no more than [`MOST_OF_SMALL`] bytes of memory: few kilobytes can claim any size.
+const SMALL: usize = 1 << 20;
+const MOST_OF_SMALL: u64 = 1 << 30;
+
+/// The most pixels that a byte of such a file may stand for: a header that claims more has no pixels behind it.
+fn most_pixels_a_byte(format: ImageFormat) -> u64 {
+    match format {
+        // At least a bit a pixel, and deflate makes at most 1032 bits of one.
+        ImageFormat::Png => 8 * 1032,
+        // At least a bit for the tone of each block of 8x8.
+        ImageFormat::Jpeg => 8 * 64,
+        // WebP takes no bit at all for what is of one colour.
+        _ => u64::MAX,
+    }
+}
 
 /// A picture as it should be looked at: turned upright, without transparency, 8 bits a channel.
 #[derive(Clone, Debug, PartialEq)]
@@ -75,8 +88,15 @@ impl PhotoMask {
     }
 }
 
-/// The picture on a ground of this grey.
-fn over(picture: DynamicImage, ground: u32) -> RgbImage {
+/// The picture upright, on a ground of this grey.
+fn over((picture, orientation): (DynamicImage, Orientation), ground: u32) -> RgbImage {
+    // Turning makes a copy: of what is smallest.
+    let mut picture = DynamicImage::from(flat(picture, ground));
+    picture.apply_orientation(orientation);
+    picture.into_rgb8()
+}
+
+fn flat(picture: DynamicImage, ground: u32) -> RgbImage {
     if !picture.color().has_alpha() {
         return picture.into_rgb8();
     }
@@ -100,8 +120,8 @@ fn format(file: &str, bytes: &[u8]) -> Result<ImageFormat> {
     }
 }
 
-/// A picture file, turned upright. Its size is checked before its pixels take memory.
-fn decode(file: &str, bytes: &[u8]) -> Result<DynamicImage> {
+/// A picture file, and how it is turned upright. Its size is checked before its pixels take memory.
+fn decode(file: &str, bytes: &[u8]) -> Result<(DynamicImage, Orientation)> {
     let failed = |error: ImageError| match error {
         // Where addresses have 32 bits, decoders are the first to find it out.
         ImageError::Limits(_) => too_large(format!("{file}: a picture")),
@@ -119,17 +139,44 @@ fn decode(file: &str, bytes: &[u8]) -> Result<DynamicImage> {
     if pixels > MOST_PIXELS {
         return Err(too_large(format!("{file}: a picture of {width}x{height}")));
     }
-    if format == ImageFormat::Png && pixels / MOST_PIXELS_A_BYTE > bytes.len() as u64 {
+    if pixels / most_pixels_a_byte(format) > bytes.len() as u64 {
         return Err(Error::file(file, format!("it is cut short: {width}x{height} pixels do not lie in it")));
     }
     if format == ImageFormat::Jpeg && !is_whole_jpeg(bytes) {
         return Err(Error::file(file, "it is cut short: the end of the JPEG is missing"));
     }
-    room(file, decoder.total_bytes().saturating_mul(2).saturating_add(4 * pixels))?;
+    let bytes_taken = takes(format, decoder.color_type(), pixels);
+    if bytes.len() < SMALL && bytes_taken > MOST_OF_SMALL {
+        let what = format!("{file}: a picture of {width}x{height} in {} bytes", bytes.len());
+        return Err(Refusal::TooLarge {
+            what,
+            most: MOST_OF_SMALL,
+            unit: "bytes of memory are taken for so small a file",
+        }
+        .into());
+    }
+    room(file, bytes_taken)?;
     let orientation = decoder.orientation().map_err(failed)?;
-    let mut picture = DynamicImage::from_decoder(decoder).map_err(failed)?;
-    picture.apply_orientation(orientation);
-    Ok(picture)
+    Ok((DynamicImage::from_decoder(decoder).map_err(failed)?, orientation))
+}
+
+/// The bytes of memory that a picture takes on its way to upright RGB.
+fn takes(format: ImageFormat, color: ColorType, pixels: u64) -> u64 {
+    let within = match format {
+        ImageFormat::Png => 0,
+        // The coefficients of a progressive one: three of two bytes.
+        ImageFormat::Jpeg => 6,
+        // A frame of its own.
+        _ => 4,
+    };
+    let flat = match color {
+        ColorType::Rgb8 => 0,
+        // By way of RGBA.
+        ColorType::La8 | ColorType::La16 | ColorType::Rgba16 => 4 + 3,
+        _ => 3,
+    };
+    let turned = 3;
+    pixels.saturating_mul(u64::from(color.bytes_per_pixel()) + within + flat + turned)
 }
 
 fn too_large(what: String) -> Error {
@@ -237,6 +284,20 @@ mod tests {
         }
         for length in 0..whole.len() {
             assert!(Photo::decode("p.jpg", &whole[..length]).is_err(), "{length}");
+        }
+    }
+
+    /// Of some hundred bytes, which a decoder would fill up with grey for a minute.
+    #[test]
+    fn a_jpeg_that_claims_more_than_it_has_is_refused() {
+        let mut jpeg = bytes(&RgbImage::new(64, 64).into(), ImageFormat::Jpeg);
+        let frame = jpeg.windows(2).position(|marker| marker == [0xff, 0xc0]).unwrap();
+        for side in [8_000u16, 65_500] {
+            jpeg[frame + 5..frame + 7].copy_from_slice(&side.to_be_bytes());
+            jpeg[frame + 7..frame + 9].copy_from_slice(&side.to_be_bytes());
+            let error = Photo::decode("p.jpg", &jpeg).unwrap_err().to_string();
+            let short = error == format!("p.jpg: it is cut short: {side}x{side} pixels do not lie in it");
+            assert!(short || error.contains("too large: at most 134217728 pixels"), "{error}");
         }
     }
 

@@ -131,9 +131,10 @@ impl TensorInfo {
         self.shape.first().copied().unwrap_or(1)
     }
 
-    /// The numbers in a row: the product of all dimensions but the first.
+    /// The numbers in a row: the product of all dimensions but the first. Where there is no row, that may be beyond any
+    /// number.
     pub fn row_len(&self) -> usize {
-        self.shape.iter().skip(1).product()
+        self.shape.iter().skip(1).fold(1, |product, size| product.saturating_mul(*size))
     }
 
     /// Where some rows lie in the file.

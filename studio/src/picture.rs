@@ -11,6 +11,7 @@ use std::path::Path;
 use foveate::low_level::weights::Format;
 use foveate::{Error, Request, Result, Run};
 use image::RgbImage;
+use png::text_metadata::ITXtChunk;
 use serde::{Deserialize, Serialize};
 
 /// The chunk for programs.
@@ -161,7 +162,7 @@ pub fn words(path: &Path) -> Result<Vec<(String, String)>> {
     let file = File::open(path).map_err(|error| Error::io(path, error))?;
     let read = header(BufReader::new(file)).map(|reader| {
         let plain = reader.info().uncompressed_latin1_text.iter().map(|chunk| (&chunk.keyword, Ok(chunk.text.clone())));
-        let wide = reader.info().utf8_text.iter().map(|chunk| (&chunk.keyword, chunk.get_text()));
+        let wide = reader.info().utf8_text.iter().map(|chunk| (&chunk.keyword, unpacked(chunk)));
         let said = plain.chain(wide).filter(|(key, _)| *key != KEY);
         said.map(|(key, text)| Ok((key.clone(), text?))).collect::<Result<_, png::DecodingError>>()
     });
@@ -206,9 +207,14 @@ fn chunk(file: BufReader<File>) -> Result<Option<String>, png::DecodingError> {
     if let Some(chunk) = info.uncompressed_latin1_text.iter().find(|chunk| chunk.keyword == KEY) {
         return Ok(Some(chunk.text.clone()));
     }
-    let Some(mut chunk) = info.utf8_text.iter().find(|chunk| chunk.keyword == KEY).cloned() else { return Ok(None) };
+    info.utf8_text.iter().find(|chunk| chunk.keyword == KEY).map(unpacked).transpose()
+}
+
+/// The text of a chunk, which a thousandth of its bytes may stand for.
+fn unpacked(chunk: &ITXtChunk) -> Result<String, png::DecodingError> {
+    let mut chunk = chunk.clone();
     chunk.decompress_text_with_limit(MOST_TEXT)?;
-    chunk.get_text().map(Some)
+    chunk.get_text()
 }
 
 #[cfg(test)]
@@ -251,6 +257,27 @@ mod tests {
             std::fs::write(file.path(), about.png(&picture, 0, &[]).unwrap()).unwrap();
             let error = Origin::read(file.path()).unwrap_err();
             assert!(error.is_usage() && error.to_string().ends_with(reason), "{error}");
+        }
+    }
+
+    /// A chunk of some kilobytes that would take gigabytes.
+    #[test]
+    fn what_is_packed_is_unpacked_within_limits() {
+        let file = tempfile::NamedTempFile::new().unwrap();
+        for keyword in [KEY, "note"] {
+            let mut chunk = ITXtChunk::new(keyword, "x".repeat(2 * MOST_CHUNKS));
+            chunk.compress_text().unwrap();
+            let mut encoder = png::Encoder::new(File::create(file.path()).unwrap(), 1, 1);
+            encoder.set_color(png::ColorType::Rgb);
+            let mut writer = encoder.write_header().unwrap();
+            writer.write_text_chunk(&chunk).unwrap();
+            writer.write_image_data(&[0; 3]).unwrap();
+            writer.finish().unwrap();
+            let refused = match keyword {
+                KEY => Origin::read(file.path()).unwrap_err(),
+                _ => words(file.path()).unwrap_err(),
+            };
+            assert!(refused.is_usage() && refused.to_string().contains("it cannot be read as PNG"), "{refused}");
         }
     }
 }

@@ -11,15 +11,12 @@ mod roofline;
 mod shape;
 mod subject;
 
-use std::sync::Arc;
-
 use foveate::compress::Policies;
 use foveate::low_level::device::Plan;
 use foveate::{Context, Result};
 use serde_json::json;
 
 use super::cancel::Cancel;
-use super::loading::{self, Told};
 use super::progress::Progress;
 use super::report;
 pub use candidate::Candidate;
@@ -38,7 +35,7 @@ pub async fn run(options: &Bench) -> Result<()> {
         return roofline::run(options, tokens).await;
     }
     options.check(&Policies::default())?;
-    let subject = Arc::new(Subject::open(&options.what).await?);
+    let subject = Subject::open(&options.what).await?;
     let (mut candidates, mut graphs) = (Vec::new(), Vec::new());
     let given = subject.transformer.given(subject.size).await?;
     for policy in options.policies(&subject.policies, &subject.transformer.trained)? {
@@ -47,12 +44,14 @@ pub async fn run(options: &Bench) -> Result<()> {
         graphs.extend(steps);
     }
 
-    let cancel = Cancel::on_interrupt()?;
-    let mut progress = Progress::new();
+    let progress = Progress::new();
+    let cancel = Cancel::on_interrupt(options.json, &progress)?;
     let device = options.device.choice().open_for_times().await?;
-    let (loaded, onto) = (subject.clone(), device.clone());
-    let load = move |told: Told<'_>| pollster::block_on(loaded.transformer.load(&onto, told));
-    let mut store = loading::apart(&mut progress, &cancel, load)?;
+    let told = |at: foveate::Progress<'_>| {
+        progress.loading(at);
+        cancel.check()
+    };
+    let mut store = cancel.unless(subject.transformer.load(&device, told)).await?;
     progress.busy("compile");
     subject.transformer.insert_inputs(&device, &mut store, subject.size).await?;
     for graph in &graphs {
@@ -67,8 +66,8 @@ pub async fn run(options: &Bench) -> Result<()> {
         progress.step();
         cancel.check()
     };
-    let seconds = measure::seconds(&device, &plans, options.repeats, after_each).await?;
-    let groups = groups::profile(&device, &plans, profiled, after_each).await?;
+    let seconds = cancel.unless(measure::seconds(&device, &plans, options.repeats, after_each)).await?;
+    let groups = cancel.unless(groups::profile(&device, &plans, profiled, after_each)).await?;
     progress.done();
 
     let outcome = Outcome { rows: rows(candidates, &seconds, groups.as_deref()) };

@@ -54,12 +54,12 @@ impl Row {
 
 /// Measures and reports.
 pub async fn run(options: &Bench, tokens: &[u32]) -> Result<()> {
-    let cancel = Cancel::on_interrupt()?;
+    let progress = Progress::new();
+    let cancel = Cancel::on_interrupt(options.json, &progress)?;
     let device = options.device.choice().open_gpu().await?;
     device.gpu("a roofline")?;
     let format = options.what.dtype.unwrap_or(FORMAT);
-    let mut progress = Progress::new();
-    let mut seconds = async |graph: Graph, what: &str| {
+    let seconds = async |graph: Graph, what: &str| {
         progress.busy(what);
         cancel.check()?;
         time(&device, &graph, options.repeats, &cancel).await
