@@ -146,8 +146,7 @@ mod tests {
     /// The ratio of WCAG 2, which asks for 4.5 where text is small.
     fn contrast(text: Color32, ground: Color32) -> f32 {
         let light = |colour: Color32| {
-            let [r, g, b] =
-                [colour.r(), colour.g(), colour.b()].map(|part| egui::ecolor::linear_f32_from_gamma_u8(part));
+            let [r, g, b] = [colour.r(), colour.g(), colour.b()].map(egui::ecolor::linear_f32_from_gamma_u8);
             0.2126 * r + 0.7152 * g + 0.0722 * b + 0.05
         };
         let (text, ground) = (light(text), light(ground));
