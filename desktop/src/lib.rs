@@ -17,5 +17,7 @@ pub mod engine;
 pub mod input;
 pub mod picture;
 pub mod state;
+#[cfg(test)]
+mod testing;
 pub mod theme;
 pub mod views;

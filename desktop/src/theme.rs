@@ -7,6 +7,9 @@ pub const GAP: f32 = 8.0;
 /// The corners of buttons and fields.
 const RADIUS: CornerRadius = CornerRadius::same(6);
 
+/// How much of the accent is behind what is chosen: as much as leaves text of the accent legible.
+const CHOSEN: f32 = 0.22;
+
 /// The colours of a theme.
 #[derive(Clone, Copy, Debug)]
 pub struct Palette {
@@ -89,6 +92,8 @@ fn dress_style(style: &mut Style, visuals: Visuals, palette: Palette) {
     spacing.slider_width = 150.0;
     spacing.tooltip_width = 360.0;
     spacing.scroll.floating = true;
+    // Beside what is scrolled, not over its right edge.
+    spacing.scroll.floating_allocated_width = 6.0;
     style.visuals = paint(visuals, palette);
 }
 
@@ -104,7 +109,7 @@ fn paint(mut visuals: Visuals, palette: Palette) -> Visuals {
     visuals.hyperlink_color = accent;
     visuals.warn_fg_color = warm;
     visuals.error_fg_color = bad;
-    visuals.selection.bg_fill = accent.gamma_multiply(0.35);
+    visuals.selection.bg_fill = accent.gamma_multiply(CHOSEN);
     visuals.selection.stroke = Stroke::new(1.5, accent);
     visuals.slider_trailing_fill = true;
     visuals.window_corner_radius = CornerRadius::same(10);
@@ -132,4 +137,42 @@ fn paint(mut visuals: Visuals, palette: Palette) -> Visuals {
     }
     widgets.active.bg_stroke = Stroke::new(2.0, accent);
     visuals
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// The ratio of WCAG 2, which asks for 4.5 where text is small.
+    fn contrast(text: Color32, ground: Color32) -> f32 {
+        let light = |colour: Color32| {
+            let [r, g, b] = [colour.r(), colour.g(), colour.b()].map(egui::ecolor::linear_f32_from_gamma_u8);
+            0.2126 * r + 0.7152 * g + 0.0722 * b + 0.05
+        };
+        let (text, ground) = (light(text), light(ground));
+        text.max(ground) / text.min(ground)
+    }
+
+    #[test]
+    fn text_is_legible_in_both_themes() {
+        for (name, palette) in [("dark", DARK), ("light", LIGHT)] {
+            let Palette { ground, panel, raised, ink, quiet, accent, on_accent, warm, bad, .. } = palette;
+            let chosen = panel.blend(accent.gamma_multiply(CHOSEN));
+            for (what, text, behind) in [
+                ("text", ink, panel),
+                ("text on a button", ink, raised),
+                ("text in a field", ink, ground),
+                ("quiet text", quiet, panel),
+                ("quiet text in a field", quiet, ground),
+                ("the main button", on_accent, accent),
+                ("what is chosen", accent, chosen),
+                ("the accent", accent, panel),
+                ("a warning", warm, panel),
+                ("an error", bad, panel),
+            ] {
+                let found = contrast(text, behind);
+                assert!(found >= 4.5, "{what}, {name}: {found}");
+            }
+        }
+    }
 }

@@ -46,8 +46,8 @@ fn a_full_disk_loses_nothing_and_is_told() {
         let State::Failed(reason) = desk.jobs()[1].state.clone() else { unreachable!() };
         assert!(reason.starts_with("saving the picture: "), "{reason}");
         assert!(reason.ends_with("Make room on the disk, then retry") && reason.lines().count() == 1, "{reason}");
-        desk.until("the user is told", |desk| desk.says("saving the picture: "));
-        desk.until("of the queue, too", |desk| desk.says("keeping it for the next start: "));
+        desk.until("the user is told", |desk| desk.says("Saving the picture: "));
+        desk.until("of the queue, too", |desk| desk.says("Keeping it for the next start: "));
         // What was there is there.
         assert_eq!(desk.pictures().len(), 1);
         assert_eq!(std::fs::read(&desk.pictures()[0]).unwrap(), before);

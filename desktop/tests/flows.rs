@@ -175,7 +175,7 @@ fn a_broken_model_is_one_sentence_and_another_can_be_opened() {
     let broken = tempfile::tempdir().unwrap();
     std::fs::write(broken.path().join("model_index.json"), "{\"_class_name\": \"PixArtAlphaPipeline\"}").unwrap();
     let mut desk = Desk::start(&settings(broken.path().to_str().unwrap().into(), "a house", 1));
-    desk.until("it is refused", |desk| desk.says("opening the model") || desk.says("loading the model"));
+    desk.until("it is refused", |desk| desk.says("Opening the model") || desk.says("Loading the model"));
     desk.key(CTRL, Key::Enter);
     assert!(desk.jobs().is_empty());
     desk.key(CTRL, Key::Num2);

@@ -93,16 +93,25 @@ impl Marks {
     pub fn set(&mut self, y: u32, [from, to]: [u32; 2], mark: bool) {
         let (mut x, to) = (from, to.min(self.width));
         while x < to && y < self.height {
-            // Up to where the word ends.
-            let end = (x / WORD + 1).saturating_mul(WORD).min(to);
-            let bits = (u64::MAX >> (WORD - (end - x))) << (x % WORD);
-            let (number, at) = (self.number(x, y), (y % TILE * WORDS + x % TILE / WORD) as usize);
-            let before = self.tiles[number].words[at];
-            let after = if mark { before | bits } else { before & !bits };
-            if after != before {
+            // Up to where the tile ends.
+            let end = (x / TILE + 1).saturating_mul(TILE).min(to);
+            let number = self.number(x, y);
+            let row = (y % TILE * WORDS) as usize;
+            let parts = (x % TILE / WORD..=(end - 1) % TILE / WORD).map(|word| {
+                let first = (x % TILE).max(word * WORD) % WORD;
+                let last = ((end - 1) % TILE).min(word * WORD + WORD - 1) % WORD;
+                (row + word as usize, u64::MAX << first & u64::MAX >> (WORD - 1 - last))
+            });
+            let words = &self.tiles[number].words;
+            let changes = |(at, bits): (usize, u64)| words[at] & bits != if mark { bits } else { 0 };
+            if parts.clone().any(changes) {
                 let tile = Arc::make_mut(&mut self.tiles[number]);
-                tile.words[at] = after;
-                tile.marked = tile.marked + after.count_ones() - before.count_ones();
+                for (at, bits) in parts {
+                    let before = tile.words[at];
+                    let after = if mark { before | bits } else { before & !bits };
+                    tile.words[at] = after;
+                    tile.marked = tile.marked + after.count_ones() - before.count_ones();
+                }
             }
             x = end;
         }

@@ -69,7 +69,6 @@ impl App {
         self.opening.raise();
         self.opening = Stop::default();
         self.model = Model::Opening;
-        self.settings.remember(&choice.model);
         self.settings.choice = choice.clone();
         self.engine.send(Command::Open(choice, self.opening.clone()));
     }

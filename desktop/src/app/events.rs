@@ -38,6 +38,7 @@ impl App {
             }
             Event::Opened(facts) => {
                 if facts.choice == self.settings.choice {
+                    self.settings.remember(&facts.choice.model);
                     self.model = Model::Open(facts);
                 }
             }

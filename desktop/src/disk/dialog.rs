@@ -1,8 +1,14 @@
 //! The system's own dialogs for folders and files, on a thread of their own: they stay open as long as people think.
 
+use std::time::{Duration, Instant};
+
 use rfd::AsyncFileDialog;
 
 use super::report::{Question, Report, Voice};
+use crate::engine::Trouble;
+
+/// Nobody dismisses a dialog so soon: on Linux it was never shown.
+const AT_ONCE: Duration = Duration::from_millis(300);
 
 /// Opens the dialog. It has to begin on the window's thread, where some systems want it; its answer is waited for
 /// elsewhere.
@@ -22,8 +28,15 @@ pub(super) fn ask(question: Question, voice: Voice) {
         }
     };
     let wait = move || {
-        if let Some(file) = pollster::block_on(answer) {
-            voice.say(Report::Picked(question, file.path().to_owned()));
+        let asked = Instant::now();
+        match pollster::block_on(answer) {
+            Some(file) => voice.say(Report::Picked(question, file.path().to_owned())),
+            None if cfg!(target_os = "linux") && asked.elapsed() < AT_ONCE => {
+                let what = "the system shows no dialog for files".into();
+                let advice = "Drop the file on the window, or install zenity or a portal of the desktop".to_owned();
+                voice.say(Report::Failed(Trouble { what, advice: Some(advice) }));
+            }
+            None => {}
         }
     };
     // A dialog whose answer nobody can wait for is as good as one that was dismissed.

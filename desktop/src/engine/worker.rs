@@ -121,7 +121,8 @@ impl Worker {
         let source = choice.source()?;
         let name = name(&source);
         let opening = || format!("opening the model {name}");
-        let mut model = pollster::block_on(Model::open(source, LoadOptions::default())).context(opening)?;
+        // Its errors name the model.
+        let mut model = pollster::block_on(Model::open(source, LoadOptions::default()))?;
         let needs = pollster::block_on(Needs::of(&model)).context(opening)?;
         // One model is in memory at a time.
         self.open = None;

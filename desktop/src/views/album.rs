@@ -177,7 +177,25 @@ fn texture(ctx: &Context, name: &str, picture: &RgbImage) -> TextureHandle {
 
 #[cfg(test)]
 mod tests {
+    use std::time::Duration;
+
     use super::*;
+    use crate::input::Painting;
+    use crate::testing::busy;
+
+    #[test]
+    fn the_mask_of_a_large_picture_is_shown_within_a_frame() {
+        const SIDE: u32 = 10_000;
+        let (ctx, mut album) = (Context::default(), Album::default());
+        let painting = Painting::new(SIDE, SIDE);
+        let mut input =
+            Input { name: "a".into(), size: (SIDE, SIDE), shown: RgbImage::new(2, 2), painting, mask: None };
+        for _ in 0..2 {
+            input.painting.stroke([0.0, 0.0], [9000.0, 9000.0], 900.0, true);
+            let took = busy(|| drop(album.overlay(&ctx, &input)));
+            assert!(took < Duration::from_millis(50), "{took:?}");
+        }
+    }
 
     #[test]
     fn what_was_not_looked_at_for_longest_makes_way() {

@@ -11,8 +11,11 @@ use crate::theme::Palette;
 
 /// How much of the picture shows through.
 const OPACITY: f32 = 0.6;
-/// The height of the matrix, and the most width of a step in it.
-const MATRIX: [f32; 2] = [96.0, 14.0];
+/// The height of the matrix: a share of the window's, within these bounds.
+const HEIGHT: f32 = 0.1;
+const HEIGHTS: [f32; 2] = [48.0, 96.0];
+/// The most width of a step in it.
+const STEP: f32 = 14.0;
 
 /// Lays the token map over the picture at `rect`.
 pub(super) fn over(ui: &Ui, rect: Rect, live: &Live) {
@@ -31,12 +34,17 @@ pub(super) fn over(ui: &Ui, rect: Rect, live: &Live) {
 pub(super) fn matrix(ui: &mut Ui, live: &Live) {
     let steps = &live.computed.layers;
     let Some(layers) = steps.first().map(Vec::len).filter(|&layers| layers > 0) else {
+        if live.done == 0 {
+            quiet(ui, "The map comes with the first step.");
+            return;
+        }
         quiet(ui, "This policy computes every token, or the picture was not drawn with the map on.");
         return;
     };
     let share = live.computed.share().unwrap_or(1.0);
-    let step = (ui.available_width() / live.steps.max(1) as f32).min(MATRIX[1]);
-    let size = vec2(step * live.steps as f32, MATRIX[0]);
+    let step = (ui.available_width() / live.steps.max(1) as f32).min(STEP);
+    let height = (HEIGHT * ui.ctx().content_rect().height()).clamp(HEIGHTS[0], HEIGHTS[1]);
+    let size = vec2(step * live.steps as f32, height);
     let (rect, response) = ui.allocate_exact_size(size, Sense::hover());
     ui.painter().rect_filled(rect, 2.0, Palette::of(ui).raised);
     let cell = vec2(step, size.y / layers as f32);
@@ -56,9 +64,9 @@ pub(super) fn matrix(ui: &mut Ui, live: &Live) {
     if let Some((x, y, share)) = cell {
         response.on_hover_text(format!("Step {}, layer {}: {:.0} % of the tokens", x + 1, y + 1, share * 100.0));
     }
-    ui.horizontal(|ui| {
-        quiet(ui, format!("Layers from top to bottom, steps from left to right. {said}."));
+    ui.horizontal_wrapped(|ui| {
         legend(ui);
+        quiet(ui, format!("Layers from top to bottom, steps from left to right. {said}."));
     });
 }
 

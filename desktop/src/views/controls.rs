@@ -94,6 +94,12 @@ pub fn named(response: Response, name: &str) -> Response {
     response
 }
 
+/// A text as a sentence begins. Errors and the registry's words begin small, since others may come before them.
+pub fn sentence(text: &str) -> String {
+    let mut letters = text.chars();
+    letters.next().map_or_else(String::new, |first| first.to_uppercase().chain(letters).collect())
+}
+
 /// What a request draws, in a few words.
 pub fn title(request: &Request) -> String {
     match (request.class, request.prompt.trim()) {
@@ -129,6 +135,11 @@ mod tests {
         let titles =
             [Request::class(7), Request::prompt(" a fox\n"), Request::prompt("")].map(|request| title(&request));
         assert_eq!(titles, ["Class 7", "a fox", "No prompt"]);
+    }
+
+    #[test]
+    fn sentences_begin_large() {
+        assert_eq!(["no room", "Über", "ß", ""].map(sentence), ["No room", "Über", "SS", ""]);
     }
 
     #[test]

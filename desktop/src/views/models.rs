@@ -7,7 +7,7 @@ use foveate_studio::doctor::Report;
 use foveate_studio::memory::{Chosen, Needs, size as bytes};
 
 use super::action::Action;
-use super::controls::{button, main_button, quiet};
+use super::controls::{button, main_button, quiet, sentence};
 use crate::disk::Question;
 use crate::engine::{Choice, ModelFacts, Storage, Trouble};
 use crate::state::Settings;
@@ -60,7 +60,7 @@ fn in_use(ui: &mut Ui, model: &Model, settings: &Settings, actions: &mut Vec<Act
             ui.label(at);
         }
         Model::Failed(trouble) => {
-            ui.colored_label(ui.visuals().error_fg_color, trouble.line());
+            ui.colored_label(ui.visuals().error_fg_color, sentence(&trouble.line()));
             if button(ui, "Try again", "Open the same model once more").clicked() {
                 actions.push(Action::Open(settings.choice.clone()));
             }

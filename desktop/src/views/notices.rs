@@ -3,7 +3,7 @@
 use egui::{Frame, Margin, Ui};
 
 use super::action::Action;
-use super::controls::sign;
+use super::controls::{sentence, sign};
 use crate::state::{Kind, Notices};
 use crate::theme::Palette;
 
@@ -26,7 +26,7 @@ pub fn notices(ui: &mut Ui, notices: &Notices, actions: &mut Vec<Action>) {
                         actions.push(Action::Close(at));
                     }
                     ui.with_layout(egui::Layout::left_to_right(egui::Align::Center).with_main_wrap(true), |ui| {
-                        ui.add(egui::Label::new(&notice.text).wrap());
+                        ui.add(egui::Label::new(sentence(&notice.text)).wrap());
                     });
                 });
             });

@@ -7,7 +7,7 @@ use egui::{Checkbox, ComboBox, Response, Slider, SliderClamping, TextEdit, Ui};
 use foveate::Compression;
 use foveate::compress::{Parameter, StepCache, Values};
 
-use super::controls::{number, quiet, row};
+use super::controls::{number, quiet, row, sentence};
 use crate::engine::ModelFacts;
 
 /// The most that a share of the tokens to save may be here.
@@ -23,7 +23,9 @@ pub(super) fn policy(ui: &mut Ui, compression: &mut Compression, model: &ModelFa
             for policy in &model.policies {
                 let target = (policy.name != own).then(|| policy.name.clone());
                 let chosen = compression.policy == target;
-                if ui.selectable_label(chosen, &policy.name).on_hover_text(&policy.summary).clicked() && !chosen {
+                if ui.selectable_label(chosen, &policy.name).on_hover_text(sentence(&policy.summary)).clicked()
+                    && !chosen
+                {
                     // Ratio and parameters belong to their policy.
                     *compression = Compression { policy: target, cache: compression.cache, ..Compression::default() };
                 }
@@ -32,7 +34,7 @@ pub(super) fn policy(ui: &mut Ui, compression: &mut Compression, model: &ModelFa
         shown.response
     });
     let Some(policy) = model.policy(compression) else { return };
-    quiet(ui, policy.summary.as_str());
+    quiet(ui, sentence(&policy.summary));
     if policy.has_ratio {
         ratio(ui, compression);
     }
@@ -115,7 +117,8 @@ fn cache(ui: &mut Ui, cache: &mut Option<StepCache>) {
                 1 computes all";
     let mut every = cache.map_or(1, |cache| cache.every);
     let before = every;
-    row(ui, "Every n-th step", help, |ui| ui.add(number(&mut every, 1..=10, 0.05)));
+    let unit = if every == 1 { " step" } else { " steps" };
+    row(ui, "Compute all blocks every", help, |ui| ui.add(number(&mut every, 1..=10, 0.05).suffix(unit)));
     if every != before {
         *cache = every.to_string().parse().ok();
     }

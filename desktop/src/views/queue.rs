@@ -3,7 +3,7 @@
 use egui::{Label, RichText, Sense, Ui};
 
 use super::action::Action;
-use super::controls::{button, quiet, sign, title};
+use super::controls::{button, quiet, sentence, sign, title};
 use crate::state::{Job, Live, Queue, State};
 use crate::theme::Palette;
 
@@ -94,11 +94,13 @@ fn state(ui: &mut Ui, job: &Job, live: Option<&Live>) {
     match &job.state {
         State::Waiting => quiet(ui, format!("waits · seed {seed}")),
         State::Running => {
-            let steps = live.filter(|live| live.steps > 0).map(|live| format!("step {} of {}", live.done, live.steps));
+            let steps = live
+                .filter(|live| live.steps > 0)
+                .map(|live| format!("step {} of {}", (live.done + 1).min(live.steps), live.steps));
             ui.label(RichText::new(steps.unwrap_or("preparing".into())).small().color(palette.accent))
         }
         State::Done(_) => quiet(ui, format!("done · seed {seed}")),
-        State::Failed(why) => ui.label(RichText::new("failed").small().color(palette.bad)).on_hover_text(why),
+        State::Failed(why) => ui.label(RichText::new("failed").small().color(palette.bad)).on_hover_text(sentence(why)),
         State::Cancelled => quiet(ui, "cancelled"),
     };
 }
