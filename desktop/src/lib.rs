@@ -18,6 +18,7 @@ pub mod input;
 pub mod picture;
 pub mod state;
 #[cfg(test)]
+#[path = "../../studio/src/testing.rs"]
 mod testing;
 pub mod theme;
 pub mod views;

@@ -22,6 +22,8 @@ pub mod paths;
 #[cfg(not(target_arch = "wasm32"))]
 pub mod photo;
 mod picture;
+#[cfg(test)]
+mod testing;
 #[cfg(not(target_arch = "wasm32"))]
 pub mod tuning;
 #[cfg(not(target_arch = "wasm32"))]

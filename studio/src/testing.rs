@@ -1,4 +1,4 @@
-//! What tests of this crate share.
+//! What the tests of this crate share, and the desktop app's.
 
 use std::time::{Duration, Instant};
 
