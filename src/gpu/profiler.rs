@@ -1,4 +1,5 @@
-//! GPU time per group of a recording, from timestamps at pass boundaries.
+//! GPU time per group of a recording, from timestamps at pass boundaries. Lavapipe writes the one after a pass when its
+//! last dispatch has begun: there, that dispatch counts with the group after it.
 
 use super::Gpu;
 use crate::device::Buffer;
