@@ -93,6 +93,7 @@ pub use compress::Compression;
 pub use device::Device;
 pub use error::{Context, Error, Result};
 pub use gpu::{Gpu, GpuOptions, optional_features, required_features, required_limits};
+pub use graph::Arithmetic;
 pub use memory::MemoryUse;
 pub use pipeline::{
     Compiling, LayerTrace, LoadOptions, Model, Pictures, Pipeline, Progress, Registry, Run, RunState, Step, Traced,

@@ -1,5 +1,6 @@
 //! The options that say which device a command works on.
 
+use foveate::Arithmetic;
 use foveate_studio::device;
 
 use super::values::{bytes, count};
@@ -21,6 +22,12 @@ pub struct Choice {
     /// Whether kernels take the variants that foveate tune measured on this adapter: auto, or off
     #[arg(long, value_name = "WHEN", default_value = "auto")]
     tune: Tune,
+    /// Multiply in f16 on a GPU that has it, whatever the weights are: faster, and less exact
+    #[arg(long, conflicts_with = "exact")]
+    fast: bool,
+    /// Multiply in f32 on every GPU, also with weights of 16 bits or fewer
+    #[arg(long)]
+    exact: bool,
 }
 
 /// Whether measured tunings are followed.
@@ -46,6 +53,11 @@ impl Choice {
             threads: self.threads,
             max_memory: self.max_memory,
             untuned: self.tune == Tune::Off,
+            arithmetic: match (self.fast, self.exact) {
+                (true, _) => Arithmetic::Fast,
+                (_, true) => Arithmetic::Exact,
+                _ => Arithmetic::AsStored,
+            },
         }
     }
 }

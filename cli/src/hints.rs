@@ -7,6 +7,7 @@ pub fn of_error(error: &Error) -> Option<&'static str> {
     let refusal = match error.root() {
         Error::Refused(refusal) => refusal,
         Error::MemoryLimit { .. } | Error::OutOfMemory(_) => return Some("give --dtype int8, or a smaller --size"),
+        Error::NotFinite { .. } => return Some("give --exact, if the GPU multiplies in f16"),
         _ => return None,
     };
     Some(match refusal {

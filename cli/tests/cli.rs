@@ -33,6 +33,7 @@ fn wrong_requests_are_usage_errors() {
         (&["generate", "x", "--count", "0"], "count"),
         (&["generate", "x", "--dtype", "fp8"], "f32, f16, bf16, int8 or int4"),
         (&["generate", "x", "--max-memory", "12 parsecs"], "it is a number of bytes such as 12GB"),
+        (&["generate", "x", "--fast", "--exact"], "cannot be used with"),
         (&["generate", "x", "--scheduler", "magic"], "no scheduler \"magic\""),
         (&["generate", "x", "--adapter", "no such thing"], "no adapter is named"),
         (

@@ -82,6 +82,16 @@ fn two_words(i: u32) -> vec2u {
     return vec2u(weight_word(i), weight_word(i + 1u));
 }
 
+fn four_bytes(word: u32) -> vec4f {
+    let bytes = bitcast<i32>(word);
+    return vec4f(vec4i(bytes << 24u, bytes << 16u, bytes << 8u, bytes) >> vec4u(24u));
+}
+
+/// Of the lower half.
+fn four_nibbles(word: u32) -> vec4f {
+    return vec4f(vec4u(word, word >> 4u, word >> 8u, word >> 12u) & vec4u(15u));
+}
+
 /// Four weights of a row of W from `k` on. Past the row's end they are any finite number: x is zero there.
 fn weight_numbers(row: u32, k: u32) -> vec4f {
     let start = min(row, params.columns - 1u) * params.row_words;
@@ -97,16 +107,13 @@ fn weight_numbers(row: u32, k: u32) -> vec4f {
         }
         case 3u: {
             let block = start + at / 32u * 9u;
-            let word = bitcast<i32>(weight_word(block + 1u + at % 32u / 4u));
-            let bytes = vec4i(word << 24u, word << 16u, word << 8u, word) >> vec4u(24u);
-            return bitcast<f32>(weight_word(block)) * vec4f(bytes);
+            return bitcast<f32>(weight_word(block)) * four_bytes(weight_word(block + 1u + at % 32u / 4u));
         }
         case 4u: {
             let block = start + at / 32u * 5u;
             let word = weight_word(block + 1u + at % 32u / 8u) >> (at % 8u * 4u);
-            let nibbles = vec4u(word, word >> 4u, word >> 8u, word >> 12u) & vec4u(15u);
             let scale = unpack2x16float(weight_word(block));
-            return scale.y + scale.x * vec4f(nibbles);
+            return scale.y + scale.x * four_nibbles(word);
         }
         default: {
             return bitcast<vec4f>(weight[(start + at) / 4u]);

@@ -1,6 +1,6 @@
 //! Reads an adapter's capabilities.
 
-use crate::graph::{AdapterClass, Caps, MemoryPlace};
+use crate::graph::{AdapterClass, Arithmetic, Caps, MemoryPlace};
 
 /// What an adapter offers, as kernels ask for it.
 pub(super) fn caps_of(info: &wgpu::AdapterInfo, features: wgpu::Features, limits: &wgpu::Limits) -> Caps {
@@ -37,6 +37,7 @@ pub(super) fn caps_of(info: &wgpu::AdapterInfo, features: wgpu::Features, limits
             wgpu::DeviceType::DiscreteGpu => MemoryPlace::Own { bus: info.device_pci_bus_id.clone() },
             wgpu::DeviceType::VirtualGpu | wgpu::DeviceType::Other => MemoryPlace::Unknown,
         },
+        arithmetic: Arithmetic::default(),
         choices: Default::default(),
     }
 }

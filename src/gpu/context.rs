@@ -19,7 +19,7 @@ use super::wait::poller;
 #[cfg(any(test, feature = "testing"))]
 use super::watch::Watch;
 use crate::device::DeviceId;
-use crate::graph::{Caps, Choices};
+use crate::graph::{Arithmetic, Caps, Choices};
 use crate::memory::{Account, MemoryUse};
 use crate::text::one_line;
 use crate::{Error, Refusal, Result};
@@ -35,6 +35,8 @@ pub struct GpuOptions {
     pub max_memory: Option<u64>,
     /// Run all kernels with bounds checks: see [`Gpu::set_checked`].
     pub checked: bool,
+    /// In which numbers products are taken: see [`Gpu::multiplying`].
+    pub arithmetic: Arithmetic,
 }
 
 /// A device with its capabilities and compiled pipelines. Cloning shares it.
@@ -105,7 +107,7 @@ impl Gpu {
         if options.checked {
             gpu.set_checked(true);
         }
-        Ok(gpu)
+        Ok(gpu.multiplying(options.arithmetic))
     }
 
     /// Opens a device of its own on an adapter that the host has chosen; with timestamp queries where `profile` asks
@@ -194,6 +196,15 @@ impl Gpu {
     #[cfg(any(test, feature = "testing"))]
     pub fn with_finest_portions(&self) -> Self {
         self.with(self.0.rates.finest(), self.caps().clone(), self.0.pipelines.clone())
+    }
+
+    /// The same device, whose kernels multiply in these numbers: for a host's device after [`Gpu::from_wgpu`].
+    pub fn multiplying(&self, arithmetic: Arithmetic) -> Self {
+        if arithmetic == self.caps().arithmetic {
+            return self.clone();
+        }
+        let caps = Caps { arithmetic, ..self.caps().clone() };
+        self.with(self.0.rates, caps, self.0.pipelines.clone())
     }
 
     /// The same device, whose kernels take these variants.

@@ -5,6 +5,7 @@ use std::ops::Range;
 use std::sync::Arc;
 
 use super::Choices;
+use crate::weights::Format;
 use crate::{Error, Result};
 
 /// Which habits an adapter rewards. Software adapters run a workgroup's threads on few CPU lanes and have no fast
@@ -15,6 +16,21 @@ pub enum AdapterClass {
     Software,
     /// Everything with compute units of its own.
     Hardware,
+}
+
+/// In which numbers a GPU multiplies, where its kernels leave a choice. Sums are f32 in any case, and so is all that
+/// follows them.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub enum Arithmetic {
+    /// In f16, where the weights are stored in no more bits of precision (f16, int8, int4) and the GPU is believed to be
+    /// faster so; else in f32. The result stays within the tolerance of f16 weights.
+    #[default]
+    AsStored,
+    /// Always in f32.
+    Exact,
+    /// In f16 whatever the weights are, where the GPU has it: f32 weights are rounded. Of bf16 weights and of what they
+    /// multiply, f16 may lose the range.
+    Fast,
 }
 
 /// Where the memory of a device is.
@@ -74,6 +90,8 @@ pub struct Caps {
     pub memory: MemoryPlace,
     /// Which variants its kernels take, where that was measured.
     pub choices: Arc<Choices>,
+    /// In which numbers products are taken.
+    pub arithmetic: Arithmetic,
 }
 
 impl Caps {
@@ -99,6 +117,7 @@ impl Caps {
             max_rounds: u64::MAX,
             memory: MemoryPlace::Unknown,
             choices: Arc::default(),
+            arithmetic: Arithmetic::default(),
         }
     }
 
@@ -122,6 +141,17 @@ impl Caps {
     /// other than load them all each: where all subgroups have 4 or 8 of them.
     pub fn broadcast_lanes(&self) -> Option<u32> {
         self.subgroup_lanes.filter(|lanes| self.class == AdapterClass::Software && [4, 8].contains(lanes))
+    }
+
+    /// Whether numbers are multiplied in f16 with weights of this format. Software adapters convert to f32 and back for
+    /// each product, and Mali's f32 is the faster one (github.com/ggml-org/llama.cpp/pull/18493).
+    pub fn multiplies_in_f16(&self, weights: Format) -> bool {
+        let name = self.name.to_lowercase();
+        let gains =
+            self.f16 && self.class == AdapterClass::Hardware && !name.contains("mali") && !name.contains("immortalis");
+        // Models are stored in bf16 because their numbers need f32's range.
+        let fits = matches!(weights, Format::F16 | Format::Int8 | Format::Int4);
+        gains && self.arithmetic != Arithmetic::Exact && (fits || self.arithmetic == Arithmetic::Fast)
     }
 
     /// The bytes that one buffer bound whole may have.
@@ -183,7 +213,13 @@ impl Caps {
 
 impl fmt::Display for Caps {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        write!(f, "{} ({}, {})", self.name, self.backend, self.driver)
+        write!(f, "{} ({}, {})", self.name, self.backend, self.driver)?;
+        // Where it makes a difference, a picture is not the same without.
+        match self.arithmetic {
+            Arithmetic::Fast if self.multiplies_in_f16(Format::F32) => write!(f, ", multiplying in f16"),
+            Arithmetic::Exact if self.f16 && self.class == AdapterClass::Hardware => write!(f, ", multiplying in f32"),
+            _ => Ok(()),
+        }
     }
 }
 
@@ -216,5 +252,32 @@ mod tests {
         let error = caps.check_workgroups("x", caps.grid(65)).unwrap_err().to_string();
         assert_eq!(error, "the adapter is too small: x needs max_compute_workgroups_per_dimension = 9, it has 8");
         assert!(caps.check_workgroups("x", caps.grid(u64::MAX)).is_err());
+    }
+
+    #[test]
+    fn f16_is_for_gpus_that_gain_by_it_and_weights_that_fit() {
+        let gpu = Caps { f16: true, name: "NVIDIA GeForce RTX 4090".into(), ..Caps::minimum() };
+        let of = |caps: &Caps| Format::ALL.map(|format| caps.multiplies_in_f16(format));
+        let formats = [Format::F32, Format::F16, Format::BF16, Format::Int8, Format::Int4];
+        assert_eq!(Format::ALL, formats);
+        assert_eq!(of(&gpu), [false, true, false, true, true]);
+        assert_eq!(of(&Caps { arithmetic: Arithmetic::Fast, ..gpu.clone() }), [true; 5]);
+        let name = "NVIDIA GeForce RTX 4090 (none, )";
+        for (arithmetic, said) in [
+            (Arithmetic::AsStored, ""),
+            (Arithmetic::Exact, ", multiplying in f32"),
+            (Arithmetic::Fast, ", multiplying in f16"),
+        ] {
+            assert_eq!(Caps { arithmetic, ..gpu.clone() }.to_string(), format!("{name}{said}"));
+            assert_eq!(Caps { f16: false, arithmetic, ..gpu.clone() }.to_string(), name);
+        }
+        for without in [
+            Caps { f16: false, arithmetic: Arithmetic::Fast, ..gpu.clone() },
+            Caps { arithmetic: Arithmetic::Exact, ..gpu.clone() },
+            Caps { class: AdapterClass::Software, ..gpu.clone() },
+            Caps { name: "Mali-G715".into(), ..gpu.clone() },
+        ] {
+            assert_eq!(of(&without), [false; 5]);
+        }
     }
 }

@@ -23,7 +23,7 @@ mod weight;
 use std::fmt;
 use std::sync::Arc;
 
-pub use caps::{AdapterClass, Caps, MemoryPlace};
+pub use caps::{AdapterClass, Arithmetic, Caps, MemoryPlace};
 pub use choices::{Candidates, Choices};
 pub use dispatch::Dispatch;
 pub use host::Host;
@@ -81,6 +81,7 @@ pub struct Graph {
     nodes: Vec<Node>,
     group: String,
     overhead: bool,
+    beyond_f16: bool,
 }
 
 /// One op, and the group of the profile it belongs to.
@@ -187,6 +188,20 @@ impl Graph {
     /// The same of ops that serve to decide what the others compute: scores, matching, selections.
     pub fn overhead(&mut self, group: impl Into<String>) {
         (self.group, self.overhead) = (group.into(), true);
+    }
+
+    /// Adds ops whose numbers may be beyond the range of f16, of which the largest is 65,504: they are multiplied in f32
+    /// on every device.
+    pub fn beyond_f16<R>(&mut self, add: impl FnOnce(&mut Self) -> R) -> R {
+        let before = std::mem::replace(&mut self.beyond_f16, true);
+        let added = add(self);
+        self.beyond_f16 = before;
+        added
+    }
+
+    /// Whether ops that are added now may have such numbers.
+    pub fn is_beyond_f16(&self) -> bool {
+        self.beyond_f16
     }
 
     /// All values, indexed by [`ValueId`].

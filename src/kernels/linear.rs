@@ -3,8 +3,8 @@
 use super::host::panels::Weight;
 use super::host::product::{Finish, product};
 use super::sum_slices::sum_slices;
-use super::tiles::{ProductShape, Tiling, tiling, tilings};
-use super::{Activation, ReadRows, linear_broadcast, params, shader};
+use super::tiles::{PRODUCT_TILES, ProductShape, Tiling, tiling, tilings, tilings_in_halves};
+use super::{Activation, ReadRows, linear_broadcast, linear_f16, params, shader};
 use crate::graph::reference::HostValues;
 use crate::graph::{
     Access, AdapterClass, Candidates, Caps, Dispatch, Element, Graph, Host, Indices, Op, Pass, Shader, ValueId,
@@ -51,8 +51,10 @@ struct Product {
     out: ValueId,
     options: Linear,
     format: Format,
-    /// How hardware cuts it, where a test says so; else [`tiling`] does.
+    /// How hardware cuts it, where a test says so; else `tiles.rs` does.
     tiling: Option<Tiling>,
+    /// Whether x may have numbers beyond f16.
+    beyond_f16: bool,
 }
 
 /// What a product binds, by pass: all at once, or slices of k and then their sum.
@@ -89,6 +91,10 @@ impl Way {
 
     fn tiled(tiling: Tiling) -> Self {
         Self { tiling: Some(tiling), ..Self::plain("tiled", tiling.tile.rows, tiling.tile.columns) }
+    }
+
+    fn halves(tiling: Tiling) -> Self {
+        Self { shader: &linear_f16::SHADER, entry: "halves", ..Self::tiled(tiling) }
     }
 
     /// Its name among the variants: see [`Candidates`].
@@ -132,14 +138,15 @@ fn product_of(graph: &mut Graph, x: ValueId, options: Linear, tiling: Option<Til
         *last = columns;
     }
     let out = graph.transient(name, &shape);
-    graph.push_audited(Product { x, out, options, format, tiling });
+    let beyond_f16 = graph.is_beyond_f16();
+    graph.push_audited(Product { x, out, options, format, tiling, beyond_f16 });
     Ok(out)
 }
 
 impl Product {
     /// The way that a device takes: the one that was measured to be fastest there, else the usual one.
     fn way(&self, shape: ProductShape, caps: &Caps) -> Way {
-        let chosen = caps.choices.get(SHADER.name, &self.case(shape)).filter(|_| self.tiling.is_none());
+        let chosen = caps.choices.get(SHADER.name, &self.case(shape, caps)).filter(|_| self.tiling.is_none());
         let known = |name| self.other_ways(shape, caps).into_iter().find(|way| way.name() == name);
         chosen.and_then(known).unwrap_or_else(|| self.usual_way(shape, caps))
     }
@@ -150,8 +157,9 @@ impl Product {
     }
 
     /// What decides which way is fastest.
-    fn case(&self, ProductShape { rows, columns, k }: ProductShape) -> String {
-        format!("{rows}x{columns}x{k} {}", self.format)
+    fn case(&self, ProductShape { rows, columns, k }: ProductShape, caps: &Caps) -> String {
+        let in_f16 = if self.multiplies_in_f16(caps) { " in f16" } else { "" };
+        format!("{rows}x{columns}x{k} {}{in_f16}", self.format)
     }
 
     /// Ways that a device could take as well, those first that are believed to be fast on a GPU.
@@ -163,7 +171,16 @@ impl Product {
             AdapterClass::Hardware => Vec::new(),
             AdapterClass::Software => [Some(Way::direct()), caps.broadcast_lanes().map(Way::broadcast)].into(),
         };
-        software.into_iter().flatten().chain(tilings(shape, caps).into_iter().map(Way::tiled)).collect()
+        let in_halves = match self.multiplies_in_f16(caps) {
+            true => tilings_in_halves(shape, caps),
+            false => Vec::new(),
+        };
+        let tiled = tilings(shape, caps).into_iter().map(Way::tiled);
+        software.into_iter().flatten().chain(in_halves.into_iter().map(Way::halves)).chain(tiled).collect()
+    }
+
+    fn multiplies_in_f16(&self, caps: &Caps) -> bool {
+        caps.multiplies_in_f16(self.format) && !self.beyond_f16
     }
 
     /// The way that a device takes where nothing was measured.
@@ -172,6 +189,12 @@ impl Product {
             _ if shape.rows <= 4 => Way::plain("few", 4, 16),
             (AdapterClass::Software, None) => Way::direct(),
             (AdapterClass::Software, Some(lanes)) => Way::broadcast(lanes),
+            (AdapterClass::Hardware, _) if self.multiplies_in_f16(caps) => {
+                let first = || tilings_in_halves(shape, caps).first().copied();
+                Way::halves(
+                    self.tiling.or_else(first).unwrap_or(Tiling { tile: PRODUCT_TILES[2].in_halves(), slices: 1 }),
+                )
+            }
             (AdapterClass::Hardware, _) => Way::tiled(self.tiling.unwrap_or_else(|| tiling(shape, caps))),
         }
     }
@@ -244,6 +267,7 @@ impl Op for Product {
                 .constant("MAPPED", index.is_some())
                 .constant("WEIGHTED", row_weight.is_some() && !sliced)
                 .constant("WIDE_LOADS", caps.class == AdapterClass::Hardware)
+                .constants((way.entry == "halves").then_some(("VEC8", k % 8 == 0)))
                 .constants(way.tiling.iter().flat_map(constants))
                 .constants(way.lanes.map(|lanes| ("LANES", lanes)))
                 .part(part)
@@ -263,9 +287,13 @@ impl Op for Product {
     fn candidates(&self, graph: &Graph, caps: &Caps) -> Option<Candidates> {
         let shape = self.shape(graph);
         let usual = self.usual_way(shape, caps).name();
-        let others = self.other_ways(shape, caps).into_iter().map(|way| way.name()).filter(|name| *name != usual);
+        let (in_halves, others): (Vec<Way>, Vec<Way>) =
+            self.other_ways(shape, caps).into_iter().partition(|way| way.entry == "halves");
+        // Not all in f16: on some GPUs f32 is the faster one.
+        let others = in_halves.into_iter().take(2 * MOST_VARIANTS / 3).chain(others).map(|way| way.name());
+        let others = others.filter(|name| *name != usual);
         let variants: Vec<String> = [usual.clone()].into_iter().chain(others).take(MOST_VARIANTS).collect();
-        (variants.len() > 1).then(|| Candidates { kernel: SHADER.name, case: self.case(shape), variants })
+        (variants.len() > 1).then(|| Candidates { kernel: SHADER.name, case: self.case(shape, caps), variants })
     }
 
     fn indices(&self, graph: &Graph) -> Vec<Indices> {

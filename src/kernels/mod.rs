@@ -24,6 +24,7 @@ mod join_channels;
 mod joins;
 mod linear;
 mod linear_broadcast;
+mod linear_f16;
 mod merge;
 mod norm;
 mod patchify;
@@ -77,7 +78,7 @@ pub use rows::{Destinations, NOTHING, ReadRows, WriteRows};
 pub use scheduler_step::{Guidance, SchedulerStep, scheduler_step, step_row};
 pub use select::{Selection, select};
 pub use sides::{Sides, sides};
-pub use tiles::{PRODUCT_TILES, ProductShape, Tile, Tiling, tiling, tilings};
+pub use tiles::{PRODUCT_TILES, ProductShape, Tile, Tiling, tiling, tilings, tilings_in_halves};
 pub use timestep_embedding::{TimestepEmbedding, Timesteps, timestep_embedding};
 pub use unpatchify::unpatchify;
 pub use window_destinations::window_destinations;
@@ -104,6 +105,7 @@ pub static SHADERS: &[&Shader] = &[
     &joins::SHADER,
     &linear::SHADER,
     &linear_broadcast::SHADER,
+    &linear_f16::SHADER,
     &merge::SHADER,
     &norm::SHADER,
     &patchify::SHADER,
@@ -139,7 +141,8 @@ use shader;
 /// A hash of the shaders whose variants are chosen between: what was measured of others says nothing about these.
 pub fn fingerprint() -> String {
     let mut hash = Fingerprint::default();
-    hash.add_all([&linear::SHADER, &linear_broadcast::SHADER, &sum_slices::SHADER].map(|shader| shader.source));
+    let all = [&linear::SHADER, &linear_broadcast::SHADER, &linear_f16::SHADER, &sum_slices::SHADER];
+    hash.add_all(all.map(|shader| shader.source));
     format!("{:016x}", hash.value())
 }
 
@@ -163,6 +166,8 @@ mod tests {
 
     /// Shaders with subgroup operations.
     const SUBGROUP_SHADERS: [&str; 2] = ["attention_broadcast", "linear_broadcast"];
+    /// Shaders that multiply in f16.
+    const F16_SHADERS: [&str; 1] = ["linear_f16"];
 
     #[test]
     fn every_shader_is_valid_and_keeps_to_the_conventions() {
@@ -174,6 +179,9 @@ mod tests {
             let mut allowed = naga::valid::Capabilities::SHADER_FLOAT16_IN_FLOAT32;
             if SUBGROUP_SHADERS.contains(&shader.name) {
                 allowed |= naga::valid::Capabilities::SUBGROUP;
+            }
+            if F16_SHADERS.contains(&shader.name) {
+                allowed |= naga::valid::Capabilities::SHADER_FLOAT16;
             }
             let info = naga::valid::Validator::new(naga::valid::ValidationFlags::all(), allowed)
                 .validate(&module)

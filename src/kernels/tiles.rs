@@ -31,6 +31,11 @@ impl Tile {
         self.rows * self.columns / (16 * self.blocks[0] * self.blocks[1])
     }
 
+    /// The same where x and W are staged as f16: twice the steps of k in the same memory.
+    pub const fn in_halves(self) -> Self {
+        Self { k_step: 32, ..self }
+    }
+
     /// Bytes of workgroup memory.
     pub const fn workgroup_bytes(&self) -> usize {
         4 * self.k_step * (self.rows + self.columns)
@@ -147,8 +152,17 @@ pub fn tiling(shape: ProductShape, caps: &Caps) -> Tiling {
 
 /// Every cut that is possible there, the one that is believed to be fastest first.
 pub fn tilings(shape: ProductShape, caps: &Caps) -> Vec<Tiling> {
-    let fits = |tile: &&Tile| !has_few_registers(caps) || tile.blocks == [1, 1];
-    let cuts = PRODUCT_TILES.iter().filter(fits).flat_map(|&tile| [1, 2, 4, 8].map(|slices| Tiling { tile, slices }));
+    tilings_of(PRODUCT_TILES, shape, caps)
+}
+
+/// The same for products in f16. Loads and products cost half as much there, so the same tiles come first.
+pub fn tilings_in_halves(shape: ProductShape, caps: &Caps) -> Vec<Tiling> {
+    tilings_of(PRODUCT_TILES.map(Tile::in_halves), shape, caps)
+}
+
+fn tilings_of(tiles: [Tile; 8], shape: ProductShape, caps: &Caps) -> Vec<Tiling> {
+    let fits = |tile: &Tile| !has_few_registers(caps) || tile.blocks == [1, 1];
+    let cuts = tiles.into_iter().filter(fits).flat_map(|tile| [1, 2, 4, 8].map(|slices| Tiling { tile, slices }));
     let mut possible: Vec<Tiling> = cuts.filter(|tiling| is_possible(tiling, shape, caps)).collect();
     let time = |tiling: &Tiling| tiling.time(shape, caps.busy_threads.into());
     // Among equals the one that stands first above: the sort keeps their order.
@@ -197,6 +211,12 @@ mod tests {
                 assert!(groups * tile.k_step / 4 <= threads, "{tile:?}");
             }
             assert!(tile.k_step % 4 == 0 && tile.blocks.iter().all(|n| (1..=2).contains(n)), "{tile:?}");
+            // In f16 a block to stage has eight steps of k, and sixteen are multiplied at a time.
+            let halves = tile.in_halves();
+            assert!(halves.k_step % 16 == 0 && halves.workgroup_bytes() / 2 <= least.workgroup_memory as usize);
+            for groups in [tile.rows / 4, tile.columns / 4] {
+                assert!(groups * halves.k_step / 8 <= threads, "{tile:?}");
+            }
         }
     }
 

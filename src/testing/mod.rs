@@ -36,7 +36,7 @@ pub use reflection::{check_passes, params_match};
 use crate::device::{Device, Memory, Plan, Processor, ProcessorOptions, Store};
 use crate::gpu::{Cursor, Gpu, GpuOptions};
 use crate::graph::reference::HostValues;
-use crate::graph::{Access, AdapterClass, Caps, Element, Graph, Home, ValueId, reference};
+use crate::graph::{Access, AdapterClass, Arithmetic, Caps, Element, Graph, Home, ValueId, reference};
 use crate::tensor::{Data, Tensor, relative_l2};
 use crate::weights::Format;
 
@@ -52,9 +52,18 @@ pub fn device() -> &'static Device {
     DEVICE.get_or_init(|| gpu().into())
 }
 
-/// The adapter under test, believed to be of another class: every variant of a kernel runs on the adapter at hand.
+/// The adapter under test, believed to be of another class: every variant of a kernel runs on the adapter at hand. None
+/// multiplies in f16.
 pub fn posing_as(class: AdapterClass) -> Gpu {
-    gpu().with_caps(Caps { class, ..gpu().caps().clone() })
+    gpu().with_caps(Caps { class, arithmetic: Arithmetic::Exact, ..gpu().caps().clone() })
+}
+
+/// The adapter under test, believed to be hardware that multiplies everything in f16. The adapter must have it: Mesa's
+/// software adapter does.
+pub fn posing_with_f16() -> Gpu {
+    assert!(gpu().caps().f16, "{} has no f16", gpu().caps());
+    let name = "hardware".into();
+    gpu().with_caps(Caps { name, class: AdapterClass::Hardware, arithmetic: Arithmetic::Fast, ..gpu().caps().clone() })
 }
 
 /// The processor with one thread, which keeps weights packed, and with two, which decodes them each time.

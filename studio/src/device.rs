@@ -2,7 +2,7 @@
 
 use foveate::low_level::device::{Processor, ProcessorOptions};
 use foveate::low_level::gpu;
-use foveate::low_level::graph::{AdapterClass, Caps};
+use foveate::low_level::graph::{AdapterClass, Arithmetic, Caps};
 use foveate::{Device, Error, Gpu, GpuOptions, Result};
 
 use crate::tuning;
@@ -23,6 +23,8 @@ pub struct Choice {
     pub max_memory: Option<u64>,
     /// Whether the kernels follow their estimates even where variants were measured.
     pub untuned: bool,
+    /// In which numbers a GPU multiplies.
+    pub arithmetic: Arithmetic,
 }
 
 impl Choice {
@@ -67,7 +69,8 @@ impl Choice {
             return Err(Error::Usage(format!("threads: only the processor has them, the adapter {CPU:?}")));
         }
         let adapter = named.filter(|name| *name != GPU).map(str::to_owned);
-        let gpu = Gpu::request(GpuOptions { adapter, profile, ..GpuOptions::default() }).await?;
+        let gpu =
+            Gpu::request(GpuOptions { adapter, profile, arithmetic: self.arithmetic, ..GpuOptions::default() }).await?;
         Ok(if self.untuned { gpu } else { tuning::followed(gpu)? }.into())
     }
 }

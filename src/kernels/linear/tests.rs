@@ -2,10 +2,15 @@
 
 use super::*;
 use crate::kernels::PRODUCT_TILES;
-use crate::testing::{Case, gpu, posing_as};
+use crate::testing::{Case, gpu, posing_as, posing_with_f16};
 
 /// f32 sums of up to a few hundred products, in another order than the reference's.
 const TOLERANCE: f64 = 3e-6;
+
+/// In f16: x is rounded, by 2⁻¹¹ of itself at most and 0.4 of that in the mean square, and so are weights of 32 bits. A
+/// sum of 16 products of either sign is rounded 16 times, by as much of what it has reached: √8 times one rounding in all.
+/// So √(2 + 8) · 0.4 · 2⁻¹¹ = 6e-4 is expected.
+const TOLERANCE_F16: f64 = 1e-3;
 
 /// The ways that a device of either class takes, and a software adapter without subgroups.
 fn every_way(case: &Case) {
@@ -82,6 +87,80 @@ fn tiles_agree_in_every_format_with_all_that_follows_the_sum() {
         }
     }
     case.agrees_on(posing_as(AdapterClass::Hardware), TOLERANCE);
+}
+
+/// In f16: each tile with a row more and a column less than it holds, or the reverse; k that ends within a step, with
+/// rows of whole blocks and rows of any length; whole, and with k in slices that do not share it evenly.
+#[test]
+fn every_tile_agrees_in_f16_where_it_is_not_full() {
+    let mut case = Case::new();
+    for (t, &tile) in PRODUCT_TILES.iter().enumerate() {
+        let tile = tile.in_halves();
+        for slices in [1, 3] {
+            for (m, k, o) in [
+                (tile.rows + 1, 2 * tile.k_step * slices + 8, tile.columns - 1),
+                (tile.rows - 1, tile.k_step * slices - 3, tile.columns + 1),
+            ] {
+                let x = case.input(&format!("x{t} {slices} {m}"), &[m, k]);
+                let weight = case.weight(&format!("w{t} {slices} {m}"), &[o, k], Format::F16);
+                product_of(&mut case.graph, x, plain(weight), Some(Tiling { tile, slices })).unwrap();
+            }
+        }
+    }
+    case.agrees_on(posing_with_f16(), TOLERANCE_F16);
+}
+
+#[test]
+fn agrees_in_f16_in_every_format_with_all_that_follows_the_sum() {
+    let mut case = Case::new();
+    for format in Format::ALL {
+        for (k, tile, slices) in [(100, PRODUCT_TILES[6], 3), (104, PRODUCT_TILES[5], 1)] {
+            let x = case.input(&format!("x {format} {k}"), &[2, 11, k]);
+            let weight = case.weight(&format!("w {format} {k}"), &[70, k], format);
+            let bias = case.input(&format!("b {format} {k}"), &[70]);
+            let index = case.indices(&format!("i {format} {k}"), &[2, 10, 1], (0..20).map(|i| i * 7 % 11).collect());
+            let row_weight = case.input(&format!("r {format} {k}"), &[2, 10, 1]);
+            let rows = ReadRows::Map { index, weight: Some(row_weight) };
+            let options = Linear { weight, bias: Some(bias), activation: Activation::GeluTanh, rows };
+            let tiling = Tiling { tile: tile.in_halves(), slices };
+            product_of(&mut case.graph, x, options, Some(tiling)).unwrap();
+        }
+    }
+    case.agrees_on(posing_with_f16(), TOLERANCE_F16);
+}
+
+/// Products of numbers far apart, none of which f16 loses: sums near its largest number, and near its least.
+#[test]
+fn f16_holds_sums_of_any_size_that_it_can_express() {
+    let mut case = Case::new();
+    for (scale, name) in [(200.0, "large"), (2e-3, "small")] {
+        let x = case.random(40 * 64).into_iter().map(|x| x * scale).collect();
+        let x = case.input_of(name, &[40, 64], x);
+        let weight = case.weight(&format!("{name} w"), &[33, 64], Format::F16);
+        linear(&mut case.graph, x, plain(weight)).unwrap();
+    }
+    case.agrees_on(posing_with_f16(), TOLERANCE_F16);
+}
+
+#[test]
+fn f16_is_left_where_numbers_may_be_beyond_it() {
+    let mut graph = Graph::new();
+    let x = graph.stored("x", &[40, 64], Element::F32);
+    for format in Format::ALL {
+        let weight = graph.stored(format!("w {format}"), &[20, 64], Element::Packed(format));
+        linear(&mut graph, x, plain(weight)).unwrap();
+        graph.beyond_f16(|graph| linear(graph, x, plain(weight))).unwrap();
+    }
+    let caps = Caps { f16: true, ..Caps::minimum() };
+    let shaders = |caps: &Caps| -> Vec<_> {
+        graph.nodes().iter().map(|node| node.op.record(&graph, caps).unwrap()[0].shader.name).collect()
+    };
+    let (f32, f16) = ("linear", "linear_f16");
+    assert_eq!(shaders(&caps), [f32, f32, f16, f32, f32, f32, f16, f32, f16, f32]);
+    assert_eq!(shaders(&Caps { f16: false, ..caps.clone() }), [f32; 10]);
+    let candidates = |node: usize| graph.nodes()[node].op.candidates(&graph, &caps).unwrap().variants;
+    let named = |name: &str, node| candidates(node).iter().filter(|variant| variant.starts_with(name)).count();
+    assert!(named("halves ", 2) > 3 && named("tiled ", 2) > 3 && named("halves ", 0) == 0);
 }
 
 #[test]

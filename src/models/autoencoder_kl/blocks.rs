@@ -183,7 +183,8 @@ impl MidBlock {
         let x = self.before.forward(graph, x.into())?.first;
         let images = goes_on.of(graph, x)?;
         if let Some(attention) = &self.attention {
-            attention.forward(graph, x, &images, goes_on)?;
+            // Its errors show, and it is a small part of the work.
+            graph.beyond_f16(|graph| attention.forward(graph, x, &images, goes_on))?;
         }
         self.after.forward(graph, images)
     }

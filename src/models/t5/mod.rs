@@ -174,7 +174,13 @@ impl T5 {
         let position_bias = Some(graph.stored(POSITION_BIAS, &[c.heads, length, length], Element::F32));
         // T5 folds 1/√d into its weights.
         let attention = Attention { heads: c.heads, head_dim: c.head_dim, scale: 1.0, key_bias, position_bias };
-        let x = embedded; // updated in place
+        // Its hidden numbers are known to leave the range of f16.
+        graph.beyond_f16(|graph| self.add_blocks(graph, embedded, attention))
+    }
+
+    fn add_blocks(&self, graph: &mut Graph, x: ValueId, attention: Attention) -> Result<ValueId> {
+        let c = &self.config;
+        // x is updated in place.
         for (layer, block) in self.blocks.iter().enumerate() {
             graph.group(format!("text encoder {layer}"));
             let h = block.attention_norm.forward(graph, x)?;
