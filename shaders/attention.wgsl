@@ -15,13 +15,6 @@ var<workgroup> kv_tile: array<vec4f, 256>;   // [32 columns of k, 32 keys]; then
 var<workgroup> weights: array<vec4f, 256>;   // [32 keys, 32 queries]
 var<workgroup> by_lane: array<vec4f, 64>;    // [8 groups of queries, 8 lanes]
 
-fn outer(sums: mat4x4f, rows: vec4f, columns: vec4f) -> mat4x4f {
-    return mat4x4f(
-        fma(vec4f(rows.x), columns, sums[0]), fma(vec4f(rows.y), columns, sums[1]),
-        fma(vec4f(rows.z), columns, sums[2]), fma(vec4f(rows.w), columns, sums[3]),
-    );
-}
-
 fn scale_rows(block: mat4x4f, by: vec4f) -> mat4x4f {
     return mat4x4f(block[0] * by.x, block[1] * by.y, block[2] * by.z, block[3] * by.w);
 }

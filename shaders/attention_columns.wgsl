@@ -182,13 +182,6 @@ var<workgroup> moving_tile: array<vec4f, 256>;  // [16 columns, 64 rows]
 var<workgroup> by_lane: array<vec4f, 128>;      // [64 rows held, by fours; 8 threads]
 var<workgroup> highest_by_lane: array<vec4f, 128>;
 
-fn outer(sums: mat4x4f, moving: vec4f, held: vec4f) -> mat4x4f {
-    return mat4x4f(
-        fma(vec4f(moving.x), held, sums[0]), fma(vec4f(moving.y), held, sums[1]),
-        fma(vec4f(moving.z), held, sums[2]), fma(vec4f(moving.w), held, sums[3]),
-    );
-}
-
 /// Four blocks: a and b of four rows held with two fours moving by, c and d of four others.
 struct Four { a: mat4x4f, b: mat4x4f, c: mat4x4f, d: mat4x4f }
 

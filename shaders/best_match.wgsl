@@ -117,13 +117,6 @@ var<workgroup> destination_tile: array<vec4f, 256>;  // [16 channels, 64 destina
 var<workgroup> found_score: array<vec4f, 128>;       // [64 sources, by fours; 8 threads]
 var<workgroup> found_at: array<vec4u, 128>;
 
-fn outer(sums: mat4x4f, ds: vec4f, ss: vec4f) -> mat4x4f {
-    return mat4x4f(
-        fma(vec4f(ds.x), ss, sums[0]), fma(vec4f(ds.y), ss, sums[1]),
-        fma(vec4f(ds.z), ss, sums[2]), fma(vec4f(ds.w), ss, sums[3]),
-    );
-}
-
 @compute @workgroup_size(64)
 fn tiled(
     @builtin(workgroup_id) workgroup: vec3u,

@@ -25,28 +25,21 @@ var<workgroup> weight_tile: array<vec4f, WEIGHT_SIZE>; // [K_STEP, WEIGHT_GROUPS
 /// What a thread has summed: blocks above and below, left and right.
 struct Sums { above_left: mat4x4f, above_right: mat4x4f, below_left: mat4x4f, below_right: mat4x4f }
 
-fn accumulate(sums: mat4x4f, xs: vec4f, weights: vec4f) -> mat4x4f {
-    return mat4x4f(
-        fma(vec4f(xs.x), weights, sums[0]), fma(vec4f(xs.y), weights, sums[1]),
-        fma(vec4f(xs.z), weights, sums[2]), fma(vec4f(xs.w), weights, sums[3]),
-    );
-}
-
 /// Adds one step of k: the numbers at these places of the tiles, and half a tile further.
 fn add_step(sums: ptr<function, Sums>, x_at: u32, weight_at: u32) {
     let above = x_tile[x_at];
     let left = weight_tile[weight_at];
-    (*sums).above_left = accumulate((*sums).above_left, above, left);
+    (*sums).above_left = outer((*sums).above_left, above, left);
     if BLOCKS_DOWN == 2u {
         let below = x_tile[x_at + X_GROUPS / 2u];
-        (*sums).below_left = accumulate((*sums).below_left, below, left);
+        (*sums).below_left = outer((*sums).below_left, below, left);
     }
     if BLOCKS_ACROSS == 2u {
         let right = weight_tile[weight_at + WEIGHT_GROUPS / 2u];
-        (*sums).above_right = accumulate((*sums).above_right, above, right);
+        (*sums).above_right = outer((*sums).above_right, above, right);
         if BLOCKS_DOWN == 2u {
             let below = x_tile[x_at + X_GROUPS / 2u];
-            (*sums).below_right = accumulate((*sums).below_right, below, right);
+            (*sums).below_right = outer((*sums).below_right, below, right);
         }
     }
 }

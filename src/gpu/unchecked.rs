@@ -16,7 +16,7 @@
 //! | op | indices | loops |
 //! |---|---|---|
 //! | `linear`, `linear_broadcast`, `linear_f16`, `sum_slices` | rows of x and W are clamped to the last, k to the row; a row map's index to the sample's rows; results are stored within rows and columns; places in workgroup memory follow from the thread and the tile (`tiles.rs` tests that a tile fits) | to k, by `K_STEP`, 4 or 64; to `slices` |
-//! | `attention`, `attention_broadcast` | queries and keys are clamped to the last, columns to the head; results are stored within queries and the head | to keys and the head's columns |
+//! | `attention`, `attention_broadcast`, `attention_wide` | queries and keys are clamped to the last, columns to the head; results are stored within queries and the head | to keys and the head's columns |
 //! | `attention_columns` | the same of both sides | to keys, queries, heads and the head's columns |
 //! | `best_match` | sources and destinations are clamped to the last, channels to the row; what is stored as an index is clamped, and never read as one here | to destinations, channels and slices |
 //! | `conv2d` | a pixel outside the image reads the first one, and counts as zero; output channels are clamped to the last; results are stored within channels and the row | over taps; a piece of them has one row or more, since a kernel's width is bounded |

@@ -1,14 +1,17 @@
 //! Attention of every head at once, over columns of packed projections, with no matrix of scores in memory.
 
+use std::fmt;
+
 use super::host::attention::{QUERIES, Queries};
 use super::host::panels::Panels;
-use super::{attention_broadcast, params, shader};
+use super::tiles::has_few_registers;
+use super::{attention_broadcast, attention_wide, params, shader};
 use crate::graph::reference::HostValues;
-use crate::graph::{AdapterClass, Caps, Dispatch, Graph, Host, Op, Pass, Shader, ValueId};
+use crate::graph::{AdapterClass, Candidates, Caps, Dispatch, Graph, Host, Op, Pass, Shader, ValueId};
 use crate::size::elements;
 use crate::{Error, Result};
 
-pub(super) static SHADER: Shader = shader!("attention", "heads", "attend");
+pub(super) static SHADER: Shader = shader!("attention", "heads", "attend", "outer");
 
 params! {
     /// Uniform of `attention.wgsl`.
@@ -103,6 +106,141 @@ pub fn attention(graph: &mut Graph, q: Columns, k: Columns, v: Columns, options:
 /// One head of an autoencoder's middle block is this wide.
 const MAX_HEAD_DIM: usize = 512;
 
+/// How many there are of what.
+#[derive(Clone, Copy, Debug)]
+struct Shape {
+    samples: usize,
+    heads: usize,
+    head_dim: usize,
+    queries: usize,
+    keys: usize,
+}
+
+/// What decides which way is the fastest.
+impl fmt::Display for Shape {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let Self { samples, heads, head_dim, queries, keys } = self;
+        write!(f, "{queries} to {keys}, {samples}x{heads} heads of {head_dim}")
+    }
+}
+
+impl Shape {
+    /// Workgroups that share out the columns of a head in `staged`.
+    fn slices(self) -> usize {
+        self.head_dim.div_ceil(staged_columns(self.head_dim))
+    }
+
+    fn workgroups(self, way: Way) -> usize {
+        let tiles = |size: usize| self.samples * self.heads * self.queries.div_ceil(size);
+        match way {
+            Way::Direct => tiles(16).div_ceil(8),
+            // The lanes of a workgroup share a head.
+            Way::Broadcast { lanes } => tiles(16 * lanes as usize),
+            Way::Staged => self.slices() * tiles(32),
+            Way::Wide => self.slices() * tiles(64),
+        }
+    }
+}
+
+/// Columns of a head whose output a workgroup of `staged` holds in registers; wider heads are shared out.
+fn staged_columns(head_dim: usize) -> usize {
+    head_dim.next_multiple_of(32).min(128)
+}
+
+/// A kernel of it.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Way {
+    Direct,
+    Broadcast {
+        lanes: u32,
+    },
+    /// Tiles of 32 queries in workgroup memory.
+    Staged,
+    /// Tiles of 64 queries.
+    Wide,
+}
+
+/// Threads of a workgroup of `wide`.
+const WIDE_THREADS: usize = 64;
+
+impl Way {
+    fn shader(self) -> &'static Shader {
+        match self {
+            Self::Broadcast { .. } => &attention_broadcast::SHADER,
+            Self::Wide => &attention_wide::SHADER,
+            Self::Direct | Self::Staged => &SHADER,
+        }
+    }
+
+    fn entry(self) -> &'static str {
+        match self {
+            Self::Direct => "direct",
+            Self::Broadcast { .. } => "broadcast",
+            Self::Staged => "staged",
+            Self::Wide => "wide",
+        }
+    }
+
+    /// Rounds of all of a thread's loops, or a few more.
+    fn rounds(self, keys: usize, head_dim: usize) -> usize {
+        match self {
+            Self::Direct | Self::Broadcast { .. } => {
+                keys.div_ceil(16) * (3 + head_dim.div_ceil(8) + head_dim.div_ceil(4)) + head_dim
+            }
+            Self::Staged => keys.div_ceil(32) * (12 + 85 * head_dim.div_ceil(32)),
+            Self::Wide => keys.div_ceil(32) * (65 + 13 * head_dim.div_ceil(16)) + 16,
+        }
+    }
+}
+
+impl Heads {
+    /// Row length and first column of q, k and v.
+    fn layout(&self, graph: &Graph) -> [[usize; 2]; 3] {
+        [self.q, self.k, self.v].map(|of| [graph.shape(of.value)[2], of.offset])
+    }
+
+    fn is_vec4(&self, graph: &Graph) -> bool {
+        self.layout(graph).iter().flatten().chain([&self.options.head_dim]).all(|n| n % 4 == 0)
+    }
+
+    fn shape(&self, graph: &Graph) -> Result<Shape> {
+        let Attention { heads, head_dim, .. } = self.options;
+        let [samples, queries, _] = graph.dims(SHADER.name, self.out)?;
+        let [_, keys, _] = graph.dims(SHADER.name, self.k.value)?;
+        Ok(Shape { samples, heads, head_dim, queries, keys })
+    }
+
+    /// The way that a device takes: the one that was measured to be fastest there, else the first.
+    fn way(&self, graph: &Graph, caps: &Caps) -> Result<Way> {
+        let ways = self.ways(graph, caps)?;
+        let chosen = caps.choices.get(SHADER.name, &self.shape(graph)?.to_string());
+        let known = chosen.and_then(|name| ways.iter().find(|way| way.entry() == name));
+        Ok(known.copied().unwrap_or(ways[0]))
+    }
+
+    /// The ways that a device could take, the one first that is believed to be the fastest.
+    fn ways(&self, graph: &Graph, caps: &Caps) -> Result<Vec<Way>> {
+        let shape = self.shape(graph)?;
+        // Elsewhere the unrolled loads of `direct` would take a software adapter longer to compile than to run.
+        let direct = self.is_vec4(graph) && self.options.position_bias.is_none();
+        if caps.class == AdapterClass::Software {
+            let lanes = caps.broadcast_lanes().filter(|&lanes| lanes_have_work(shape.queries, lanes as usize));
+            return Ok(match (direct, lanes) {
+                (false, _) => vec![Way::Staged],
+                (true, None) => vec![Way::Direct],
+                (true, Some(lanes)) => vec![Way::Broadcast { lanes }, Way::Direct],
+            });
+        }
+        // Large tiles need less of workgroup memory's time. They leave fewer workgroups for the GPU's units.
+        let fills = shape.workgroups(Way::Wide) * WIDE_THREADS >= caps.busy_threads as usize;
+        Ok(match (has_few_registers(caps), shape.queries > 32 && fills) {
+            (true, _) => vec![Way::Staged],
+            (false, true) => vec![Way::Wide, Way::Staged],
+            (false, false) => vec![Way::Staged, Way::Wide],
+        })
+    }
+}
+
 impl Op for Heads {
     fn name(&self) -> &'static str {
         SHADER.name
@@ -118,30 +256,15 @@ impl Op for Heads {
         let Attention { heads, head_dim, scale, key_bias, position_bias } = self.options;
         let [samples, queries, _] = graph.dims(SHADER.name, self.out)?;
         let [kv_samples, keys, _] = graph.dims(SHADER.name, self.k.value)?;
-        let tiles = |size: usize| samples * heads * queries.div_ceil(size);
-        let layout = [self.q, self.k, self.v].map(|of| [graph.shape(of.value)[2], of.offset]);
-        let vec4 = layout.iter().flatten().chain([&head_dim]).all(|n| n % 4 == 0);
-        // Elsewhere its unrolled loads would take a software adapter longer to compile than to run.
-        let direct = caps.class == AdapterClass::Software && vec4 && position_bias.is_none();
-        let lanes = caps.broadcast_lanes().filter(|&lanes| direct && lanes_have_work(queries, lanes as usize));
-        let (shader, entry, columns, slices, workgroups, rounds) = match direct {
-            true => {
-                let (shader, entry, workgroups) = match lanes {
-                    None => (&SHADER, "direct", tiles(16).div_ceil(8)),
-                    // The lanes of a workgroup share a head.
-                    Some(lanes) => (&attention_broadcast::SHADER, "broadcast", tiles(16 * lanes as usize)),
-                };
-                let rounds = keys.div_ceil(16) * (3 + head_dim.div_ceil(8) + head_dim.div_ceil(4)) + head_dim;
-                (shader, entry, None, 1, workgroups, rounds)
-            }
-            false => {
-                // A workgroup holds up to 128 columns of a head's output in registers; wider heads are shared out.
-                let columns = head_dim.next_multiple_of(32).min(128);
-                let slices = head_dim.div_ceil(columns);
-                let rounds = keys.div_ceil(32) * (12 + 85 * head_dim.div_ceil(32));
-                (&SHADER, "staged", Some(columns), slices, slices * tiles(32), rounds)
-            }
+        let layout = self.layout(graph);
+        let way = self.way(graph, caps)?;
+        let shape = self.shape(graph)?;
+        let (lanes, columns, slices) = match way {
+            Way::Direct => (None, None, 1),
+            Way::Broadcast { lanes } => (Some(lanes), None, 1),
+            Way::Staged | Way::Wide => (None, Some(staged_columns(head_dim)), shape.slices()),
         };
+        let rounds = way.rounds(keys, head_dim);
         if rounds as u64 > caps.max_rounds {
             return Err(Error::Limit {
                 what: format!("attention to {keys} keys of {head_dim} numbers"),
@@ -167,15 +290,21 @@ impl Op for Heads {
             v_offset: layout[2][1] as u32,
             scale,
         };
-        let dispatch = Dispatch::new(shader, params.bytes(), caps.grid(workgroups as u64))
+        let dispatch = Dispatch::new(way.shader(), params.bytes(), caps.grid(shape.workgroups(way) as u64))
             .divisible()
-            .entry(entry)
+            .entry(way.entry())
             .constants(lanes.map(|lanes| ("LANES", lanes)))
-            .constant("VEC4", vec4)
+            .constant("VEC4", self.is_vec4(graph))
             .constant("KEY_BIAS", key_bias.is_some())
             .constant("POSITION_BIAS", position_bias.is_some())
             .constants(columns.map(|columns| ("COLUMNS", columns as f64)));
         Ok(vec![dispatch])
+    }
+
+    fn candidates(&self, graph: &Graph, caps: &Caps) -> Option<Candidates> {
+        let variants: Vec<String> = self.ways(graph, caps).ok()?.into_iter().map(|way| way.entry().into()).collect();
+        let case = self.shape(graph).ok()?.to_string();
+        (variants.len() > 1).then(|| Candidates { kernel: SHADER.name, case, variants })
     }
 
     fn compute(&self, graph: &Graph, host: &Host<'_>) -> Result<()> {
@@ -284,13 +413,17 @@ mod tests {
     /// Weighted means of up to a few hundred values; exp in f32 is good to a few units of 1e-7.
     const TOLERANCE: f64 = 1e-5;
 
-    /// The ways that a device of either class takes, and a software adapter without subgroups.
+    /// The ways of a software adapter with subgroups and without, and of a GPU in small tiles.
     fn every_way(case: &Case) {
-        for class in [AdapterClass::Software, AdapterClass::Hardware] {
-            case.agrees_on(posing_as(class), TOLERANCE);
-        }
+        case.agrees_on(posing_as(AdapterClass::Software), TOLERANCE);
         let caps = Caps { class: AdapterClass::Software, subgroup_lanes: None, ..gpu().caps().clone() };
         case.agrees_on(gpu().with_caps(caps), TOLERANCE);
+        case.agrees_on(gpu().with_caps(hardware(u32::MAX)), TOLERANCE);
+    }
+
+    /// A GPU that so many threads fill.
+    fn hardware(busy_threads: u32) -> Caps {
+        Caps { class: AdapterClass::Hardware, busy_threads, ..gpu().caps().clone() }
     }
 
     fn plain(heads: usize, head_dim: usize) -> Attention {
@@ -328,6 +461,55 @@ mod tests {
             assert_eq!(case.graph.shape(out), [batch, queries, heads * dim]);
         }
         every_way(&case);
+    }
+
+    #[test]
+    fn large_tiles_are_for_gpus_that_they_fill() {
+        let tile = |queries: usize, caps: &Caps| {
+            let mut graph = Graph::new();
+            let [q, k] = [("q", queries), ("k", 256)]
+                .map(|(name, rows)| Columns { value: graph.transient(name, &[2, rows, 16 * 72]), offset: 0 });
+            attention(&mut graph, q, k, k, plain(16, 72)).unwrap();
+            let op = &graph.nodes()[0].op;
+            let candidates = op.candidates(&graph, caps).map(|candidates| candidates.variants);
+            let dispatch = op.record(&graph, caps).unwrap().remove(0);
+            (dispatch.entry, dispatch.workgroups[0], candidates)
+        };
+        // 256 queries of 2 × 16 heads are 128 tiles of 64, with as many threads each.
+        let both = |first: &str, second: &str| Some(vec![first.to_owned(), second.to_owned()]);
+        assert_eq!(tile(256, &hardware(8192)), ("wide", 128, both("wide", "staged")));
+        assert_eq!(tile(256, &hardware(8193)), ("staged", 256, both("staged", "wide")));
+        assert_eq!(tile(32, &hardware(1)), ("staged", 32, both("staged", "wide")));
+        assert_eq!(tile(256, &Caps { name: "Adreno (TM) 740".into(), ..hardware(1) }), ("staged", 256, None));
+
+        // What was measured counts.
+        let mut caps = hardware(8192);
+        let mut choices = crate::graph::Choices::default();
+        choices.insert("attention", "256 to 256, 2x16 heads of 72", "staged");
+        caps.choices = choices.into();
+        assert_eq!(tile(256, &caps).0, "staged");
+    }
+
+    /// Fewer sizes, since a software adapter takes long to compile so many registers.
+    #[test]
+    fn large_tiles_agree() {
+        for (samples, heads, queries, keys, dim, biased) in [
+            (2, 1, 70, 40, 16, true),
+            (1, 2, 33, 65, 37, false),
+            (1, 1, 130, 35, 100, false),
+            (1, 1, 66, 33, 150, true),
+        ] {
+            let mut case = Case::new();
+            let q = whole(&mut case, "q", [samples, queries, heads * dim]);
+            let [k, v] = ["k", "v"].map(|name| whole(&mut case, name, [1, keys, heads * dim]));
+            let key_bias = biased.then(|| case.input("key_bias", &[samples, keys]));
+            let position_bias = biased.then(|| case.input("position_bias", &[heads, queries, keys]));
+            let options = Attention { key_bias, position_bias, ..plain(heads, dim) };
+            attention(&mut case.graph, q, k, v, options).unwrap();
+            let caps = hardware(1);
+            assert_eq!(case.graph.nodes()[0].op.record(&case.graph, &caps).unwrap()[0].entry, "wide");
+            case.agrees_on(gpu().with_caps(caps), TOLERANCE);
+        }
     }
 
     /// Mesa's software adapter, were it asked for more rounds than it has, would be wrong without a word.

@@ -10,7 +10,7 @@ use crate::graph::{AdapterClass, Caps, Dispatch, Graph, Host, Op, Pass, Shader, 
 use crate::size::elements;
 use crate::{Error, Result};
 
-pub(super) static SHADER: Shader = shader!("attention_columns");
+pub(super) static SHADER: Shader = shader!("attention_columns", "outer");
 
 params! {
     /// Uniform of `attention_columns.wgsl`.

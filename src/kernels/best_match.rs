@@ -10,7 +10,7 @@ use crate::graph::{AdapterClass, Caps, Dispatch, Graph, Host, Op, Pass, Shader, 
 use crate::size::elements;
 use crate::{Error, Result};
 
-pub(super) static SHADER: Shader = shader!("best_match");
+pub(super) static SHADER: Shader = shader!("best_match", "outer");
 
 params! {
     /// Uniform of `best_match.wgsl`.

@@ -13,7 +13,7 @@ use crate::size::elements;
 use crate::weights::Format;
 use crate::{Error, Result};
 
-pub(super) static SHADER: Shader = shader!("linear", "product", "activations");
+pub(super) static SHADER: Shader = shader!("linear", "product", "activations", "outer");
 
 params! {
     /// Uniform of `linear.wgsl`.

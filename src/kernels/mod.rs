@@ -11,6 +11,7 @@ mod ages;
 mod attention;
 mod attention_broadcast;
 mod attention_columns;
+mod attention_wide;
 mod best_match;
 mod blend;
 mod chunks;
@@ -94,6 +95,7 @@ pub static SHADERS: &[&Shader] = &[
     &attention::SHADER,
     &attention_broadcast::SHADER,
     &attention_columns::SHADER,
+    &attention_wide::SHADER,
     &best_match::SHADER,
     &blend::SHADER,
     &conv2d::SHADER,
@@ -141,8 +143,9 @@ use shader;
 /// A hash of the shaders whose variants are chosen between: what was measured of others says nothing about these.
 pub fn fingerprint() -> String {
     let mut hash = Fingerprint::default();
-    let all = [&linear::SHADER, &linear_broadcast::SHADER, &linear_f16::SHADER, &sum_slices::SHADER];
-    hash.add_all(all.map(|shader| shader.source));
+    let products = [&linear::SHADER, &linear_broadcast::SHADER, &linear_f16::SHADER, &sum_slices::SHADER];
+    let attention = [&attention::SHADER, &attention_broadcast::SHADER, &attention_wide::SHADER];
+    hash.add_all(products.into_iter().chain(attention).map(|shader| shader.source));
     format!("{:016x}", hash.value())
 }
 

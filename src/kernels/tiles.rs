@@ -182,7 +182,7 @@ fn is_possible(tiling: &Tiling, shape: ProductShape, caps: &Caps) -> bool {
 /// A kernel of ggml with as many results a thread spills on Adreno A7xx, and runs at a tenth of its speed
 /// (github.com/ggml-org/llama.cpp/pull/27640). None was at hand to see whether ours does, so all of them get one block.
 /// Browsers may hide the name: there it does not apply.
-fn has_few_registers(caps: &Caps) -> bool {
+pub(super) fn has_few_registers(caps: &Caps) -> bool {
     caps.name.to_lowercase().contains("adreno")
 }
 
