@@ -74,9 +74,7 @@ fn shapes_whose_products_overflow_are_refused() {
             let x = numbers(graph, &[1, 0, 8]);
             kernels::window_scores(graph, x, [1 << 63, 2], None).map(|_| x)
         }),
-        ("the adapter is too small: position [2, 18446744073709551615]", |graph| {
-            kernels::pick(graph, 2, [HUGE, HUGE], [1, 1], Pick::First)
-        }),
+        ("the adapter is too small: position", |graph| kernels::pick(graph, 2, [HUGE, HUGE], [1, 1], Pick::First)),
         ("[1, 3, 0, 8] has no pixel", |graph| {
             let x = numbers(graph, &[1, 3, 0, 8]);
             let weight = graph.stored("w", &[3], Element::F32);
