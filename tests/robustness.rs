@@ -117,7 +117,7 @@ fn what_is_not_finite_is_no_picture() {
             let run = pipe.start(&Request { steps: Some(3), guidance: Some(guidance), ..request.clone() }).unwrap();
             let error = block_on(run.complete()).unwrap_err();
             assert!(matches!(error, Error::NotFinite { .. }) && !error.is_usage(), "{error}");
-            let told = format!("not finite: a guidance of {guidance:?} is likely too large");
+            let told = format!(": a guidance of {guidance:?} is likely too large");
             assert!(error.to_string().ends_with(&told), "{error}");
         }
         for guidance in [f32::NAN, f32::INFINITY] {

@@ -80,7 +80,7 @@ fn wrong_requests_are_usage_errors() {
 fn what_no_picture_comes_of_writes_none() {
     let shell = Shell::new();
     for adapter in ["cpu", "gpu"] {
-        for guidance in ["1e38", "1e30", "1e12"] {
+        for guidance in ["1e38", "1e30", "1e20"] {
             let asked = ["generate", "x", "--steps", "2", "--guidance", guidance, "--adapter", adapter];
             shell.fails(&asked, 1, &format!("a guidance of {guidance} is likely too large"));
         }
