@@ -80,7 +80,10 @@ pub fn pool_tokens(
         return Err(Error::shape(op, format!("{} {:?} is no grid of {h}×{w} tokens", value.name, value.shape)));
     }
     if channels == 0 {
-        return Err(Error::shape(op, format!("no column of {} {:?} is pooled", value.name, value.shape)));
+        return Err(Error::shape(
+            op,
+            format!("{} {:?} has no columns {}..{}", value.name, value.shape, x.offset, x.offset),
+        ));
     }
     x.check(graph, op, channels)?;
     let stride = how.stride;
