@@ -2,6 +2,8 @@
 //   g = the guided model output
 //   m = clamp(convert_sample·x + convert_output·g, −clip, clip)
 //   x = sample·x + output·g + current·m + previous0·m₁ + previous1·m₂ + noise·z;  m₂ = m₁;  m₁ = m
+// An x that is not finite, or beyond all reason, stays as it is: later steps could make a picture of it again, and the end
+// of the run would find nothing wrong.
 
 struct Params {
     count: u32,     // elements of x
@@ -9,6 +11,7 @@ struct Params {
     channels: u32,  // Cm·H·W: with a learned sigma the model puts out more channels than there are latents
     unguided: u32,  // where in model the output without the prompt begins …
     guided: u32,    // … and the one with it
+    most: u32,      // the bits of the largest x
 }
 
 // A row of the schedule. The fields' places are those of `step_row`.
@@ -58,7 +61,11 @@ fn main(
 
     let m = clamp(row.convert_sample * x[i] + row.convert_output * g, -row.clip, row.clip);
     let history = row.previous0 * m1[i] + row.previous1 * m2[i];
-    x[i] = row.sample * x[i] + row.output * g + row.current * m + history + row.noise * z[i];
+    let next = row.sample * x[i] + row.output * g + row.current * m + history + row.noise * z[i];
+    // By bits: a comparison with NaN may be optimised away.
+    if (bitcast<u32>(x[i]) & 0x7fffffffu) <= params.most {
+        x[i] = next;
+    }
     m2[i] = m1[i];
     m1[i] = m;
 }

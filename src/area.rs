@@ -29,12 +29,12 @@ impl Area {
 
     /// Its pixels.
     pub fn count(&self) -> usize {
-        self.rows.len() * self.columns.len()
+        self.rows.len().saturating_mul(self.columns.len())
     }
 
     /// The same rectangle of a picture that is `factor` times as large each way.
     pub fn times(&self, factor: usize) -> Self {
-        let times = |range: &Range<usize>| range.start * factor..range.end * factor;
+        let times = |range: &Range<usize>| range.start.saturating_mul(factor)..range.end.saturating_mul(factor);
         Self { rows: times(&self.rows), columns: times(&self.columns) }
     }
 
@@ -47,7 +47,8 @@ impl Area {
 
     /// The place of this rectangle in `other`, which holds it.
     pub fn within(&self, other: &Self) -> Self {
-        let within = |range: &Range<usize>, start: usize| range.start - start..range.end - start;
+        let within =
+            |range: &Range<usize>, start: usize| range.start.saturating_sub(start)..range.end.saturating_sub(start);
         Self { rows: within(&self.rows, other.rows.start), columns: within(&self.columns, other.columns.start) }
     }
 

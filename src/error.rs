@@ -67,9 +67,9 @@ pub enum Error {
     },
 
     /// What was computed ran out of the range of numbers, so no picture comes of it.
-    #[error("{what} not finite: {cause}")]
+    #[error("{what}: {cause}")]
     NotFinite {
-        /// Which numbers, with their verb.
+        /// Which numbers, and how: they are not finite, or beyond what can be computed with.
         what: String,
         /// The likely cause.
         cause: String,

@@ -72,7 +72,7 @@ pub enum Refusal {
         /// The shape that is needed, or what of it is known.
         expected: String,
     },
-    /// A tensor of the request does not hold what it says: too few numbers, or some that are not finite.
+    /// A tensor of the request does not hold what it says: too few numbers, or some that are not finite or absurd.
     #[error("{tensor}: {reason}")]
     BadTensor {
         /// The tensor.

@@ -268,6 +268,7 @@ mod tests {
                 "init_latents: 4 numbers cannot fill the shape [1, 4, 1099511627776, 1099511627776]",
             ),
             (latents(&[1, 1, 1, 2], vec![0.0, f32::NAN]), "init_latents: number 1 is NaN, not finite"),
+            (latents(&[1, 1, 1, 2], vec![0.0, -1e30]), "init_latents: number 1 is -1e30, beyond 1e9"),
             (latents(&[0, 4, 8, 8], vec![]), "a count of 0"),
             (embeds(&[1, 2, 4], 2), "prompt_embeds: 4 numbers cannot fill the shape [1, 2, 4]"),
             (embeds(&[1, 1, 4], 1 << 17), "at most 65536 tokens"),

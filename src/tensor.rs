@@ -57,20 +57,21 @@ impl Tensor {
         }
     }
 
-    /// Whether it holds as many numbers as its shape takes, all of them finite: fields that a caller filled may not.
+    /// Whether it holds as many numbers as its shape takes, all of them in range: fields that a caller filled may not.
     pub(crate) fn check(&self, tensor: &'static str) -> Result<()> {
         let (shape, values) = (&self.shape, self.f32());
         if values.len() as u64 != elements(shape) {
             let reason = format!("{} numbers cannot fill the shape {shape:?}", values.len());
             return Err(Refusal::BadTensor { tensor, reason }.into());
         }
-        match values.iter().position(|value| !is_finite(*value)) {
-            Some(index) => {
-                let reason = format!("number {index} is {}, not finite", values[index]);
-                Err(Refusal::BadTensor { tensor, reason }.into())
-            }
-            None => Ok(()),
-        }
+        let Some((index, value)) = values.iter().enumerate().find(|(_, value)| !in_range(**value)) else {
+            return Ok(());
+        };
+        let reason = match value.is_finite() {
+            true => format!("number {index} is {value:e}, beyond {BOUND:e}"),
+            false => format!("number {index} is {value}, not finite"),
+        };
+        Err(Refusal::BadTensor { tensor, reason }.into())
     }
 
     /// Its bytes, as the GPU takes them.
@@ -97,9 +98,13 @@ impl Data {
     }
 }
 
-/// Whether a number is finite, by its bits: a comparison may be optimised away.
-pub(crate) fn is_finite(value: f32) -> bool {
-    value.to_bits() & 0x7f80_0000 != 0x7f80_0000
+/// No model has numbers near it. Far beyond it norms fail: where squares sum up to infinity, all that is divided by that
+/// is zero, which looks like a picture.
+pub(crate) const BOUND: f32 = 1e9;
+
+/// Whether a number is finite and within [`BOUND`], by its bits: a comparison with NaN may be optimised away.
+pub(crate) fn in_range(value: f32) -> bool {
+    value.to_bits() & 0x7fff_ffff <= BOUND.to_bits()
 }
 
 /// ‖a − b‖ / ‖b‖, in f64. Infinite where a value is not finite or the lengths differ, so that no comparison passes on

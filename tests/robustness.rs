@@ -12,7 +12,7 @@ use foveate::low_level::device::{Processor, ProcessorOptions};
 use foveate::low_level::graph::{Element, Graph};
 use foveate::low_level::kernels::ReadRows;
 use foveate::low_level::tensor::Data;
-use foveate::{Error, Gpu, LoadOptions, Pipeline, Refusal, Request, Size, Source, Tensor};
+use foveate::{Embeds, Error, Gpu, LoadOptions, Pipeline, Refusal, Request, Size, Source, Tensor};
 use pollster::block_on;
 
 /// The golden's model with some text of a config replaced.
@@ -117,7 +117,7 @@ fn what_is_not_finite_is_no_picture() {
             let run = pipe.start(&Request { steps: Some(3), guidance: Some(guidance), ..request.clone() }).unwrap();
             let error = block_on(run.complete()).unwrap_err();
             assert!(matches!(error, Error::NotFinite { .. }) && !error.is_usage(), "{error}");
-            let told = format!("not finite: a guidance of {guidance:?} is likely too large");
+            let told = format!(": a guidance of {guidance:?} is likely too large");
             assert!(error.to_string().ends_with(&told), "{error}");
         }
         for guidance in [f32::NAN, f32::INFINITY] {
@@ -135,6 +135,36 @@ fn what_is_not_finite_is_no_picture() {
         let mut run = pipes[0].start(&Request { guidance: Some(guidance), ..request.clone() }).unwrap();
         common::pipeline::take(&mut run, 3);
         assert_eq!(block_on(run.check()).is_ok(), sound);
+    }
+}
+
+/// A norm of it is infinite, and what is divided by that is zero: a picture of one colour, and no number of it is odd.
+#[test]
+fn what_is_beyond_all_reason_is_no_picture() {
+    let processor = Processor::new(ProcessorOptions::default()).unwrap();
+    for device in [foveate::Device::from(processor), device().clone()] {
+        for (name, request) in [("dit_ddim", Request::class(1)), ("pixart_alpha", Request::prompt("a fox"))] {
+            let source = Source::Folder(golden(name).join("model"));
+            let pipe = block_on(Pipeline::load(&device, source, LoadOptions::default(), |_| {})).unwrap();
+            for guidance in [1e12, 1e20, 1e30] {
+                let request = Request { steps: Some(3), guidance: Some(guidance), ..request.clone() };
+                let error = block_on(pipe.generate(&request)).unwrap_err();
+                let told = error.to_string();
+                assert!(matches!(error, Error::NotFinite { .. }) && told.contains("the latents are "), "{told}");
+                assert!(told.ends_with(&format!("a guidance of {guidance:?} is likely too large")), "{told}");
+            }
+        }
+    }
+    let huge = |shape: &[usize]| Tensor::new(shape, vec![1e30; shape.iter().product()]).unwrap();
+    let embeds = Embeds { embeds: huge(&[1, 2, 32]), mask: vec![1; 2], negative: None };
+    for (tensor, request) in [
+        ("init_latents", Request { init_latents: Some(huge(&[1, 4, 8, 8])), ..Request::class(1) }),
+        ("image_latents", Request { image_latents: Some(huge(&[1, 4, 8, 8])), ..Request::class(1) }),
+        ("prompt_embeds", Request { prompt_embeds: Some(embeds), ..Request::default() }),
+    ] {
+        let error = refused(&dit(), &request);
+        assert!(error.is_usage(), "{error:?}");
+        assert_eq!(error.to_string(), format!("{tensor}: number 0 is 1e30, beyond 1e9"));
     }
 }
 

@@ -79,7 +79,12 @@ fn wrong_requests_are_usage_errors() {
 #[test]
 fn what_no_picture_comes_of_writes_none() {
     let shell = Shell::new();
-    shell.fails(&["generate", "x", "--steps", "2", "--guidance", "1e38"], 1, "a guidance of 1e38 is likely too large");
+    for adapter in ["cpu", "gpu"] {
+        for guidance in ["1e38", "1e30", "1e20"] {
+            let asked = ["generate", "x", "--steps", "2", "--guidance", guidance, "--adapter", adapter];
+            shell.fails(&asked, 1, &format!("a guidance of {guidance} is likely too large"));
+        }
+    }
     shell.fails(&["generate", "x", "--steps", "2", "--size", "16384x16384"], 1, "the adapter is too small");
     assert!(shell.files().is_empty());
 }

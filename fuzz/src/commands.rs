@@ -21,7 +21,7 @@ pub fn run(words: &[String]) -> Result<bool, String> {
             let seconds: f64 = number(seconds)?;
             worker::work(target(name)?, number(seed)?, Duration::from_secs_f64(seconds), Path::new(current))
         }
-        ["seeds", folder] => write_seeds(Path::new(folder)).map_err(|error| format!("{folder}: {error}")),
+        ["seeds", folder] => write_seeds(Path::new(folder)),
         ["help" | "--help" | "-h"] => {
             println!("{HELP}");
             Ok(true)
@@ -61,13 +61,14 @@ fn today() -> u64 {
     SystemTime::now().duration_since(UNIX_EPOCH).map_or(0, |since| since.as_secs() / 86_400)
 }
 
-fn write_seeds(folder: &Path) -> std::io::Result<bool> {
+fn write_seeds(folder: &Path) -> Result<bool, String> {
     for target in targets::ALL {
         let folder = folder.join(target.name);
-        std::fs::create_dir_all(&folder)?;
-        for (place, seed) in (target.seeds)().iter().enumerate() {
-            std::fs::write(folder.join(format!("{place:04}")), seed)?;
-        }
+        let seeds = (target.seeds)().into_iter().chain(worker::corpus(target)?);
+        let write = |(place, seed)| std::fs::write(folder.join(format!("{place:04}")), seed);
+        std::fs::create_dir_all(&folder)
+            .and_then(|()| seeds.enumerate().try_for_each(write))
+            .map_err(|error| format!("{}: {error}", folder.display()))?;
     }
     Ok(true)
 }

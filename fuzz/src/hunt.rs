@@ -1,13 +1,12 @@
 //! The driver's own process: shares the time among the targets, keeps what fails, and goes on.
 
 use std::collections::HashSet;
-use std::path::{Path, PathBuf};
+use std::path::Path;
 use std::time::{Duration, Instant};
 
 use foveate_fuzz::targets::Target;
 
-use crate::guard::SLOW;
-use crate::process::{Failure, fails, worker};
+use crate::process::{Failure, worker};
 use crate::shrink;
 
 /// The most different failures of one target that are reported.
@@ -33,15 +32,7 @@ pub fn hunt(targets: &[&'static Target], seed: u64, time: Duration) -> std::io::
                 let Some(failure) = worker(target, seed, left, folder.path())? else { break };
                 // From the same seed the same input would follow.
                 seed += 1;
-                // On a busy machine an input is slow by no fault of its own.
-                if failure.said.contains(SLOW) && fails(target, &failure.input, folder.path())?.is_none() {
-                    println!(
-                        "{}: {} once, and not again: {}",
-                        target.name,
-                        SLOW,
-                        keep(target, &failure.input)?.display()
-                    );
-                } else if known.insert((target.name, failure.kind())) {
+                if known.insert((target.name, failure.kind())) {
                     report(target, &failure, folder.path())?;
                 }
             }
@@ -53,18 +44,12 @@ pub fn hunt(targets: &[&'static Target], seed: u64, time: Duration) -> std::io::
     Ok(known.is_empty())
 }
 
-/// Writes an input to where failing ones are kept.
-fn keep(target: &Target, input: &[u8]) -> std::io::Result<PathBuf> {
-    let folder = Path::new(env!("CARGO_MANIFEST_DIR")).join("artifacts").join(target.name);
-    std::fs::create_dir_all(&folder)?;
-    let path = folder.join(format!("{:08x}", crc32fast::hash(input)));
-    std::fs::write(&path, input)?;
-    Ok(path)
-}
-
 fn report(target: &Target, failure: &Failure, folder: &Path) -> std::io::Result<()> {
     let small = shrink::shrink(target, failure, folder)?;
-    let path = keep(target, &small)?;
+    let kept = Path::new(env!("CARGO_MANIFEST_DIR")).join("artifacts").join(target.name);
+    std::fs::create_dir_all(&kept)?;
+    let path = kept.join(format!("{:08x}", crc32fast::hash(&small)));
+    std::fs::write(&path, &small)?;
     println!("==== {} fails:\n{}", target.name, failure.said);
     println!("==== with {} bytes: cargo run -p foveate-fuzz -- run {} {}", small.len(), target.name, path.display());
     Ok(())

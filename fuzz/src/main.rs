@@ -2,6 +2,7 @@
 //! seen before. Each target runs in a process of its own, so that an abort is a finding like any other.
 #![allow(clippy::print_stderr, reason = "a program")]
 
+mod clock;
 mod commands;
 mod guard;
 mod hunt;

@@ -1,4 +1,4 @@
-//! The process that runs one target: the inputs that once failed, then changed ones until the time is over.
+//! The process that runs one target: the inputs of its corpus, then changed ones until the time is over.
 
 use std::collections::HashSet;
 use std::path::{Path, PathBuf};
@@ -17,17 +17,17 @@ const MOST_KEPT: usize = 4096;
 
 /// Fuzzes for so long. Whether no input failed; the first one that does ends it.
 pub fn work(target: &'static Target, seed: u64, time: Duration, current: &Path) -> Result<bool, String> {
-    let (current, regressions) = (current.to_owned(), regressions(target)?);
+    let (current, corpus) = (current.to_owned(), corpus(target)?);
     in_thread(move || {
-        let (watch, end) = (guard::watch(), Instant::now() + time);
+        guard::watch();
+        let end = Instant::now() + time;
         let mut inputs = (target.seeds)();
         let (mut seen, mut ran, mut rng) = (HashSet::new(), 0, SmallRng::seed_from_u64(seed));
-        for input in regressions {
-            let Some(outcome) = guard::run(target, &input, &current, watch) else { return false };
+        for input in corpus {
+            let Some(outcome) = guard::run(target, &input, &current) else { return false };
             ran += 1;
-            if seen.insert(outcome) {
-                inputs.push(input);
-            }
+            seen.insert(outcome);
+            inputs.push(input);
         }
         let seeds = inputs.len();
         assert!(seeds > 0, "{} has no inputs to start from", target.name);
@@ -37,7 +37,7 @@ pub fn work(target: &'static Target, seed: u64, time: Duration, current: &Path) 
             let pick = |rng: &mut SmallRng| inputs[if kept { seeds } else { 0 }..].choose(rng).map(Vec::as_slice);
             let (Some(data), Some(other)) = (pick(&mut rng), pick(&mut rng)) else { break };
             let input = mutated(target.shape, data, other, &mut rng);
-            let Some(outcome) = guard::run(target, &input, &current, watch) else { return false };
+            let Some(outcome) = guard::run(target, &input, &current) else { return false };
             ran += 1;
             if seen.insert(outcome) && inputs.len() - seeds < MOST_KEPT {
                 inputs.push(input);
@@ -54,8 +54,8 @@ pub fn replay(target: &'static Target, files: &[&str]) -> Result<bool, String> {
     let current = tempfile::NamedTempFile::new().map_err(|error| error.to_string())?;
     in_thread(move || {
         drop((target.seeds)());
-        let watch = guard::watch();
-        inputs.iter().all(|input| guard::run(target, input, current.path(), watch).is_some())
+        guard::watch();
+        inputs.iter().all(|input| guard::run(target, input, current.path()).is_some())
     })
 }
 
@@ -64,8 +64,8 @@ fn in_thread(work: impl FnOnce() -> bool + Send + 'static) -> Result<bool, Strin
     std::thread::spawn(work).join().map_err(|_| "the driver itself panicked".to_owned())
 }
 
-/// The inputs of `corpus/TARGET/`, which failed once.
-fn regressions(target: &Target) -> Result<Vec<Vec<u8>>, String> {
+/// The inputs of `corpus/TARGET/`: those that failed once, and pictures of many kinds.
+pub fn corpus(target: &Target) -> Result<Vec<Vec<u8>>, String> {
     let folder = Path::new(env!("CARGO_MANIFEST_DIR")).join("corpus").join(target.name);
     // Not every target has any.
     let mut paths: Vec<PathBuf> = std::fs::read_dir(folder).into_iter().flatten().flatten().map(|e| e.path()).collect();

@@ -4,6 +4,7 @@ use std::collections::HashMap;
 
 use super::{Buffer, Device};
 use crate::graph::{Element, Graph, Home, ValueId};
+use crate::size::{bytes, elements};
 use crate::{Error, Result, Tensor};
 
 /// Tensors by name. Graphs refer to them by [`Graph::stored`].
@@ -61,8 +62,12 @@ impl Store {
         self.entries.contains_key(name)
     }
 
-    /// Adds a tensor with its contents.
+    /// Adds a tensor with its contents, which have to fill its shape.
     pub async fn insert(&mut self, device: &Device, name: &str, tensor: &Tensor) -> Result<()> {
+        if tensor.data.len() as u64 != elements(&tensor.shape) {
+            let reason = format!("{} values cannot fill the shape {:?}", tensor.data.len(), tensor.shape);
+            return Err(Error::tensor(name, reason));
+        }
         let element = match tensor.data {
             crate::tensor::Data::F32(_) => Element::F32,
             crate::tensor::Data::U32(_) => Element::U32,
@@ -89,7 +94,7 @@ impl Store {
         let (rows, _) = graph.get(id).matrix();
         let row_bytes = graph.get(id).bytes() / (rows as u64).max(1);
         let row_words = row_bytes as usize / 4;
-        let last = first + words.len() / row_words.max(1);
+        let last = first.saturating_add(words.len() / row_words.max(1));
         if last > rows {
             return Err(Error::tensor(name, format!("rows {first}..{last} lie outside its {rows}")));
         }
@@ -106,7 +111,7 @@ impl Store {
     /// Reads an entry of numbers back.
     pub async fn read(&self, device: &Device, name: &str) -> Result<Tensor> {
         let entry = self.entry(name)?;
-        let bytes = device.read(self.buffer(name)?, 4 * entry.shape.iter().product::<usize>() as u64).await?;
+        let bytes = device.read(self.buffer(name)?, bytes(&entry.shape)).await?;
         match entry.element {
             Element::F32 => Tensor::new(&entry.shape, bytemuck::pod_collect_to_vec(&bytes)),
             Element::U32 => Tensor::indices(&entry.shape, bytemuck::pod_collect_to_vec(&bytes)),
@@ -131,7 +136,7 @@ impl Store {
         let entry = self.entry(&value.name)?;
         let same_shape = match value.element {
             Element::Packed(_) => entry.shape == value.shape,
-            Element::F32 | Element::U32 => entry.shape.iter().product::<usize>() == value.len(),
+            Element::F32 | Element::U32 => elements(&entry.shape) == elements(&value.shape),
         };
         if !same_shape || entry.element != value.element {
             let reason = format!(

@@ -105,7 +105,7 @@ impl Gpu {
     pub async fn read(&self, buffer: &Buffer, bytes: u64) -> Result<Vec<u8>> {
         let raw = &buffer.storage(self.id())?.0;
         self.alive()?;
-        let size = bytes.next_multiple_of(4).min(raw.size());
+        let size = bytes.min(raw.size()).next_multiple_of(4);
         let _taken = self.account().take("reading back", size)?;
         let scope = self.device().push_error_scope(wgpu::ErrorFilter::OutOfMemory);
         let staging = self.device().create_buffer(&wgpu::BufferDescriptor {

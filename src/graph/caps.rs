@@ -8,6 +8,9 @@ use super::Choices;
 use crate::weights::Format;
 use crate::{Error, Result};
 
+/// The most bytes of one weight: beyond what any device has.
+const MOST_WEIGHT: u64 = 1 << 40;
+
 /// Which habits an adapter rewards. Software adapters run a workgroup's threads on few CPU lanes and have no fast
 /// workgroup memory, so reading rows straight from storage beats staging them; GPUs prefer the opposite.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -185,6 +188,15 @@ impl Caps {
     /// The row ranges into which a `[rows, …]` weight of `row_bytes` per row is split so that each part can be bound.
     /// The uploader and the kernels both ask here, so they agree.
     pub fn split_rows(&self, rows: usize, row_bytes: u64) -> Result<Vec<Range<usize>>> {
+        let bytes = row_bytes.saturating_mul(rows as u64);
+        if bytes > MOST_WEIGHT {
+            return Err(Error::Limit {
+                what: "a weight".into(),
+                limit: "memory",
+                needed: bytes,
+                available: MOST_WEIGHT,
+            });
+        }
         let most = (self.max_tensor_bytes() / row_bytes.max(1)) as usize;
         if most == 0 {
             return Err(Error::Limit {
@@ -196,7 +208,7 @@ impl Caps {
         }
         // A multiple of 64 keeps every part but the last whole in the kernels' tiles.
         let most = if most >= 64 { most / 64 * 64 } else { most };
-        Ok((0..rows).step_by(most).map(|start| start..rows.min(start + most)).collect())
+        Ok((0..rows).step_by(most).map(|start| start..rows.min(start.saturating_add(most))).collect())
     }
 
     /// Lays `count` workgroups out over x and y, so that more than 65,535 fit. Shaders recover the index as

@@ -43,6 +43,17 @@ pub struct Columns {
     pub offset: usize,
 }
 
+impl Columns {
+    /// Fails where the value has not so many columns behind the first.
+    pub(super) fn check(self, graph: &Graph, op: &str, columns: usize) -> Result<()> {
+        let (value, start, end) = (graph.get(self.value), self.offset, self.offset.saturating_add(columns));
+        match value.shape.last() {
+            Some(&width) if end <= width => Ok(()),
+            _ => Err(Error::shape(op, format!("{} {:?} has no columns {start}..{end}", value.name, value.shape))),
+        }
+    }
+}
+
 /// How [`attention`] scores keys.
 #[derive(Clone, Copy, Debug)]
 pub struct Attention {
@@ -84,13 +95,9 @@ pub fn attention(graph: &mut Graph, q: Columns, k: Columns, v: Columns, options:
     if heads == 0 || !(1..=MAX_HEAD_DIM).contains(&head_dim) {
         return Err(Error::shape(op, format!("{heads} heads of {head_dim}; a head has 1 to {MAX_HEAD_DIM} columns")));
     }
-    let columns = heads * head_dim;
-    for Columns { value, offset } in [q, k, v] {
-        let value = graph.get(value);
-        if value.shape[2] < offset + columns {
-            let reason = format!("{} {:?} has no columns {offset}..{}", value.name, value.shape, offset + columns);
-            return Err(Error::shape(op, reason));
-        }
+    let columns = heads.saturating_mul(head_dim);
+    for columns_of in [q, k, v] {
+        columns_of.check(graph, op, columns)?;
     }
     if let Some(bias) = options.key_bias {
         graph.expect(op, bias, &[batch, keys])?;

@@ -53,12 +53,8 @@ pub fn attention_columns(graph: &mut Graph, queries: Columns, keys: Columns, opt
         let reason = format!("q and k have shapes {shapes:?}, for {heads} heads of {head_dim}");
         return Err(Error::shape(op, reason));
     }
-    for Columns { value, offset } in [q, k] {
-        let (value, end) = (graph.get(value), offset + heads * head_dim);
-        if value.shape[2] < end {
-            let reason = format!("{} {:?} has no columns {offset}..{end}", value.name, value.shape);
-            return Err(Error::shape(op, reason));
-        }
+    for columns_of in [q, k] {
+        columns_of.check(graph, op, heads.saturating_mul(head_dim))?;
     }
     if let Some(bias) = key_bias {
         graph.expect(op, bias, &[batch, keys])?;

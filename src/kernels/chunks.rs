@@ -57,7 +57,7 @@ impl Chunks {
         if let Some(table) = self.table {
             graph.expect(op, table, &[count, channels])?;
         }
-        if (samples != 1 && samples != batch) || (width != channels && width != count * channels) {
+        if (samples != 1 && samples != batch) || (width != channels && width != count.saturating_mul(channels)) {
             let found = format!("{} has shape {:?}", graph.get(self.emb).name, [samples, width]);
             let reason = format!("{found}, which is not {count} chunks of {channels} for {batch} samples");
             return Err(Error::shape(op, reason));

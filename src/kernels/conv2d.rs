@@ -50,6 +50,8 @@ struct Convolution {
 const THREADS: usize = 64;
 /// Output channels that a workgroup computes.
 const CHANNELS: usize = 8;
+/// The most pixels along a side, or around a picture.
+const MOST_PIXELS: usize = 1 << 20;
 /// Taps of a kernel's row that a workgroup can hold.
 const MAX_KERNEL_WIDTH: usize = 192;
 
@@ -66,8 +68,12 @@ pub fn conv2d(graph: &mut Graph, x: ValueId, conv: Conv2d) -> Result<ValueId> {
         let reason = format!("{} is {:?}, it takes weights packed as F32, F16 or BF16", weight.name, weight.element);
         return Err(Error::shape("conv2d", reason));
     }
-    if conv.stride == 0 || !(1..=MAX_KERNEL_WIDTH).contains(&kernel_width) {
-        let reason = format!("cannot convolve {kernel_width} pixels wide at stride {}", conv.stride);
+    // Shaders count pixels in 32 bits, those of the padding among them.
+    let most = conv.padding.into_iter().chain([conv.stride, height, width]).max();
+    if conv.stride == 0 || most > Some(MOST_PIXELS) || !(1..=MAX_KERNEL_WIDTH).contains(&kernel_width) {
+        let Conv2d { stride, padding, .. } = conv;
+        let size = format!("{height}×{width} pixels within {padding:?}");
+        let reason = format!("cannot convolve {size}, {kernel_width} pixels wide at stride {stride}");
         return Err(Error::shape("conv2d", reason));
     }
     if let Some(bias) = conv.bias {

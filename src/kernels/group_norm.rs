@@ -63,7 +63,13 @@ pub fn group_norm(graph: &mut Graph, x: ValueId, norm: GroupNorm) -> Result<Valu
     let like = norm.like.unwrap_or(x);
     let [_, _, like_height, like_width] = graph.dims("group_norm", like)?;
     graph.expect("group_norm", like, &[batch, channels, like_height, like_width])?;
-    let (groups, group) = (batch * norm.groups, channels / norm.groups * like_height * like_width);
+    for image in [x, like] {
+        if graph.get(image).is_empty() {
+            return Err(Error::shape("group_norm", format!("{:?} has no pixel", graph.shape(image))));
+        }
+    }
+    let groups = batch.saturating_mul(norm.groups);
+    let group = graph.get(like).len() / groups;
     let pieces = group.div_ceil(LEAST_PIECE).clamp(1, MOST_PIECES);
     let measured = graph.transient("group_norm.measured", &[groups, pieces, 3]);
     let moments = graph.transient("group_norm.moments", &[groups, 3]);

@@ -29,7 +29,7 @@ pub fn join_channels(graph: &mut Graph, latents: ValueId, more: ValueId, step: V
     let [_, further, _, _] = graph.dims(op, more)?;
     graph.expect(op, more, &[1, further, height, width])?;
     graph.expect(op, step, &[step_row::LEN])?;
-    let out = graph.transient("joined", &[count, channels + further, height, width]);
+    let out = graph.transient("joined", &[count, channels.saturating_add(further), height, width]);
     graph.push(JoinChannels { latents, more, step, out });
     Ok(out)
 }
@@ -77,7 +77,7 @@ mod tests {
             let more = case.input("more", &[1, further, height, width]);
             let step = case.input("step", &[step_row::LEN]);
             let out = join_channels(&mut case.graph, latents, more, step).unwrap();
-            assert_eq!(case.graph.shape(out), [count, channels + further, height, width]);
+            assert_eq!(case.graph.shape(out), [count, channels.saturating_add(further), height, width]);
             case.agrees(1e-7);
         }
     }

@@ -34,7 +34,7 @@ pub fn joins(
     let op = SHADER.name;
     let [batch, sources, _] = graph.dims(op, sides.sources)?;
     let [_, destinations, _] = graph.dims(op, sides.destinations)?;
-    if sources + destinations != tokens || destinations == 0 {
+    if sources.saturating_add(destinations) != tokens || destinations == 0 {
         let reason =
             format!("{sources} sources and {destinations} destinations are not the two sides of {tokens} tokens");
         return Err(Error::shape(op, reason));

@@ -209,7 +209,7 @@ impl Op for NormOp {
         let (_, channels) = graph.get(self.x).matrix();
         let compact = graph.shape(self.out)[1];
         let mut out = Vec::new();
-        for (row, x) in rows.reference(graph, host, self.x).chunks(channels).enumerate() {
+        for (row, x) in rows.reference(graph, host, self.x).chunks(channels.max(1)).enumerate() {
             let mean = match kind {
                 NormKind::Layer => x.iter().map(|&v| f64::from(v)).sum::<f64>() / channels as f64,
                 NormKind::Rms => 0.0,

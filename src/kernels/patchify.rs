@@ -44,8 +44,8 @@ pub fn patchify(
     if let Some(step) = step {
         graph.expect(op, step, &[step_row::LEN])?;
     }
-    let tokens = (height / patch) * (width / patch);
-    let out = graph.transient("tokens", &[batch, tokens, channels * patch * patch]);
+    let tokens = (height / patch).saturating_mul(width / patch);
+    let out = graph.transient("tokens", &[batch, tokens, channels.saturating_mul(patch).saturating_mul(patch)]);
     graph.push(Patchify { latents, extent, patch, step, out });
     Ok(out)
 }

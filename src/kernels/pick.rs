@@ -60,9 +60,9 @@ pub fn pick(graph: &mut Graph, batch: usize, grid: impl Into<Grid>, stride: [usi
     match how {
         Pick::First => {}
         Pick::Random { step, .. } => graph.expect(op, step, &[step_row::LEN])?,
-        Pick::Oldest { ages } => graph.expect(op, ages, &[batch, height * width])?,
+        Pick::Oldest { ages } => graph.expect(op, ages, &[batch, height.saturating_mul(width)])?,
     }
-    let out = graph.transient_indices("position", &[batch, (height / down) * (width / across)]);
+    let out = graph.transient_indices("position", &[batch, (height / down).saturating_mul(width / across)]);
     graph.push(PickOp { grid, stride, how, out });
     Ok(out)
 }

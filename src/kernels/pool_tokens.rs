@@ -73,16 +73,19 @@ pub fn pool_tokens(
 ) -> Result<ValueId> {
     let grid = grid.into().sides();
     let op = SHADER.name;
-    let [batch, tokens, width] = graph.dims(op, x.value)?;
+    let [batch, tokens, _] = graph.dims(op, x.value)?;
     let [h, w] = grid;
     let value = graph.get(x.value);
-    if tokens != h * w {
+    if tokens != h.saturating_mul(w) {
         return Err(Error::shape(op, format!("{} {:?} is no grid of {h}×{w} tokens", value.name, value.shape)));
     }
-    if channels == 0 || width < x.offset + channels {
-        let columns = x.offset..x.offset + channels;
-        return Err(Error::shape(op, format!("{} {:?} has no columns {columns:?}", value.name, value.shape)));
+    if channels == 0 {
+        return Err(Error::shape(
+            op,
+            format!("{} {:?} has no columns {}..{}", value.name, value.shape, x.offset, x.offset),
+        ));
     }
+    x.check(graph, op, channels)?;
     let stride = how.stride;
     if stride == 0 || h < stride || w < stride {
         return Err(Error::shape(op, format!("a stride of {stride} leaves no token of {h}×{w}")));

@@ -29,7 +29,7 @@ pub fn put_rows(graph: &mut Graph, from: Columns, index: Option<ValueId>, into: 
     let op = SHADER.name;
     let [batch, compact, stride] = graph.dims(op, from.value)?;
     let [samples, rows, width] = graph.dims(op, into)?;
-    let fits = samples == batch && from.offset + width <= stride && (index.is_some() || rows == compact);
+    let fits = samples == batch && from.offset.saturating_add(width) <= stride && (index.is_some() || rows == compact);
     if !fits {
         let [from_shape, into] = [from.value, into].map(|id| graph.shape(id));
         let reason = format!("columns from {} of {from_shape:?} cannot be put into {into:?}", from.offset);

@@ -4,6 +4,7 @@
 use super::{params, shader};
 use crate::graph::reference::HostValues;
 use crate::graph::{Caps, Dispatch, Graph, Host, Op, Pass, Shader, ValueId};
+use crate::tensor::{BOUND, in_range};
 use crate::{Error, Result};
 
 pub(super) static SHADER: Shader = shader!("scheduler_step");
@@ -46,7 +47,7 @@ pub mod step_row {
 
 params! {
     /// Uniform of `scheduler_step.wgsl`.
-    struct Params { count: u32, image: u32, channels: u32, unguided: u32, guided: u32 }
+    struct Params { count: u32, image: u32, channels: u32, unguided: u32, guided: u32, most: u32 }
 }
 
 /// Which halves of the batch the model's outputs without and with the prompt are:
@@ -133,6 +134,7 @@ impl Op for SchedulerStep {
             channels: graph.shape(self.output)[1..].iter().product::<usize>() as u32,
             unguided: unguided as u32,
             guided: guided as u32,
+            most: BOUND.to_bits(),
         };
         let dispatch = Dispatch::new(&SHADER, params.bytes(), caps.grid(count.div_ceil(256) as u64));
         Ok(vec![dispatch.constant("GUIDED", self.guidance != Guidance::None)])
@@ -160,7 +162,8 @@ impl Op for SchedulerStep {
             m.push(converted.max(-row[step_row::CLIP]).min(row[step_row::CLIP]));
             let direct = row[step_row::SAMPLE] * x[i] + row[step_row::OUTPUT] * g[i] + row[step_row::CURRENT] * m[i];
             let history = row[step_row::PREVIOUS0] * m1[i] + row[step_row::PREVIOUS1] * m2[i];
-            next.push(direct + history + row[step_row::NOISE] * z[i]);
+            let stepped = direct + history + row[step_row::NOISE] * z[i];
+            next.push(if in_range(x[i]) { stepped } else { x[i] });
         }
         let m1 = m1.to_vec();
         for (id, values) in [(self.guided, g), (self.latents, next), (self.history[1], m1), (self.history[0], m)] {
@@ -237,6 +240,19 @@ mod tests {
         assert_eq!(next(step_row::CONVERT_SAMPLE, -0.125), [0.0, 0.75, 7.0, 4.0]);
         assert_eq!(next(step_row::CONVERT_OUTPUT, -10.0), [0.0, -1.5, 7.0, 4.0]);
         assert_eq!(next(step_row::GUIDANCE, 2.0), [0.0, 1.5, 7.0, 7.0]);
+    }
+
+    /// A last step that takes nothing of x would make a picture of it.
+    #[test]
+    fn what_left_the_range_stays_out_of_it() {
+        let mut case = Case::new();
+        let step = step(&mut case, [1, 1, 1, 3], 1, vec![0.0; step_row::LEN], Guidance::None);
+        let wild = vec![2e9, -3e9, 4e9];
+        case.stored.get_mut("latents").unwrap().data = crate::tensor::Data::F32(wild.clone());
+        scheduler_step(&mut case.graph, step).unwrap();
+        case.agrees(1e-6);
+        let host = crate::graph::reference::run(&case.graph, &case.stored).unwrap();
+        assert_eq!(host.f32(step.latents), wild);
     }
 
     #[test]

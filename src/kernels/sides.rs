@@ -45,14 +45,14 @@ pub fn sides(graph: &mut Graph, position: ValueId, grid: impl Into<Grid>, stride
     let op = SHADER.name;
     let [batch, cells] = graph.dims(op, position)?;
     let [down, across] = whole_cells(grid, stride);
-    let tokens = grid[0] * grid[1];
-    if down * across == 0 || stride == [1, 1] {
+    let (tokens, all) = (grid[0].saturating_mul(grid[1]), down.saturating_mul(across));
+    if all == 0 || stride == [1, 1] {
         let reason =
             format!("a grid of {grid:?} tokens does not split into sources and one destination per {stride:?}");
         return Err(Error::shape(op, reason));
     }
-    if cells != down * across {
-        let reason = format!("{cells} positions for {} cells of {stride:?} in a grid of {grid:?}", down * across);
+    if cells != all {
+        let reason = format!("{cells} positions for {all} cells of {stride:?} in a grid of {grid:?}");
         return Err(Error::shape(op, reason));
     }
     let out = Sides {

@@ -26,13 +26,15 @@ pub fn unpatchify(graph: &mut Graph, tokens: ValueId, patch: usize, grid: impl I
     let op = SHADER.name;
     let [batch, count, features] = graph.dims(op, tokens)?;
     let [rows, columns] = grid;
-    if count != rows * columns {
+    if count != rows.saturating_mul(columns) {
         return Err(Error::shape(op, format!("{count} tokens are not {rows}×{columns}")));
     }
-    if patch == 0 || !features.is_multiple_of(patch * patch) {
+    let pixels = patch.saturating_mul(patch);
+    if patch == 0 || !features.is_multiple_of(pixels) {
         return Err(Error::shape(op, format!("{features} features do not divide into patches of {patch}×{patch}")));
     }
-    let out = graph.transient("image", &[batch, features / (patch * patch), rows * patch, columns * patch]);
+    let out = graph
+        .transient("image", &[batch, features / pixels, rows.saturating_mul(patch), columns.saturating_mul(patch)]);
     graph.push(Unpatchify { tokens, patch, out });
     Ok(out)
 }

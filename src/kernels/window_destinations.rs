@@ -35,7 +35,7 @@ pub fn window_destinations(
     let [down, across] = windows(op, grid)?;
     let [batch, _] = graph.dims(op, place)?;
     for windows in [place, position] {
-        graph.expect(op, windows, &[batch, down * across])?;
+        graph.expect(op, windows, &[batch, down.saturating_mul(across)])?;
     }
     let shape = [batch, grid[0] * grid[1]];
     let out =

@@ -28,7 +28,7 @@ struct WindowScores {
 
 /// Rows and columns of 2×2 windows in a grid of tokens, whose sides must be even.
 pub(super) fn windows(op: &str, [height, width]: [usize; 2]) -> Result<[usize; 2]> {
-    if !height.is_multiple_of(2) || !width.is_multiple_of(2) || height * width == 0 {
+    if !height.is_multiple_of(2) || !width.is_multiple_of(2) || height == 0 || width == 0 {
         return Err(Error::shape(op, format!("the grid is {height}×{width}: its sides must be even")));
     }
     Ok([height / 2, width / 2])
@@ -52,9 +52,10 @@ pub fn window_scores(
     let op = SHADER.name;
     let [down, across] = windows(op, grid)?;
     let [batch, _, channels] = graph.dims(op, tokens)?;
-    graph.expect(op, tokens, &[batch, grid[0] * grid[1], channels])?;
+    let count = grid[0].saturating_mul(grid[1]);
+    graph.expect(op, tokens, &[batch, count, channels])?;
     if let Some((ages, _)) = ages {
-        graph.expect(op, ages.ages, &[batch, grid[0] * grid[1]])?;
+        graph.expect(op, ages.ages, &[batch, count])?;
         graph.expect(op, ages.total, &[batch])?;
     }
     let out = graph.transient("window scores", &[batch, down * across]);

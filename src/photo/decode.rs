@@ -128,6 +128,9 @@ fn decode(file: &str, bytes: &[u8]) -> Result<(DynamicImage, Orientation)> {
         error => Error::file(file, format!("it cannot be read as a picture: {error}")),
     };
     let format = format(file, bytes)?;
+    if format == ImageFormat::Png && !has_whole_colours(bytes) {
+        return Err(Error::file(file, "it cannot be read as a picture: its palette ends within a colour"));
+    }
     let mut reader = ImageReader::with_format(Cursor::new(bytes), format);
     let mut limits = image::Limits::default();
     (limits.max_image_width, limits.max_image_height) = (Some(MOST_SIDE as u32), Some(MOST_SIDE as u32));
@@ -188,6 +191,20 @@ fn too_large(what: String) -> Error {
 fn room(file: &str, bytes: u64) -> Result<()> {
     let room = usize::try_from(bytes).is_ok_and(|bytes| Vec::<u8>::new().try_reserve_exact(bytes).is_ok());
     if room { Ok(()) } else { Err(Error::OutOfMemory(format!("reading {file}, which takes {bytes} bytes"))) }
+}
+
+/// Whether the palette of a PNG has three bytes for each colour. The decoder (png 0.18.1) panics over one that has not.
+fn has_whole_colours(bytes: &[u8]) -> bool {
+    let mut rest = bytes.get(8..).unwrap_or_default();
+    // A chunk is a length, a name, so many bytes, and a checksum.
+    while let Some((length, after)) = rest.split_first_chunk() {
+        let length = u32::from_be_bytes(*length);
+        if after.starts_with(b"PLTE") && !length.is_multiple_of(3) {
+            return false;
+        }
+        rest = after.get((length as usize).saturating_add(8)..).unwrap_or_default();
+    }
+    true
 }
 
 /// Whether the marker that ends a JPEG comes after its last scan. The decoder would fill what is missing with grey.
@@ -325,6 +342,28 @@ mod tests {
             huge[29..33].copy_from_slice(&crc);
             let error = Photo::decode("p.png", &huge).unwrap_err().to_string();
             assert!(error.contains(reason), "{error}");
+        }
+    }
+
+    #[test]
+    fn a_palette_that_ends_within_a_colour_is_refused() {
+        let chunk = |name: &[u8], data: &[u8]| {
+            let named = [name, data].concat();
+            [&(data.len() as u32).to_be_bytes(), &named[..], &crc(&named).to_be_bytes()].concat()
+        };
+        // One pixel of 8 bits, the first of the palette, stored without compression.
+        let head = chunk(b"IHDR", &[0, 0, 0, 1, 0, 0, 0, 1, 8, 3, 0, 0, 0]);
+        let pixel = chunk(b"IDAT", &[0x78, 1, 1, 2, 0, 0xfd, 0xff, 0, 0, 0, 2, 0, 1]);
+        for length in 1..=7 {
+            let palette = chunk(b"PLTE", &vec![9; length]);
+            let png = [&b"\x89PNG\r\n\x1a\n"[..], &head, &palette, &pixel, &chunk(b"IEND", b"")].concat();
+            match (length % 3, Photo::decode("p.png", &png)) {
+                (0, photo) => assert_eq!(photo.unwrap().0.get_pixel(0, 0).0, [9; 3]),
+                (_, photo) => {
+                    let error = photo.unwrap_err().to_string();
+                    assert_eq!(error, "p.png: it cannot be read as a picture: its palette ends within a colour");
+                }
+            }
         }
     }
 

@@ -44,9 +44,9 @@ impl Original {
     }
 
     /// Has `request` begin with the photo on a canvas of `size`, and returns where it lies there. A size that suits a
-    /// model is [`Pipeline::canvas_for`](crate::Pipeline::canvas_for) that of the photo.
+    /// model is [`Pipeline::canvas_for`](crate::Pipeline::canvas_for) that of the photo. See [`Frame::new`].
     pub fn begin(&self, request: &mut Request, size: Size) -> Result<Frame> {
-        let frame = Frame::new(&self.photo, self.mask.as_ref(), size, self.fit);
+        let frame = Frame::new(&self.photo, self.mask.as_ref(), size, self.fit)?;
         request.size = Some(size);
         request.image = Some(frame.picture(&self.photo)?);
         request.mask = self.mask.as_ref().map(|mask| frame.mask(mask, self.feather)).transpose()?;

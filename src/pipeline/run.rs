@@ -15,7 +15,7 @@ use crate::kernels::{Guidance, step_row};
 use crate::models::{Canvas, Decoder};
 use crate::schedulers::Schedule;
 use crate::shared::lock;
-use crate::tensor::is_finite;
+use crate::tensor::{BOUND, in_range};
 use crate::{Error, Grid, Result, Size, Tensor, Warning};
 
 /// Guidance beyond this is named as the likely cause of numbers that are not finite. Models are made for 1 to 20.
@@ -160,9 +160,9 @@ impl Run {
         self.store.read(&self.device, name).await
     }
 
-    /// Fails where no picture comes of what was computed: where a number is not finite, or where after the last step
-    /// not every step was encoded and submitted. [`Run::decode`] and [`Run::finish`] ask it themselves. A host that
-    /// keeps its picture on the device asks it here, once: the latents are read back for it.
+    /// Fails where no picture comes of what was computed: where a number is not finite or beyond all reason, or where
+    /// after the last step not every step was encoded and submitted. [`Run::decode`] and [`Run::finish`] ask it
+    /// themselves. A host that keeps its picture on the device asks it here, once: the latents are read back for it.
     pub async fn check(&self) -> Result<()> {
         self.check_latents(&self.read(LATENTS).await?).await
     }
@@ -177,7 +177,7 @@ impl Run {
                 return Err(Error::Steps(reason));
             }
         }
-        self.check_finite("the latents are", latents)
+        self.check_range("the latents are", latents)
     }
 
     /// Fails after the last step where one of them was neither run nor encoded.
@@ -190,15 +190,20 @@ impl Run {
         if handed.running { handed.check_between_steps() } else { Ok(()) }
     }
 
-    fn check_finite(&self, what: &str, numbers: &Tensor) -> Result<()> {
-        if numbers.f32().iter().all(|&number| is_finite(number)) {
+    fn check_range(&self, what: &str, numbers: &Tensor) -> Result<()> {
+        let mut beyond = numbers.f32().iter().filter(|number| !in_range(**number)).peekable();
+        if beyond.peek().is_none() {
             return Ok(());
         }
+        let what = match beyond.all(|number| number.is_finite()) {
+            true => format!("{what} beyond {BOUND:e}"),
+            false => format!("{what} not finite"),
+        };
         let cause = match self.guidance {
             Some(scale) if scale > USUAL_GUIDANCE => format!("a guidance of {scale:?} is likely too large"),
             _ => "the model's weights or configs are likely damaged".into(),
         };
-        Err(Error::NotFinite { what: what.into(), cause })
+        Err(Error::NotFinite { what, cause })
     }
 
     /// Decodes the latents as they are: a preview while steps are left, the pictures after the last. See [`Run::check`].
@@ -216,7 +221,7 @@ impl Run {
                 part.composed(&decoded, self.shape[0])?
             }
         };
-        self.check_finite("the decoded picture is", &pictures)?;
+        self.check_range("the decoded picture is", &pictures)?;
         Ok(Pictures(pictures))
     }
 

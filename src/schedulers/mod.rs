@@ -88,7 +88,9 @@ impl Step {
 
     /// The update of one element: x' and m from x, g, [m₋₁, m₋₂] and z. The reference of the kernel.
     pub fn apply(&self, x: f32, g: f32, previous: [f32; 2], z: f32) -> (f32, f32) {
-        let m = (self.convert_sample * x + self.convert_output * g).clamp(-self.clip, self.clip);
+        let m = self.convert_sample * x + self.convert_output * g;
+        // Where nothing lies between the bounds there is no number.
+        let m = if self.clip >= 0.0 { m.clamp(-self.clip, self.clip) } else { f32::NAN };
         let history = self.previous[0] * previous[0] + self.previous[1] * previous[1];
         (self.sample * x + self.output * g + self.current * m + history + self.noise * z, m)
     }
@@ -140,7 +142,7 @@ impl Schedule {
         Self { steps, levels, init_noise_sigma }.checked(class)
     }
 
-    /// Refuses a schedule without steps, or with numbers that are not finite.
+    /// Refuses a schedule without steps, with numbers that are not finite, or with a prediction that has no room.
     pub(crate) fn checked(self, class: &str) -> Result<Self> {
         if self.steps.is_empty() {
             return Err(no_schedule(class, "has no step"));
@@ -154,7 +156,10 @@ impl Schedule {
             None if !self.init_noise_sigma.is_finite() => {
                 Err(no_schedule(class, "has no finite initial sigma with this config"))
             }
-            None => Ok(self),
+            None => match self.steps.iter().position(|step| step.clip < 0.0) {
+                Some(index) => Err(no_schedule(class, format!("has a negative clip in step {index}"))),
+                None => Ok(self),
+            },
         }
     }
 
@@ -341,6 +346,16 @@ mod tests {
         assert_eq!(step.apply(1.0, 1.0, [2.0, 3.0], 4.0), (4_321_110.0, 1.0));
         assert_eq!(step.apply(2.0, 1.0, [0.0; 2], 0.0), (1620.0, 1.5));
         assert_eq!(size_of::<Step>(), 64);
+    }
+
+    #[test]
+    fn a_clip_without_room_is_refused() {
+        for (clip, reason) in [(-1.0, "has a negative clip in step 1"), (f32::NAN, "has no finite step 1 of 2")] {
+            let step = Step { clip, ..Step::at(7.0) };
+            assert!(step.apply(1.0, 1.0, [0.0; 2], 0.0).1.is_nan());
+            let error = Schedule::new("Own", vec![Step::at(9.0), step], vec![], 1.0).unwrap_err().to_string();
+            assert!(error.contains(reason), "{error}");
+        }
     }
 
     #[test]

@@ -36,6 +36,11 @@ pub enum Format {
     Int4,
 }
 
+/// A length rounded up to whole vectors of four.
+fn to_fours(length: usize) -> usize {
+    length.div_ceil(4).saturating_mul(4)
+}
+
 impl Format {
     /// All formats, the most exact first.
     pub const ALL: [Self; 5] = [Self::F32, Self::F16, Self::BF16, Self::Int8, Self::Int4];
@@ -43,10 +48,10 @@ impl Format {
     /// The words of a row of `k` weights.
     pub fn row_words(self, k: usize) -> usize {
         match self {
-            Self::F32 => k.next_multiple_of(4),
-            Self::F16 | Self::BF16 => k.next_multiple_of(4) / 2,
-            Self::Int8 => k.div_ceil(BLOCK) * blocks::INT8_WORDS,
-            Self::Int4 => k.div_ceil(BLOCK) * blocks::INT4_WORDS,
+            Self::F32 => to_fours(k),
+            Self::F16 | Self::BF16 => to_fours(k) / 2,
+            Self::Int8 => k.div_ceil(BLOCK).saturating_mul(blocks::INT8_WORDS),
+            Self::Int4 => k.div_ceil(BLOCK).saturating_mul(blocks::INT4_WORDS),
         }
     }
 

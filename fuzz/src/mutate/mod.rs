@@ -3,11 +3,16 @@
 //! first byte.
 
 mod bytes;
+mod exif;
 mod folder;
+mod jpeg;
 mod json;
+mod parts;
+mod picture;
 mod png;
 mod protobuf;
 mod safetensors;
+mod webp;
 
 use rand::rngs::SmallRng;
 use rand::{RngExt, seq::IndexedRandom};
@@ -19,8 +24,8 @@ pub enum Shape {
     Bytes,
     /// A JSON document.
     Json,
-    /// A picture in PNG.
-    Png,
+    /// A picture in PNG, JPEG or WebP.
+    Picture,
     /// Files, each with the shape that its name says.
     Archive,
 }
@@ -46,7 +51,20 @@ fn once(shape: Shape, data: &[u8], other: &[u8], rng: &mut SmallRng) -> Vec<u8> 
     match shape {
         Shape::Bytes => bytes::mutated(data, other, rng),
         Shape::Json => json::mutated(data, other, rng),
-        Shape::Png => png::mutated(data, other, rng),
+        Shape::Picture => picture::mutated(data, other, rng),
         Shape::Archive => folder::mutated(data, other, rng),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::path::Path;
+
+    /// The pictures in `fuzz/corpus/picture` whose names end so.
+    pub fn corpus(extension: &str) -> Vec<Vec<u8>> {
+        let folder = Path::new(env!("CARGO_MANIFEST_DIR")).join("corpus/picture");
+        let paths = std::fs::read_dir(folder).unwrap().map(|entry| entry.unwrap().path());
+        let whole = paths.filter(|path| path.extension().is_some_and(|end| end == extension));
+        whole.map(|path| std::fs::read(path).unwrap()).collect()
     }
 }

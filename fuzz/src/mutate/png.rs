@@ -2,45 +2,49 @@
 
 use rand::RngExt;
 use rand::rngs::SmallRng;
+use rand::seq::{IndexedMutRandom, IndexedRandom};
 
-use super::{bytes, json};
+use super::{bytes, exif, json, parts};
 
 const SIGNATURE: &[u8] = b"\x89PNG\r\n\x1a\n";
+
+/// The chunks that mean something to a decoder.
+const NAMES: [&[u8; 4]; 10] =
+    [b"tEXt", b"zTXt", b"iTXt", b"iCCP", b"IDAT", b"IHDR", b"PLTE", b"tRNS", b"eXIf", b"acTL"];
 
 /// A chunk: its name and its data.
 type Chunk = ([u8; 4], Vec<u8>);
 
-pub fn mutated(data: &[u8], other: &[u8], rng: &mut SmallRng) -> Vec<u8> {
-    let Some(mut chunks) = read(data).filter(|chunks| !chunks.is_empty()) else {
-        return bytes::mutated(data, other, rng);
-    };
-    let place = rng.random_range(0..chunks.len());
-    match rng.random_range(0..8) {
-        0 => drop(chunks.remove(place)),
-        1 => chunks.insert(place, chunks[place].clone()),
-        2 => {
-            let to = rng.random_range(0..chunks.len());
-            chunks.swap(place, to);
+/// None, where it is no PNG.
+pub fn mutated(data: &[u8], other: &[u8], rng: &mut SmallRng) -> Option<Vec<u8>> {
+    let mut chunks = read(data).filter(|chunks| !chunks.is_empty())?;
+    let from = read(other).unwrap_or_default();
+    if parts::moved(&mut chunks, &from, rng).is_none() {
+        let chunk = chunks.choose_mut(rng)?;
+        match rng.random_range(0..5) {
+            0 => chunk.0 = **NAMES.choose(rng).unwrap_or(&NAMES[0]),
+            _ => chunk.1 = content(chunk, rng),
         }
-        3 => chunks[place].0 = *[b"tEXt", b"zTXt", b"iTXt", b"iCCP", b"IDAT", b"IHDR", b"acTL"][rng.random_range(0..7)],
-        4 => {
-            let from = read(other).unwrap_or_default();
-            if !from.is_empty() {
-                chunks.insert(place, from[rng.random_range(0..from.len())].clone());
-            }
-        }
-        _ => chunks[place].1 = content(&chunks[place], rng),
     }
-    write(&chunks)
+    Some(write(&chunks))
 }
 
-/// The JSON in a text, or the bytes of whatever else it is.
+/// The JSON in a text, a field of a header, or the bytes of whatever else it is.
 fn content((name, data): &Chunk, rng: &mut SmallRng) -> Vec<u8> {
     match data.iter().position(|&byte| byte == b'{') {
         Some(start) if matches!(name, b"tEXt" | b"iTXt") && rng.random_ratio(3, 4) => {
             [&data[..start], &json::mutated(&data[start..], b"", rng)].concat()
         }
-        _ => bytes::mutated(data, &[], rng),
+        // Size, depth, colour, interlacing: a byte or a number each.
+        _ if name == b"IHDR" && data.len() == 13 => {
+            let mut data = data.clone();
+            match rng.random_range(0..7) {
+                field @ (0 | 1) => data[4 * field..][..4].copy_from_slice(&(bytes::number(rng) as u32).to_be_bytes()),
+                field => data[6 + field] = rng.random_range(0..17),
+            }
+            data
+        }
+        _ => exif::mutated(data, rng).unwrap_or_else(|| bytes::mutated(data, &[], rng)),
     }
 }
 
@@ -69,9 +73,11 @@ fn write(chunks: &[Chunk]) -> Vec<u8> {
 
 #[cfg(test)]
 mod tests {
+    use super::super::tests::corpus;
+
     #[test]
     fn pictures_come_back() {
-        for seed in crate::targets::picture::seeds() {
+        for seed in crate::targets::picture::seeds().into_iter().chain(corpus("png")) {
             assert_eq!(super::write(&super::read(&seed).unwrap()), seed);
         }
     }

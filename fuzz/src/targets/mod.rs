@@ -44,7 +44,7 @@ pub static ALL: &[Target] = &[
         budget: 8 * BUDGET,
     },
     // A picture of few bytes may have many pixels: as many as are read at all.
-    Target { name: "picture", run: picture::run, seeds: picture::seeds, shape: Shape::Png, budget: 1 << 30 },
+    Target { name: "picture", run: picture::run, seeds: picture::seeds, shape: Shape::Picture, budget: 1 << 30 },
     Target { name: "request", run: request::run, seeds: request::seeds, shape: Shape::Json, budget: BUDGET },
     Target { name: "http", run: http::run, seeds: http::seeds, shape: Shape::Archive, budget: BUDGET },
     Target { name: "kernels", run: kernels::run, seeds: kernels::seeds, shape: Shape::Bytes, budget: 1 << 30 },

@@ -32,7 +32,7 @@ pub fn run(data: &[u8]) {
 fn pixels(data: &[u8]) {
     let read = Photo::decode("a picture", data).and_then(|photo| {
         let mask = PhotoMask::decode("a mask", data)?.of(&photo)?;
-        let frame = Frame::new(&photo, Some(&mask), Size::new(24, 16), Fit::Crop);
+        let frame = Frame::new(&photo, Some(&mask), Size::new(24, 16), Fit::Crop)?;
         frame.picture(&photo)?;
         frame.mask(&mask, u32::from(mask.marks(0, 0))).map(drop)
     });

@@ -134,7 +134,7 @@ fn sketch(original: &Original, canvas: Size) -> Result<Option<(Original, Frame)>
     let Some((width, height)) = smaller(original.photo(), SKETCH) else { return Ok(None) };
     let photo = Photo(imageops::thumbnail(&original.photo().0, width, height));
     let mask = PhotoMask(imageops::resize(&mask.0, width, height, FilterType::Nearest));
-    let frame = Frame::new(&photo, Some(&mask), canvas, original.fit);
+    let frame = Frame::new(&photo, Some(&mask), canvas, original.fit)?;
     let feather = u64::from(original.feather) * u64::from(width) / original.photo().size().width.max(1) as u64;
     let mut sketch = Original::new(photo, Some(mask))?;
     (sketch.fit, sketch.feather) = (original.fit, feather as u32);
