@@ -61,6 +61,8 @@ fn a_full_disk_loses_nothing_and_is_told() {
             serde_json::from_slice(&std::fs::read(folder.path().join("settings.json")).unwrap()).unwrap()
         };
         desk.until("so is the form", |_| form(&folder).form.request.prompt == "a house by a river");
+        desk.until("nothing says otherwise", |desk| !desk.says("Keeping it for the next start: "));
+        assert!(desk.says("Saving the picture: "), "the picture is still not there");
         desk.click("Retry: a house by a river");
         desk.until("it is drawn", |desk| done(desk.jobs().last().unwrap().state.clone()));
         assert_eq!(origin(&desk.pictures()[1]).request.prompt, "a house by a river");

@@ -83,8 +83,9 @@ impl Gpu {
         let bindings = self.in_one_scope(all.len(), bind, describe).await?;
         let mut recording = Recording::new(self.id());
         for (((bound, portions), pipeline), bindings) in all.iter().zip(portions).zip(pipelines).zip(bindings) {
-            let (workgroups, cost) = (bound.dispatch.workgroups, bound.cost);
-            recording.push(bound.group, Command::Run(Run { pipeline, bindings, workgroups, portions, cost }));
+            let Dispatch { shader, entry, workgroups, .. } = bound.dispatch;
+            let (kernel, cost) = ((shader.name, entry), bound.cost);
+            recording.push(bound.group, Command::Run(Run { pipeline, bindings, workgroups, portions, cost, kernel }));
         }
         self.check()?;
         Ok(recording)

@@ -2,6 +2,9 @@
 
 use crate::graph::AdapterClass;
 
+/// A shader and its entry point. What a dispatch of either costs beside its estimate is learnt (`pace.rs`).
+pub(super) type Kernel = (&'static str, &'static str);
+
 /// Costs are counted in floating-point operations of a matrix product, and in what takes as long.
 #[derive(Clone, Copy, Debug)]
 pub(super) struct Rates {
@@ -21,8 +24,8 @@ const MOST_PORTIONS: u32 = 1024;
 impl Rates {
     pub fn of(class: AdapterClass) -> Self {
         match class {
-            // Lavapipe on two cores does several times `first_speed` in products; the others are estimates.
-            AdapterClass::Software => Self { per_byte: 2.0, per_dispatch: 2e5, portion: 2e7, first_speed: 2e9 },
+            // Lavapipe on two cores does several times `first_speed` in products, and norms as slowly as this.
+            AdapterClass::Software => Self { per_byte: 16.0, per_dispatch: 2e5, portion: 2e7, first_speed: 2e9 },
             // From an integrated GPU (a tenth of a TFLOP/s achieved, 20 GB/s) upwards.
             AdapterClass::Hardware => Self { per_byte: 8.0, per_dispatch: 2e6, portion: 2e8, first_speed: 5e10 },
         }

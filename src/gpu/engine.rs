@@ -52,9 +52,11 @@ impl Gpu {
     ) -> Result<bool> {
         let recordings: Vec<&Recording> =
             programs.iter().map(|program| program.of(self.id())).collect::<Result<_>>()?;
-        let Slice { pieces, cost, last } =
-            at.take(&recordings, self.stopwatch().allowance(budget), self.caps().max_workgroups);
-        let lap = self.stopwatch().start(self, cost);
+        let Slice { pieces, by_kernel, last, .. } = {
+            let pace = self.stopwatch().pace();
+            at.take(&recordings, pace.allowance(budget), |kernel| pace.factor(kernel), self.caps().max_workgroups)
+        };
+        let lap = self.stopwatch().start(self, by_kernel, budget);
         encode_pieces(&pieces, encoder, lap.queries());
         lap.stop(encoder);
         Ok(last)

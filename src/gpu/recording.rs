@@ -4,6 +4,7 @@ use std::ops::Range;
 use std::sync::Arc;
 
 use super::buffer::Storage;
+use super::cost::Kernel;
 use super::pipeline::Pipeline;
 use crate::device::{Copy, DeviceId, Program};
 use crate::{Error, Result};
@@ -48,6 +49,8 @@ pub(super) struct Run {
     pub portions: Vec<Portion>,
     /// What all of it is likely to cost.
     pub cost: f64,
+    /// Its shader and entry point, by which its cost is corrected.
+    pub kernel: Kernel,
 }
 
 /// Workgroups from `first` on, up to the next portion's.

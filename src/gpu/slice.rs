@@ -12,6 +12,7 @@
 //!
 //! How much a slice may cost follows from the budget and the speed that earlier slices showed (`pace.rs`).
 
+use super::cost::Kernel;
 use super::recording::{Command, Piece, Recording};
 
 /// How far programs have been encoded: a place in a list of them.
@@ -29,9 +30,22 @@ pub struct Cursor {
 #[derive(Debug, Default)]
 pub(super) struct Slice<'a> {
     pub pieces: Vec<Piece<'a>>,
+    /// What it is likely to cost in all.
     pub cost: f64,
+    /// The same, for each kernel in it.
+    pub by_kernel: Vec<(Kernel, f64)>,
     /// Whether nothing follows.
     pub last: bool,
+}
+
+impl Slice<'_> {
+    fn add(&mut self, kernel: Kernel, cost: f64) {
+        self.cost += cost;
+        match self.by_kernel.iter_mut().find(|(other, _)| *other == kernel) {
+            Some((_, sum)) => *sum += cost,
+            None => self.by_kernel.push((kernel, cost)),
+        }
+    }
 }
 
 impl Cursor {
@@ -40,18 +54,25 @@ impl Cursor {
         *self == Self::default()
     }
 
-    /// Takes what comes next and costs no more than `allowance`, but at least one portion of a dispatch.
-    pub(super) fn take<'a>(&mut self, programs: &[&'a Recording], allowance: f64, most_workgroups: u32) -> Slice<'a> {
+    /// Takes what comes next and costs no more than `allowance`, but at least one portion of a dispatch. `factor` is
+    /// what a kernel's estimate is multiplied by.
+    pub(super) fn take<'a>(
+        &mut self,
+        programs: &[&'a Recording],
+        allowance: f64,
+        factor: impl Fn(Kernel) -> f64,
+        most_workgroups: u32,
+    ) -> Slice<'a> {
         let mut slice = Slice::default();
         while let Some(program) = programs.get(self.program) {
             for command in program.commands().skip(self.command) {
                 if let Command::Run(run) = command {
-                    let (portions, cost) = (run.portions.len(), run.portion_cost());
+                    let (portions, cost) = (run.portions.len(), run.portion_cost() * factor(run.kernel));
                     let least = usize::from(slice.cost == 0.0);
                     let fitting = ((allowance - slice.cost) / cost) as usize;
                     let end = portions.min(self.portion.saturating_add(fitting.max(least)));
                     if end > self.portion {
-                        slice.cost += (end - self.portion) as f64 * cost;
+                        slice.add(run.kernel, (end - self.portion) as f64 * cost);
                         run.pieces(self.portion..end, most_workgroups, &mut slice.pieces);
                     }
                     if end < portions {

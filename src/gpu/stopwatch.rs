@@ -12,6 +12,7 @@ use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
 use super::Gpu;
+use super::cost::Kernel;
 use super::engine::encode_timestamps;
 use super::pace::Pace;
 use super::wait::Attended;
@@ -58,7 +59,8 @@ const BYTES: u64 = 16;
 #[derive(Debug)]
 pub(super) struct Lap {
     watch: Stopwatch,
-    cost: f64,
+    by_kernel: Vec<(Kernel, f64)>,
+    budget: Duration,
     by: Clock,
 }
 
@@ -78,15 +80,15 @@ impl Stopwatch {
         Self { found: Arc::new(Mutex::new(found)), queries: Arc::default() }
     }
 
-    /// The cost that fits a budget.
-    pub fn allowance(&self, budget: Duration) -> f64 {
-        lock(&self.found).pace.allowance(budget)
+    /// What the laps so far have shown.
+    pub fn pace(&self) -> Pace {
+        lock(&self.found).pace.clone()
     }
 
-    /// Begins to time a slice, before it is encoded.
-    pub fn start(&self, gpu: &Gpu, cost: f64) -> Lap {
+    /// Begins to time a slice of `budget`, before it is encoded; `by_kernel`: what it is likely to cost.
+    pub fn start(&self, gpu: &Gpu, by_kernel: Vec<(Kernel, f64)>, budget: Duration) -> Lap {
         let by_device = gpu.caps().timestamps && gpu.caps().class == AdapterClass::Hardware;
-        let by = match (cost > 0.0, by_device) {
+        let by = match (!by_kernel.is_empty(), by_device) {
             (false, _) => Clock::None,
             (true, false) => Clock::Host(gpu.attend()),
             (true, true) => match lock(&self.queries).take(gpu.device()) {
@@ -94,7 +96,7 @@ impl Stopwatch {
                 None => Clock::None,
             },
         };
-        Lap { watch: self.clone(), cost, by }
+        Lap { watch: self.clone(), by_kernel, budget, by }
     }
 }
 
@@ -109,7 +111,7 @@ impl Lap {
 
     /// Ends the timing, once the slice is encoded. What it found is heard when the submission is done.
     pub fn stop(self, encoder: &mut wgpu::CommandEncoder) {
-        let Self { watch: Stopwatch { found, queries: pool }, cost, by } = self;
+        let Self { watch: Stopwatch { found, queries: pool }, by_kernel, budget, by } = self;
         match by {
             Clock::None => {}
             Clock::Device(queries, nanoseconds) => {
@@ -120,7 +122,7 @@ impl Lap {
                     // Where it fails, the device is gone.
                     if let Some(ticks) = mapped.ok().and_then(|()| queries.ticks()) {
                         let took = Duration::from_secs_f64(1e-9 * ticks as f64 * f64::from(nanoseconds));
-                        lock(&found).pace.measured(cost, took);
+                        lock(&found).pace.measured(&by_kernel, budget, took);
                         lock(&pool).free.push(queries);
                     }
                 });
@@ -132,7 +134,7 @@ impl Lap {
                     let (now, mut found) = (Instant::now(), lock(&found));
                     let began = found.done.map_or(began, |done| began.max(done));
                     found.done = Some(now);
-                    found.pace.measured(cost, now.saturating_duration_since(began));
+                    found.pace.measured(&by_kernel, budget, now.saturating_duration_since(began));
                 });
             }
         }

@@ -311,7 +311,7 @@ impl Op for Heads {
     fn candidates(&self, graph: &Graph, caps: &Caps) -> Option<Candidates> {
         let variants: Vec<String> = self.ways(graph, caps).ok()?.into_iter().map(|way| way.entry().into()).collect();
         let case = self.shape(graph).ok()?.to_string();
-        (variants.len() > 1).then(|| Candidates { kernel: SHADER.name, case, variants })
+        (variants.len() > 1).then_some(Candidates { kernel: SHADER.name, case, variants })
     }
 
     fn compute(&self, graph: &Graph, host: &Host<'_>) -> Result<()> {

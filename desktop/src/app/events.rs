@@ -126,8 +126,9 @@ impl App {
             Report::Picked(question, path) => self.picked(ctx, question, path),
             Report::NotKept(trouble) => {
                 self.keep_again = Some(Instant::now() + AGAIN);
-                self.notices.trouble(&trouble);
+                self.notices.unkept(&trouble);
             }
+            Report::Kept => self.notices.kept(),
             Report::Failed(trouble) => self.notices.trouble(&trouble),
         }
     }

@@ -1,6 +1,6 @@
 //! What the clerk is asked to do, and the thread that does it.
 
-use std::collections::VecDeque;
+use std::collections::{HashSet, VecDeque};
 use std::fs;
 use std::path::{Path, PathBuf};
 use std::sync::mpsc::{Receiver, TryRecvError};
@@ -62,12 +62,14 @@ pub(super) struct Desk {
     voice: Voice,
     /// Pages of the history that are not read yet. There may be many, so every errand goes before them.
     unread: VecDeque<Vec<PathBuf>>,
+    /// Files that could not be written.
+    unkept: HashSet<PathBuf>,
     clipboard: Clipboard,
 }
 
 impl Desk {
     pub fn new(voice: Voice) -> Self {
-        Self { voice, unread: VecDeque::new(), clipboard: Clipboard::default() }
+        Self { voice, unread: VecDeque::new(), unkept: HashSet::new(), clipboard: Clipboard::default() }
     }
 
     /// Works until nobody can send errands any more.
@@ -142,11 +144,17 @@ impl Desk {
             }
             Errand::Tidy { inputs, used } => inputs::tidy(&inputs, &used)?,
             Errand::Sweep(folders) => folders.iter().try_for_each(|folder| output::sweep(folder, UNFINISHED))?,
-            Errand::Write(path, bytes) => {
-                if let Err(error) = write(&path, &bytes).context(|| "keeping it for the next start") {
-                    self.voice.say(Report::NotKept(Trouble::of_file(&error)));
+            Errand::Write(path, bytes) => match write(&path, &bytes).context(|| "keeping it for the next start") {
+                Ok(()) => {
+                    if self.unkept.remove(&path) && self.unkept.is_empty() {
+                        self.voice.say(Report::Kept);
+                    }
                 }
-            }
+                Err(error) => {
+                    self.unkept.insert(path);
+                    self.voice.say(Report::NotKept(Trouble::of_kept(&error)));
+                }
+            },
             Errand::Copy { from, to } => {
                 let bytes = fs::read(&from).map_err(|error| Error::io(&from, error))?;
                 write(&to, &bytes).context(|| "saving the copy")?;

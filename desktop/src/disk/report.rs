@@ -42,6 +42,8 @@ pub enum Report {
     Picked(Question, PathBuf),
     /// What is kept for the next start could not be written.
     NotKept(Trouble),
+    /// Everything is kept that could not be before.
+    Kept,
     /// Something failed.
     Failed(Trouble),
 }

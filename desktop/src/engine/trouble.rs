@@ -22,6 +22,11 @@ impl Trouble {
         Self::new(error, of_storage(error))
     }
 
+    /// Of an error of a file that the app keeps for its next start, and tries to write again by itself.
+    pub fn of_kept(error: &Error) -> Self {
+        Self::new(error, of_storage(error).map(|_| "Make room on the disk; it is then kept by itself"))
+    }
+
     fn new(error: &Error, advice: Option<&str>) -> Self {
         Self { what: error.chain().join(": "), advice: advice.map(str::to_owned) }
     }
@@ -44,8 +49,11 @@ fn advice(error: &Error) -> Option<&'static str> {
         }
         Error::Limit { .. } => "Choose a smaller size, or the processor on the page Models",
         Error::NoAdapter(_) => "Choose the processor on the page Models",
-        Error::Io { source, .. } if source.kind() == std::io::ErrorKind::NotFound => {
-            "Choose a folder in the layout that diffusers saves: it has a model_index.json"
+        Error::Io { path, source } if source.kind() == std::io::ErrorKind::NotFound => {
+            match path.ends_with("model_index.json") || path.extension().is_none() {
+                true => "Choose a folder in the layout that diffusers saves: it has a model_index.json",
+                false => "Copy the model's folder again, with all its files, or choose another on the page Models",
+            }
         }
         Error::File { .. } | Error::Config { .. } | Error::Tensor { .. } => {
             "The model's files are damaged or of another kind; choose another model on the page Models"
@@ -100,6 +108,16 @@ mod tests {
         );
         assert_eq!(Trouble::of_file(&error).line(), line);
         assert_eq!(Trouble::of(&Error::Usage("a count of 0".into())).line(), "a count of 0.");
+    }
+
+    #[test]
+    fn a_missing_folder_is_another_than_a_missing_file() {
+        let absent = |path: &str| {
+            let error = Error::io(path, std::io::Error::from(std::io::ErrorKind::NotFound));
+            Trouble::of(&error).advice.unwrap()
+        };
+        assert!(absent("m/model_index.json").contains("it has a model_index.json"));
+        assert!(absent("m/vae/config.json").starts_with("Copy the model's folder again"));
     }
 
     #[test]

@@ -14,6 +14,8 @@ const WORD: Duration = Duration::from_secs(5);
 pub enum Kind {
     /// Something failed.
     Error,
+    /// Something could not be kept on the disk, and is tried again.
+    Unkept,
     /// Something is odd.
     Warning,
     /// Something is done.
@@ -39,6 +41,16 @@ impl Notices {
     /// What went wrong, and what to do.
     pub fn trouble(&mut self, trouble: &Trouble) {
         self.add(Kind::Error, trouble.line());
+    }
+
+    /// What could not be kept, and why.
+    pub fn unkept(&mut self, trouble: &Trouble) {
+        self.add(Kind::Unkept, trouble.line());
+    }
+
+    /// All of that is kept now.
+    pub fn kept(&mut self) {
+        self.0.retain(|notice| notice.kind != Kind::Unkept);
     }
 
     /// Something odd.
