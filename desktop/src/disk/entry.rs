@@ -1,21 +1,18 @@
 //! The history: pictures on the disk, each of which says how it was drawn.
 
 use std::collections::VecDeque;
-use std::fs::{self, File};
-use std::io::BufReader;
+use std::fs;
 use std::path::{Path, PathBuf};
 
 use foveate::{Error, Result};
-use foveate_studio::{Origin, words};
-use image::{ImageFormat, ImageReader, Limits, RgbImage};
+use foveate_studio::{Origin, photo, words};
+use image::RgbImage;
 
 use crate::engine::{Took, names::number};
 use crate::picture::{THUMBNAIL, shrunk};
 
 /// How many pictures are read and reported at once.
 const PAGE: usize = 24;
-/// The most memory for one picture, which a file may ask for: the largest that is drawn takes 768 MiB.
-const MOST_BYTES: u64 = 1 << 30;
 
 /// A picture of the history.
 #[derive(Clone, Debug)]
@@ -65,13 +62,7 @@ fn read(path: &Path) -> Result<Entry> {
 
 /// A picture, whole.
 pub(super) fn load(path: &Path) -> Result<RgbImage> {
-    let file = File::open(path).map_err(|error| Error::io(path, error))?;
-    let mut reader = ImageReader::with_format(BufReader::new(file), ImageFormat::Png);
-    let mut limits = Limits::default();
-    limits.max_alloc = Some(MOST_BYTES);
-    reader.limits(limits);
-    let decoded = reader.decode().map_err(|error| Error::file(path.display().to_string(), error.to_string()))?;
-    Ok(decoded.into_rgb8())
+    Ok(photo::photo(path)?.0)
 }
 
 #[cfg(test)]
