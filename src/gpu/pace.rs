@@ -2,8 +2,8 @@
 //!
 //! Three things are learnt. The device's *speed* is what all its kernels have in common: it follows every slice. A
 //! kernel's *factor* is how far its estimate (`cost.rs`) is off beside the others': it changes slowly, by the kernel's
-//! share in each slice that took more or less than slices usually do. And how much of a budget is *filled* depends on how often slices take much longer than
-//! believed, whatever the reason: other programs, or clocks that change.
+//! share in each slice that took more or less than slices usually do. And how much of a budget is *filled* depends on how
+//! often slices take much longer than believed, whatever the reason: other programs, or clocks that change.
 
 use std::collections::HashMap;
 use std::time::Duration;

@@ -9,6 +9,9 @@ use serde_json::{Value, json};
 
 use crate::{device, memory};
 
+/// What is said where a driver without a GPU is all there is.
+const SOFTWARE_ONLY: &str = "the adapter below is a program; a GPU shows once its vendor's driver is installed";
+
 /// A machine as Foveate finds it.
 #[derive(Clone, Debug)]
 pub struct Report {
@@ -46,7 +49,9 @@ impl Report {
             let _ = writeln!(text, "draws on {chosen}");
         }
         if !self.has_gpu() {
-            let _ = writeln!(text, "no GPU was found: {}", gpu::INSTALL_HINT);
+            let in_software = self.devices.iter().any(|caps| caps.backend != "CPU");
+            let what = if in_software { SOFTWARE_ONLY } else { gpu::INSTALL_HINT };
+            let _ = writeln!(text, "no GPU was found: {what}");
         }
         for caps in &self.devices {
             let _ = write!(text, "\n{}\n", described(caps));
@@ -125,6 +130,9 @@ mod tests {
         let cpu = Caps { backend: "CPU".into(), class: AdapterClass::Software, driver: "2".into(), ..Caps::minimum() };
         let without = Report { devices: vec![cpu.clone()], chosen: None };
         assert!(without.text().contains("no GPU was found: install a Vulkan driver"), "{}", without.text());
+        let program = Caps { backend: "Vulkan".into(), ..cpu.clone() };
+        let in_software = Report { devices: vec![program, cpu.clone()], chosen: None }.text();
+        assert!(in_software.contains("a GPU shows once") && !in_software.contains("install a Vulkan"), "{in_software}");
         let gpu = Caps { name: "Some GPU".into(), ..Caps::minimum() };
         let with = Report { chosen: Some(gpu.to_string()), devices: vec![gpu, cpu] };
         assert!(!with.text().contains("no GPU") && with.text().contains("\nSome GPU\n  backend"), "{}", with.text());

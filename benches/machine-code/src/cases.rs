@@ -94,9 +94,9 @@ fn product(tile: Tile, format: Format, in_f16: bool) -> Result<Case> {
     let arithmetic = if in_f16 { "f16" } else { "f32" };
     let name = format!("linear, {format} in {arithmetic}, {rows}×{columns}, {} threads", tile.threads());
     let mut case = case(&name, caps, add)?;
-    let constant = |name: &str| case.dispatch.constants.iter().find(|(known, _)| *known == name).map(|(_, value)| *value);
-    if (case.dispatch.entry, constant("ROWS"), constant("COLUMNS"))
-        != (entry, Some(rows as f64), Some(columns as f64))
+    let constant =
+        |name: &str| case.dispatch.constants.iter().find(|(known, _)| *known == name).map(|(_, value)| *value);
+    if (case.dispatch.entry, constant("ROWS"), constant("COLUMNS")) != (entry, Some(rows as f64), Some(columns as f64))
     {
         return Err(format!("{name} is not taken: {} {:?}", case.dispatch.entry, case.dispatch.constants).into());
     }

@@ -88,9 +88,8 @@ pub fn loops(listing: &str) -> Loops {
             sum
         })
     };
-    let within = |inner: (usize, usize), outer: (usize, usize)| {
-        inner != outer && outer.0 <= inner.0 && inner.1 <= outer.1
-    };
+    let within =
+        |inner: (usize, usize), outer: (usize, usize)| inner != outer && outer.0 <= inner.0 && inner.1 <= outer.1;
     // A loop that multiplies, with none inside it that does.
     let multiplies = |&span: &(usize, usize)| count(span).fused >= 16;
     let hot_spans: Vec<_> = all

@@ -39,8 +39,9 @@ pub fn module(dispatch: &Dispatch) -> Result<Module> {
     };
     let pipeline = spv::PipelineOptions { shader_stage: stage, entry_point: (*entry).to_owned() };
     let words = spv::write_vec(&module, &info, &options, Some(&pipeline))?;
-    let bindings = module.global_variables.iter().filter_map(|(_, variable)| {
-        Some((variable.binding?.binding, variable.space == naga::AddressSpace::Uniform))
-    });
+    let bindings = module
+        .global_variables
+        .iter()
+        .filter_map(|(_, variable)| Some((variable.binding?.binding, variable.space == naga::AddressSpace::Uniform)));
     Ok(Module { words, bindings: bindings.collect() })
 }
