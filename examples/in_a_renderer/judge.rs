@@ -50,6 +50,8 @@ fn trial(renderer: &mut Renderer, gpu: &Gpu, begin: impl Fn() -> Result<(Run, Vi
     let (mut run, mut viewer) = begin()?;
     renderer.show(None);
     renderer.idle()?;
+    // The frame that showed the picture before has waited for that picture in one piece: it is not of this trial.
+    renderer.take_frames();
     let clock = Instant::now();
     let texture = draw(renderer, &mut run, &mut viewer)?;
     renderer.idle()?;
