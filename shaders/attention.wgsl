@@ -15,10 +15,6 @@ var<workgroup> kv_tile: array<vec4f, 256>;   // [32 columns of k, 32 keys]; then
 var<workgroup> weights: array<vec4f, 256>;   // [32 keys, 32 queries]
 var<workgroup> by_lane: array<vec4f, 64>;    // [8 groups of queries, 8 lanes]
 
-fn scale_rows(block: mat4x4f, by: vec4f) -> mat4x4f {
-    return mat4x4f(block[0] * by.x, block[1] * by.y, block[2] * by.z, block[3] * by.w);
-}
-
 /// Adds the weights' product with columns d … d + 31 of the values of keys `key` … to the shrunk sums.
 fn add_values(thread: u32, tile: Place, key: u32, d: u32, sums: mat4x4f, shrink: vec4f) -> mat4x4f {
     let values = v_block(tile, key + thread / 8u * 4u, d + thread % 8u * 4u);
@@ -32,15 +28,6 @@ fn add_values(thread: u32, tile: Place, key: u32, d: u32, sums: mat4x4f, shrink:
         added = outer(added, weights[i + thread / 8u], kv_tile[i + thread % 8u]);
     }
     return added;
-}
-
-fn store_block(tile: Place, query: u32, d: u32, block: mat4x4f) {
-    var rows = block;
-    for (var i = 0u; i < 4u; i++) {
-        if query + i < params.queries {
-            store(out_row(tile, query + i), d, rows[i]);
-        }
-    }
 }
 
 @compute @workgroup_size(64)

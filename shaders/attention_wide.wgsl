@@ -21,10 +21,6 @@ struct Sums { left: Pair, right: Pair }
 /// A number for each of a thread's queries.
 struct Eight { above: vec4f, below: vec4f }
 
-fn scale_rows(block: mat4x4f, by: vec4f) -> mat4x4f {
-    return mat4x4f(block[0] * by.x, block[1] * by.y, block[2] * by.z, block[3] * by.w);
-}
-
 fn scaled(sums: Pair, by: Eight) -> Pair {
     return Pair(scale_rows(sums.above, by.above), scale_rows(sums.below, by.below));
 }
@@ -101,15 +97,6 @@ fn add_values(thread: u32, tile: Place, first: u32, d: u32, both: bool, before: 
         }
     }
     return sums;
-}
-
-fn store_block(tile: Place, query: u32, d: u32, block: mat4x4f) {
-    var rows = block;
-    for (var i = 0u; i < 4u; i++) {
-        if query + i < params.queries {
-            store(out_row(tile, query + i), d, rows[i]);
-        }
-    }
 }
 
 fn store_pair(tile: Place, query: u32, d: u32, sums: Pair, by: Eight) {

@@ -122,6 +122,16 @@ fn store(row: u32, d: u32, numbers: vec4f) {
     }
 }
 
+/// Four columns of four queries.
+fn store_block(tile: Place, query: u32, d: u32, block: mat4x4f) {
+    var rows = block;
+    for (var i = 0u; i < 4u; i++) {
+        if query + i < params.queries {
+            store(out_row(tile, query + i), d, rows[i]);
+        }
+    }
+}
+
 // ---- Scores and weights of four queries with four keys
 
 /// What is added to the scores of four keys for every query; keys past the end get the lowest there is.
@@ -170,4 +180,8 @@ fn largest(block: mat4x4f) -> vec4f {
 
 fn sum(block: mat4x4f) -> vec4f {
     return block[0] + block[1] + block[2] + block[3];
+}
+
+fn scale_rows(block: mat4x4f, by: vec4f) -> mat4x4f {
+    return mat4x4f(block[0] * by.x, block[1] * by.y, block[2] * by.z, block[3] * by.w);
 }

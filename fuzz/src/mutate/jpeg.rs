@@ -2,7 +2,7 @@
 
 use rand::RngExt;
 use rand::rngs::SmallRng;
-use rand::seq::{IndexedMutRandom, IndexedRandom};
+use rand::seq::IndexedRandom;
 
 use super::{bytes, exif, parts};
 
@@ -27,13 +27,7 @@ struct Segment {
 
 /// None, where it is no JPEG.
 pub fn mutated(data: &[u8], other: &[u8], rng: &mut SmallRng) -> Option<Vec<u8>> {
-    let mut segments = read(data).filter(|segments| !segments.is_empty())?;
-    let from = read(other).unwrap_or_default();
-    if parts::moved(&mut segments, &from, rng).is_none() {
-        let segment = segments.choose_mut(rng)?;
-        change(segment, rng);
-    }
-    Some(write(&segments))
+    Some(write(&parts::mutated(data, other, rng, read, change)?))
 }
 
 fn change(segment: &mut Segment, rng: &mut SmallRng) {

@@ -2,7 +2,7 @@
 
 use rand::RngExt;
 use rand::rngs::SmallRng;
-use rand::seq::{IndexedMutRandom, IndexedRandom};
+use rand::seq::IndexedRandom;
 
 use super::{bytes, exif, json, parts};
 
@@ -17,16 +17,14 @@ type Chunk = ([u8; 4], Vec<u8>);
 
 /// None, where it is no PNG.
 pub fn mutated(data: &[u8], other: &[u8], rng: &mut SmallRng) -> Option<Vec<u8>> {
-    let mut chunks = read(data).filter(|chunks| !chunks.is_empty())?;
-    let from = read(other).unwrap_or_default();
-    if parts::moved(&mut chunks, &from, rng).is_none() {
-        let chunk = chunks.choose_mut(rng)?;
-        match rng.random_range(0..5) {
-            0 => chunk.0 = **NAMES.choose(rng).unwrap_or(&NAMES[0]),
-            _ => chunk.1 = content(chunk, rng),
-        }
+    Some(write(&parts::mutated(data, other, rng, read, change)?))
+}
+
+fn change(chunk: &mut Chunk, rng: &mut SmallRng) {
+    match rng.random_range(0..5) {
+        0 => chunk.0 = **NAMES.choose(rng).unwrap_or(&NAMES[0]),
+        _ => chunk.1 = content(chunk, rng),
     }
-    Some(write(&chunks))
 }
 
 /// The JSON in a text, a field of a header, or the bytes of whatever else it is.

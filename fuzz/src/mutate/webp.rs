@@ -2,7 +2,7 @@
 
 use rand::RngExt;
 use rand::rngs::SmallRng;
-use rand::seq::{IndexedMutRandom, IndexedRandom};
+use rand::seq::IndexedRandom;
 
 use super::{bytes, exif, parts};
 
@@ -14,13 +14,7 @@ type Chunk = ([u8; 4], Vec<u8>);
 
 /// None, where it is no WebP.
 pub fn mutated(data: &[u8], other: &[u8], rng: &mut SmallRng) -> Option<Vec<u8>> {
-    let mut chunks = read(data).filter(|chunks| !chunks.is_empty())?;
-    let from = read(other).unwrap_or_default();
-    if parts::moved(&mut chunks, &from, rng).is_none() {
-        let chunk = chunks.choose_mut(rng)?;
-        change(chunk, rng);
-    }
-    let mut bytes = write(&chunks);
+    let mut bytes = write(&parts::mutated(data, other, rng, read, change)?);
     if rng.random_ratio(1, 16) {
         bytes[4..8].copy_from_slice(&(bytes::number(rng) as u32).to_le_bytes());
     }
