@@ -328,6 +328,8 @@ test("by touch and by pen on a small window", async () => {
 test("by keys alone, with words for those who do not see it", async () => {
     const { page, quiet } = await arrive({ viewport: { width: 1280, height: 900 } });
     await choose(page, PHOTO);
+    // What is hidden while the photo is read takes no focus.
+    await page.waitForSelector("#begin-paint", { state: "visible" });
     await page.focus("#begin-paint");
     await page.keyboard.press("Enter");
     const said = () => page.textContent("#mask-said");
