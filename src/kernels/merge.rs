@@ -1,6 +1,7 @@
 //! The mean of each group of tokens. Methods that merge do it behind the norm, so what is averaged are rows that the
 //! sublayer is about to read, and the stream keeps every token.
 
+use super::host::{ELEMENTS, vectorised};
 use super::{Groups, NOTHING, params, shader};
 use crate::graph::reference::HostValues;
 use crate::graph::{Caps, Dispatch, Graph, Host, Indices, Op, Pass, Shader, ValueId};
@@ -66,8 +67,29 @@ impl Op for Merge {
         [self.groups.first, self.groups.next].map(|tokens| Indices::below_or_nothing(tokens, rows)).into()
     }
 
-    fn compute(&self, _graph: &Graph, host: &Host<'_>) -> Result<()> {
-        host.by_reference(&self.access(), |graph, values| self.reference(graph, values))
+    fn compute(&self, graph: &Graph, host: &Host<'_>) -> Result<()> {
+        let [_, rows, channels] = [0, 1, 2].map(|d| graph.shape(self.x)[d]);
+        let kept = graph.shape(self.out)[1];
+        let (x, first, next) = (host.numbers(self.x)?, host.words(self.groups.first)?, host.words(self.groups.next)?);
+        let rows_at_once = (ELEMENTS / channels.max(1)).max(1);
+        host.pool().chunks(&mut host.numbers_mut(self.out)?, rows_at_once * channels, |chunk, out| {
+            vectorised(|| {
+                let mut sums = vec![0.0; channels];
+                for (compact, out) in (chunk * rows_at_once..).zip(out.chunks_exact_mut(channels)) {
+                    let (mut token, mut members) = (first[compact], 0);
+                    sums.fill(0.0);
+                    while token != NOTHING {
+                        let row = compact / kept * rows + token as usize;
+                        sums.iter_mut().zip(&x[row * channels..]).for_each(|(sum, x)| *sum += f64::from(*x));
+                        members += 1;
+                        token = next[row];
+                    }
+                    let members = f64::from(members.max(1));
+                    out.iter_mut().zip(&sums).for_each(|(out, sum)| *out = (sum / members) as f32);
+                }
+            });
+        });
+        Ok(())
     }
 
     fn reference(&self, graph: &Graph, host: &mut HostValues) {

@@ -1,6 +1,7 @@
 //! Fewer tokens of a grid: one for each square of them. So keys and values are compressed (KV token compression of
 //! PixArt-Σ, arXiv 2403.04692).
 
+use super::host::{ELEMENTS, vectorised};
 use super::{Columns, params, shader};
 use crate::graph::reference::HostValues;
 use crate::graph::{Caps, Dispatch, Element, Graph, Host, Op, Pass, Shader, ValueId};
@@ -152,8 +153,43 @@ impl Op for PoolTokens {
         ])
     }
 
-    fn compute(&self, _graph: &Graph, host: &Host<'_>) -> Result<()> {
-        host.by_reference(&self.access(), |graph, values| self.reference(graph, values))
+    fn compute(&self, graph: &Graph, host: &Host<'_>) -> Result<()> {
+        let (Pooling { stride, kind }, [h, w], channels) = (self.how, self.grid, self.channels);
+        let (_, width) = graph.get(self.x.value).matrix();
+        let [weight, bias] = self.weights();
+        let (x, weight, bias) = (host.numbers(self.x.value)?, host.optional(weight)?, host.optional(bias)?);
+        // A token of each square where only the first is taken.
+        let taken = if kind == PoolKind::Uniform { 1 } else { stride };
+        let mean = 1.0 / (taken * taken) as f64;
+        let squares = (h / stride) * (w / stride);
+        let rows_at_once = (ELEMENTS / channels.max(1)).max(1);
+        host.pool().chunks(&mut host.numbers_mut(self.out)?, rows_at_once * channels, |chunk, out| {
+            vectorised(|| {
+                let mut sums = vec![0.0; channels];
+                for (row, out) in (chunk * rows_at_once..).zip(out.chunks_exact_mut(channels)) {
+                    let (sample, square) = (row / squares, row % squares);
+                    let (top, left) = (square / (w / stride) * stride, square % (w / stride) * stride);
+                    match &bias {
+                        Some(bias) => sums.iter_mut().zip(&**bias).for_each(|(sum, bias)| *sum = f64::from(*bias)),
+                        None => sums.fill(0.0),
+                    }
+                    for (dy, dx) in pairs(taken, taken) {
+                        let token = (sample * h + top + dy) * w + left + dx;
+                        let token = &x[token * width + self.x.offset..][..channels];
+                        match &weight {
+                            Some(weight) => {
+                                let taps = weight[dy * stride + dx..].iter().step_by(stride * stride);
+                                let terms = token.iter().zip(taps).map(|(x, tap)| f64::from(*x) * f64::from(*tap));
+                                sums.iter_mut().zip(terms).for_each(|(sum, term)| *sum += term);
+                            }
+                            None => sums.iter_mut().zip(token).for_each(|(sum, x)| *sum += f64::from(*x) * mean),
+                        }
+                    }
+                    out.iter_mut().zip(&sums).for_each(|(out, sum)| *out = *sum as f32);
+                }
+            });
+        });
+        Ok(())
     }
 
     fn reference(&self, graph: &Graph, host: &mut HostValues) {

@@ -1,5 +1,7 @@
 //! The router of DiffCR and MoD (arXiv 2412.16822): how much each token of the stream needs the block ahead.
 
+use super::host::math::dot;
+use super::host::{ELEMENTS, vectorised};
 use super::{params, shader};
 use crate::Result;
 use crate::graph::reference::HostValues;
@@ -60,8 +62,20 @@ impl Op for Router {
         Ok(vec![dispatch.constant("THREADS", threads).constant("LANES", lanes)])
     }
 
-    fn compute(&self, _graph: &Graph, host: &Host<'_>) -> Result<()> {
-        host.by_reference(&self.access(), |graph, values| self.reference(graph, values))
+    fn compute(&self, graph: &Graph, host: &Host<'_>) -> Result<()> {
+        let (_, channels) = graph.get(self.x).matrix();
+        let (x, weight) = (host.numbers(self.x)?, host.numbers(self.weight)?);
+        let (mut logits, mut scores) = (host.numbers_mut(self.out.logits)?, host.numbers_mut(self.out.scores)?);
+        let rows_at_once = (ELEMENTS / channels.max(1)).max(1);
+        host.pool().chunks(&mut logits, rows_at_once, |chunk, logits| {
+            vectorised(|| {
+                for (row, logit) in (chunk * rows_at_once..).zip(logits) {
+                    *logit = dot(&x[row * channels..][..channels], &weight) as f32;
+                }
+            });
+        });
+        scores.iter_mut().zip(&*logits).for_each(|(score, &logit)| *score = sigmoid(logit.into()));
+        Ok(())
     }
 
     fn reference(&self, graph: &Graph, host: &mut HostValues) {
@@ -69,7 +83,7 @@ impl Op for Router {
         let weight = host.f32(self.weight);
         let dot = |row: &[f32]| row.iter().zip(weight).map(|(x, w)| f64::from(*x) * f64::from(*w)).sum::<f64>();
         let logits: Vec<f64> = host.f32(self.x).chunks_exact(channels).map(dot).collect();
-        let scores = logits.iter().map(|logit| (1.0 / (1.0 + (-logit).exp())) as f32).collect();
+        let scores = logits.iter().map(|&logit| sigmoid(logit)).collect();
         host.write(graph, self.out.scores, scores);
         host.write(graph, self.out.logits, logits.into_iter().map(|logit| logit as f32).collect());
     }
@@ -77,6 +91,10 @@ impl Op for Router {
     fn flops(&self, graph: &Graph) -> u64 {
         (graph.get(self.x).len() as u64).saturating_mul(2)
     }
+}
+
+fn sigmoid(logit: f64) -> f32 {
+    (1.0 / (1.0 + (-logit).exp())) as f32
 }
 
 #[cfg(test)]

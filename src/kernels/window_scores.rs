@@ -1,6 +1,8 @@
 //! How alike the four tokens of each 2×2 window are: SDTM's structure stage (arXiv 2505.11707) merges the windows that
 //! score highest. Only tokens of one window are compared, so nothing has the size of an N × N matrix.
 
+use super::host::math::dot;
+use super::host::{ELEMENTS, vectorised};
 use super::{Ages, params, shader};
 use crate::graph::reference::HostValues;
 use crate::graph::{AdapterClass, Caps, Dispatch, Graph, Host, Op, Pass, Shader, ValueId};
@@ -95,8 +97,38 @@ impl Op for WindowScores {
         Ok(vec![dispatch.constant("AGED", self.ages.is_some()).constant("THREADS", threads).constant("LANES", lanes)])
     }
 
-    fn compute(&self, _graph: &Graph, host: &Host<'_>) -> Result<()> {
-        host.by_reference(&self.access(), |graph, values| self.reference(graph, values))
+    fn compute(&self, graph: &Graph, host: &Host<'_>) -> Result<()> {
+        let [_, rows, channels] = [0, 1, 2].map(|d| graph.shape(self.tokens)[d]);
+        let x = host.numbers(self.tokens)?;
+        let ages = match self.ages {
+            Some((ages, weight)) => Some((host.numbers(ages.ages)?, host.numbers(ages.total)?, weight)),
+            None => None,
+        };
+        let windows_at_once = (ELEMENTS / 4 / channels.max(1)).max(1);
+        host.pool().chunks(&mut host.numbers_mut(self.out)?, windows_at_once, |chunk, out| {
+            vectorised(|| {
+                for (window, out) in (chunk * windows_at_once..).zip(out) {
+                    let (sample, window) = (window / (rows / 4), window % (rows / 4));
+                    let tokens = tokens_of(window, self.grid[1]);
+                    let token = |at: usize| &x[(sample * rows + tokens[at]) * channels..][..channels];
+                    let norms = [0, 1, 2, 3].map(|at| dot(token(at), token(at)).sqrt());
+                    let alike = |(a, b): (usize, usize)| {
+                        let both = if a == b { norms[a] * norms[a] } else { dot(token(a), token(b)) };
+                        both / (norms[a].max(EPS) * norms[b].max(EPS))
+                    };
+                    let alone: f64 = (0..4).map(|a| alike((a, a))).sum();
+                    let pairs: f64 = [(0, 1), (0, 2), (0, 3), (1, 2), (1, 3), (2, 3)].map(alike).iter().sum();
+                    let mut score = (alone + 2.0 * pairs) / 16.0;
+                    if let Some((ages, total, weight)) = &ages {
+                        let mean = tokens.map(|at| f64::from(ages[sample * rows + at])).iter().sum::<f64>() / 4.0;
+                        let all = f64::from(total[sample]) / rows as f64;
+                        score += f64::from(*weight) * mean / (all + AGE_EPS);
+                    }
+                    *out = score as f32;
+                }
+            });
+        });
+        Ok(())
     }
 
     fn reference(&self, graph: &Graph, host: &mut HostValues) {

@@ -75,6 +75,22 @@ pub fn sum(values: &[f32], of: impl Fn(f32) -> f32) -> f32 {
     parts.iter().sum()
 }
 
+/// Σ aᵢ·bᵢ, in f64: by its last bits tokens are chosen.
+#[inline(always)]
+pub fn dot(a: &[f32], b: &[f32]) -> f64 {
+    const PARTS: usize = 16;
+    let mut parts = [0.0; PARTS];
+    let mut add = |a: &[f32], b: &[f32]| {
+        for ((part, &a), &b) in parts.iter_mut().zip(a).zip(b) {
+            *part += f64::from(a) * f64::from(b);
+        }
+    };
+    let ((a_chunks, a_rest), (b_chunks, b_rest)) = (a.as_chunks::<PARTS>(), b.as_chunks::<PARTS>());
+    a_chunks.iter().zip(b_chunks).for_each(|(a, b)| add(a, b));
+    add(a_rest, b_rest);
+    parts.iter().sum()
+}
+
 /// The greatest number, at least `f32::MIN`.
 #[inline(always)]
 pub fn greatest(values: &[f32]) -> f32 {
@@ -121,6 +137,8 @@ mod tests {
             let values: Vec<f32> = (0..len).map(|i| -100.0 + i as f32).collect();
             assert_eq!(sum(&values, |v| v + 100.0), (0..len).sum::<usize>() as f32);
             assert_eq!(greatest(&values), values.last().copied().unwrap_or(f32::MIN));
+            let ones = vec![1.0; len];
+            assert_eq!(dot(&values, &ones), values.iter().map(|&v| f64::from(v)).sum::<f64>());
         }
     }
 }
