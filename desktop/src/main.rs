@@ -20,6 +20,9 @@ fn main() -> ExitCode {
         Ok(None) => return ExitCode::SUCCESS,
         Err(wrong) => return window::complain(&wrong, 2),
     };
+    if let Err(failed) = foveate_studio::output::limits_are_errors() {
+        return window::complain(&failed.to_string(), 1);
+    }
     match loss::survive(arguments.after_loss, |watched| window::open(arguments, startup, watched)) {
         Ok(()) => ExitCode::SUCCESS,
         Err(failed) => window::complain(&failed, 1),

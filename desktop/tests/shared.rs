@@ -21,6 +21,8 @@ fn the_engine_draws_on_the_windows_device_and_outlives_it() {
 
     let first = drawn(&engine, &shared, 1).expect("the first picture");
     assert_eq!(first.took.device, shared.adapter.get_info().name);
+    // The window has it saved.
+    std::fs::write(&first.path, &first.png).unwrap();
     assert_eq!(origin(&first.path).request.prompt, "a house");
 
     // An error that nobody caught fails the picture, not the program.

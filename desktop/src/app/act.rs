@@ -23,6 +23,7 @@ impl App {
                 self.stop_running();
             }
             Action::Retry(id) => self.retry(id),
+            Action::Save => self.save(),
             Action::Shift(id, earlier) => self.queue.shift(id, earlier),
             Action::ClearQueue => self.queue.clear(),
             Action::Continue => self.queue.paused = false,
@@ -91,7 +92,10 @@ impl App {
                 }
             }
         }
-        self.stage.shown = Shown::Live;
+        // What is added now begins once the finished picture is saved.
+        if self.queue.unsaved().is_none() {
+            self.stage.shown = Shown::Live;
+        }
     }
 
     /// Hands a job to the engine.
@@ -118,8 +122,12 @@ impl App {
     }
 
     fn cancel(&mut self, id: u64) {
+        let unsaved = self.queue.unsaved().is_some();
         if self.queue.cancel(id) {
             self.stop.raise();
+        }
+        if unsaved && self.queue.unsaved().is_none() {
+            self.give_up();
         }
     }
 

@@ -6,13 +6,13 @@ use std::time::{Duration, Instant};
 use egui::Context;
 
 use super::App;
-use crate::disk::{Entry, Errand, Question, Report};
-use crate::engine::{Choice, Drawn, Event, Storage, Trouble};
+use crate::disk::{Errand, Question, Report};
+use crate::engine::{Choice, Event, Storage, Trouble};
 use crate::state::State;
 use crate::views::{Action, Model, Page, Shown};
 
 /// How long what could not be kept waits for another try. There may be room on the disk then.
-const AGAIN: Duration = Duration::from_secs(3);
+pub(super) const AGAIN: Duration = Duration::from_secs(3);
 
 impl App {
     pub(super) fn take_in(&mut self, ctx: &Context) {
@@ -79,13 +79,6 @@ impl App {
         }
     }
 
-    fn drawn(&mut self, ctx: &Context, drawn: Drawn) {
-        let Drawn { task, path, origin, took, picture, thumbnail } = drawn;
-        self.album.put(ctx, path.clone(), &picture);
-        self.history.add(Entry { path: path.clone(), origin, took: Some(took), thumbnail });
-        self.finished(task, path);
-    }
-
     fn learn(&mut self, ctx: &Context, report: Report) {
         match report {
             Report::Found(entries) => self.history.extend(entries),
@@ -121,6 +114,8 @@ impl App {
             }
             Report::Staged(staged) => self.staged(*staged),
             Report::MaskKept { picture, mask } => self.mask_kept(&picture, mask),
+            Report::Saved(path) => self.saved(path),
+            Report::NotSaved(path, trouble) => self.not_saved(&path, &trouble),
             Report::Copied(path) => self.notices.say(format!("The copy is {}.", path.display())),
             Report::Removed(path) => self.removed(&path),
             Report::Picked(question, path) => self.picked(ctx, question, path),

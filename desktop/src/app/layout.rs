@@ -7,7 +7,7 @@ use super::keys::KEYS;
 use crate::theme::Palette;
 use crate::views::{Action, Page, Seen, compose, header, history, machine, models, notices, queue, stage};
 
-/// From this width on, the queue has a column of its own.
+/// From this width on, the queue has a column of its own. In a narrower window it is below the form.
 const WIDE: f32 = 1000.0;
 
 impl App {
@@ -39,27 +39,30 @@ impl App {
         }
     }
 
+    fn waiting_line(&self, ui: &mut Ui, actions: &mut Vec<Action>) {
+        ScrollArea::vertical().id_salt("queue").auto_shrink([false, true]).show(ui, |ui| {
+            queue(ui, &self.queue, self.stage.live.as_ref(), actions);
+        });
+    }
+
     fn drawing(&mut self, ui: &mut Ui, frame: Frame, actions: &mut Vec<Action>) {
         let wide = ui.available_width() >= WIDE;
         let left = Panel::left("form").frame(frame).resizable(true).default_size(300.0).size_range(240.0..=420.0);
         left.show(ui, |ui| {
+            // In sight, however long the form is.
+            if !wide {
+                let frame = Frame::new().inner_margin(Margin { top: 8, ..Margin::ZERO });
+                let below = Panel::bottom("queue below").frame(frame).resizable(true);
+                below.default_size(150.0).size_range(90.0..=360.0).show(ui, |ui| self.waiting_line(ui, actions));
+            }
             ScrollArea::vertical().auto_shrink([false, true]).show(ui, |ui| {
                 let input = (self.input.as_ref(), &mut self.album);
                 compose(ui, &mut self.settings.form, self.model.facts(), input, actions);
-                if !wide {
-                    ui.separator();
-                    queue(ui, &self.queue, self.stage.live.as_ref(), actions);
-                }
             });
         });
         if wide {
-            let right =
-                Panel::right("queue").frame(frame).resizable(true).default_size(220.0).size_range(180.0..=360.0);
-            right.show(ui, |ui| {
-                ScrollArea::vertical().auto_shrink([false, true]).show(ui, |ui| {
-                    queue(ui, &self.queue, self.stage.live.as_ref(), actions);
-                });
-            });
+            let right = Panel::right("queue").frame(frame).resizable(true);
+            right.default_size(220.0).size_range(180.0..=360.0).show(ui, |ui| self.waiting_line(ui, actions));
         }
         let shown = self.shown();
         let bottom = Panel::bottom("history").frame(frame).resizable(false).exact_size(158.0);

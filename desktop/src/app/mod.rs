@@ -5,6 +5,7 @@ mod begin;
 mod events;
 mod keys;
 mod layout;
+mod saving;
 
 use std::path::PathBuf;
 use std::time::{Duration, Instant};
@@ -18,6 +19,7 @@ use crate::engine::{Engine, Shared, Stop, Task, Trouble, Wake};
 use crate::input::Input;
 use crate::state::{History, Notices, Queue, Settings};
 use crate::views::{Album, Model, Page, Stage};
+use saving::Saving;
 
 /// The app.
 pub struct App {
@@ -33,6 +35,8 @@ pub struct App {
     /// When to try again to keep what could not be written.
     keep_again: Option<Instant>,
     model: Model,
+    /// The finished picture that is not on the disk yet.
+    saving: Option<Saving>,
     /// The picture that the form begins with.
     input: Option<Input>,
     stage: Stage,
@@ -76,6 +80,7 @@ impl App {
             keep_again: None,
             settings,
             model: Model::Opening,
+            saving: None,
             input: None,
             stage: Stage::default(),
             page: Page::default(),
@@ -110,6 +115,9 @@ impl App {
     pub fn logic(&mut self, ctx: &Context) {
         self.take_in(ctx);
         if let Some(left) = self.notices.fade() {
+            ctx.request_repaint_after(left);
+        }
+        if let Some(left) = self.save_in_time() {
             ctx.request_repaint_after(left);
         }
         match self.keep_again.map(|at| at.saturating_duration_since(Instant::now())) {
@@ -176,9 +184,11 @@ impl Drop for App {
         self.stop.raise();
         self.opening.raise();
         self.keep_mask();
-        // Jobs and a form whose mask is only now on the disk.
+        self.save();
+        // A picture that is on the disk now; jobs and a form whose mask is only now on the disk.
         for report in self.clerk.settle() {
             match report {
+                disk::Report::Saved(path) => self.saved(path),
                 disk::Report::Staged(staged) => self.staged(*staged),
                 disk::Report::MaskKept { picture, mask } => self.mask_kept(&picture, mask),
                 disk::Report::NotKept(_) => self.keep_again = Some(Instant::now()),

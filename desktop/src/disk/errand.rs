@@ -3,6 +3,7 @@
 use std::collections::{HashSet, VecDeque};
 use std::fs;
 use std::path::{Path, PathBuf};
+use std::sync::Arc;
 use std::sync::mpsc::{Receiver, TryRecvError};
 use std::time::Duration;
 
@@ -49,7 +50,9 @@ pub enum Errand {
     Tidy { inputs: PathBuf, used: Vec<String> },
     /// Remove what a program left that was killed while it wrote into these folders.
     Sweep(Vec<PathBuf>),
-    /// Write a file, whole or not at all.
+    /// Write the file of a finished picture, whole or not at all.
+    Save { path: PathBuf, png: Arc<[u8]> },
+    /// Write a file that is kept for the next start, whole or not at all.
     Write(PathBuf, Vec<u8>),
     /// Copy a picture.
     Copy { from: PathBuf, to: PathBuf },
@@ -144,6 +147,10 @@ impl Desk {
             }
             Errand::Tidy { inputs, used } => inputs::tidy(&inputs, &used)?,
             Errand::Sweep(folders) => folders.iter().try_for_each(|folder| output::sweep(folder, UNFINISHED))?,
+            Errand::Save { path, png } => self.voice.say(match write(&path, &png).context(|| "saving the picture") {
+                Ok(()) => Report::Saved(path),
+                Err(error) => Report::NotSaved(path, Trouble::of_unsaved(&error)),
+            }),
             Errand::Write(path, bytes) => match write(&path, &bytes).context(|| "keeping it for the next start") {
                 Ok(()) => {
                     if self.unkept.remove(&path) && self.unkept.is_empty() {
@@ -176,7 +183,6 @@ fn write(path: &Path, bytes: &[u8]) -> Result<()> {
 
 #[cfg(test)]
 mod tests {
-    use std::sync::Arc;
     use std::sync::mpsc::channel;
 
     use super::*;

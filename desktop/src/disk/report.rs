@@ -34,6 +34,10 @@ pub enum Report {
     Staged(Box<Staged>),
     /// The mask of the form is on the disk, by this name; none where nothing is marked.
     MaskKept { picture: String, mask: Option<String> },
+    /// A finished picture is on the disk.
+    Saved(PathBuf),
+    /// A finished picture could not be written.
+    NotSaved(PathBuf, Trouble),
     /// A picture was copied here.
     Copied(PathBuf),
     /// A picture is gone.

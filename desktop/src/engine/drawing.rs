@@ -1,4 +1,4 @@
-//! One picture, from a task to a file: steps with previews, then the decoder, then the PNG with its request inside.
+//! One picture, from a task to a PNG: steps with previews, then the decoder, then the file with its request inside.
 
 use std::path::{Path, PathBuf};
 use std::time::{Duration, Instant};
@@ -6,7 +6,6 @@ use std::time::{Duration, Instant};
 use foveate::low_level::pipeline::LATENTS;
 use foveate::photo::{Frame, Original};
 use foveate::{Context, Pictures, Pipeline, Request, Result, Run, Tensor};
-use foveate_studio::output::Output;
 use foveate_studio::{About, photo};
 use image::RgbImage;
 
@@ -35,7 +34,7 @@ pub(super) struct Easel<'a> {
 }
 
 impl Easel<'_> {
-    /// Draws the picture of a task and puts it at `path`.
+    /// Draws the picture of a task, which is to be saved at `path`.
     pub fn draw(&mut self, task: &Task, path: PathBuf) -> Result<Drawn> {
         let mut request = task.request.clone();
         let began_with = task.beginning.as_ref().map(|beginning| self.begin(beginning, &mut request)).transpose()?;
@@ -58,12 +57,10 @@ impl Easel<'_> {
             Some((original, frame)) => original.finished(&frame, &drawn),
             None => drawn,
         };
-        let bytes = about.png(&picture, 0, &took.words())?;
-        let save = || Output::check(&path)?.stage(&bytes)?.commit();
-        save().context(|| "saving the picture")?;
+        let png = about.png(&picture, 0, &took.words())?.into();
         let picture = shrunk(SHOWN, picture);
         let thumbnail = small(THUMBNAIL, &picture).unwrap_or_else(|| picture.clone());
-        Ok(Drawn { task: task.id, path, origin: about.origin, took, picture, thumbnail })
+        Ok(Drawn { task: task.id, path, png, origin: about.origin, took, picture, thumbnail })
     }
 
     /// Has a request begin with a picture. Returns the picture, and where it lies on the canvas.

@@ -111,7 +111,7 @@ pub enum Event {
     Began { task: u64, steps: usize, grid: Grid, warnings: Vec<String> },
     /// A step is done.
     Step { task: u64, index: usize, seconds: f64, preview: Option<RgbImage>, traced: Option<Traced> },
-    /// A picture is finished and on the disk.
+    /// A picture is finished.
     Drawn(Box<Drawn>),
     /// A task failed.
     Failed(u64, Trouble),
@@ -135,8 +135,10 @@ pub struct Traced {
 pub struct Drawn {
     /// Whose it is.
     pub task: u64,
-    /// Its file.
+    /// Where its file is to be.
     pub path: PathBuf,
+    /// The file.
+    pub png: Arc<[u8]>,
     /// What the file says about itself.
     pub origin: Origin,
     /// What it took.

@@ -27,6 +27,11 @@ impl Trouble {
         Self::new(error, of_storage(error).map(|_| "Make room on the disk; it is then kept by itself"))
     }
 
+    /// Of an error of a finished picture's file, which the app holds and tries to write again by itself.
+    pub fn of_unsaved(error: &Error) -> Self {
+        Self::new(error, of_storage(error).map(|_| "Make room on the disk; the picture is then saved by itself"))
+    }
+
     fn new(error: &Error, advice: Option<&str>) -> Self {
         Self { what: error.chain().join(": "), advice: advice.map(str::to_owned) }
     }

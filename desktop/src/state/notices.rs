@@ -16,6 +16,8 @@ pub enum Kind {
     Error,
     /// Something could not be kept on the disk, and is tried again.
     Unkept,
+    /// A picture could not be saved, and is tried again.
+    Unsaved,
     /// Something is odd.
     Warning,
     /// Something is done.
@@ -51,6 +53,16 @@ impl Notices {
     /// All of that is kept now.
     pub fn kept(&mut self) {
         self.0.retain(|notice| notice.kind != Kind::Unkept);
+    }
+
+    /// A picture that could not be saved, and why.
+    pub fn unsaved(&mut self, trouble: &Trouble) {
+        self.add(Kind::Unsaved, trouble.line());
+    }
+
+    /// It is saved now, or given up.
+    pub fn saved(&mut self) {
+        self.0.retain(|notice| notice.kind != Kind::Unsaved);
     }
 
     /// Something odd.

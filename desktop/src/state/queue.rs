@@ -35,6 +35,8 @@ pub enum State {
     Waiting,
     /// It is being drawn.
     Running,
+    /// It is drawn, but could not be saved, for this reason. That is tried again.
+    Unsaved(String),
     /// It is drawn, and here.
     Done(PathBuf),
     /// It failed, for this reason.
@@ -58,9 +60,10 @@ pub struct Queue {
 }
 
 impl Queue {
-    /// As it comes back from the disk: what was being drawn waits again, and nothing begins by itself.
+    /// As it comes back from the disk: what was being drawn, or could not be saved, waits again, and nothing begins by
+    /// itself.
     pub fn restored(mut self) -> Self {
-        self.set_all(|state| *state == State::Running, || State::Waiting);
+        self.set_all(State::is_at_work, || State::Waiting);
         self.paused = self.waiting() > 0;
         // Ids are unique even where the file was edited.
         self.next = self.jobs.iter().map(|job| job.id + 1).fold(self.next, u64::max);
@@ -96,14 +99,19 @@ impl Queue {
         self.jobs.iter().find(|job| job.state == State::Running)
     }
 
+    /// The job whose picture could not be saved yet.
+    pub fn unsaved(&self) -> Option<&Job> {
+        self.jobs.iter().find(|job| matches!(job.state, State::Unsaved(_)))
+    }
+
     /// How many wait.
     pub fn waiting(&self) -> usize {
         self.jobs.iter().filter(|job| job.state == State::Waiting).count()
     }
 
-    /// Begins the next job that waits, where none runs and the queue is not paused.
+    /// Begins the next job that waits, where none runs or is still to be saved, and the queue is not paused.
     pub fn begin(&mut self) -> Option<&Job> {
-        if self.paused || self.running().is_some() {
+        if self.paused || self.jobs.iter().any(|job| job.state.is_at_work()) {
             return None;
         }
         let job = self.jobs.iter_mut().find(|job| job.state == State::Waiting)?;
@@ -132,7 +140,7 @@ impl Queue {
         Some(self.add_from(choice, request, beginning))
     }
 
-    /// Cancels a job that waits or runs; returns whether it was running.
+    /// Cancels a job that waits, runs or is still to be saved; returns whether it was running.
     pub fn cancel(&mut self, id: u64) -> bool {
         let Some(job) = self.jobs.iter_mut().find(|job| job.id == id && !job.is_over()) else { return false };
         let was_running = job.state == State::Running;
@@ -195,7 +203,14 @@ impl Queue {
 impl Job {
     /// Whether nothing more becomes of it by itself.
     pub fn is_over(&self) -> bool {
-        !matches!(self.state, State::Waiting | State::Running)
+        self.state != State::Waiting && !self.state.is_at_work()
+    }
+}
+
+impl State {
+    /// Whether it is being drawn, or still to be saved: the next job begins after that.
+    pub fn is_at_work(&self) -> bool {
+        matches!(self, Self::Running | Self::Unsaved(_))
     }
 }
 
@@ -257,6 +272,24 @@ mod tests {
         assert_eq!(states, [State::Done("a.png".into()), State::Cancelled, State::Cancelled]);
         queue.clear();
         assert!(queue.jobs().is_empty());
+    }
+
+    #[test]
+    fn a_picture_that_is_still_to_be_saved_holds_up_the_next_one() {
+        let mut queue = queue(&["a", "b"]);
+        queue.begin();
+        queue.end(0, State::Unsaved("no room".into()));
+        assert!(queue.begin().is_none() && queue.running().is_none());
+        assert_eq!(queue.unsaved().map(|job| job.id), Some(0));
+        queue.cancel_waiting();
+        queue.clear();
+        assert_eq!(queue.jobs().len(), 1, "what is finished is not lost");
+        assert_eq!(waiting(&queue.clone().restored()), ["a"], "the next start has no picture of it");
+        queue.end(0, State::Done("a.png".into()));
+        queue.add(Choice::default(), Request::prompt("c"));
+        assert_eq!(queue.begin().map(|job| job.id), Some(2));
+        queue.end(2, State::Unsaved("no room".into()));
+        assert!(!queue.cancel(2) && queue.unsaved().is_none());
     }
 
     #[test]

@@ -20,6 +20,8 @@ pub enum Action {
     CancelAll,
     /// Let a job wait again.
     Retry(u64),
+    /// Try again to save the picture that could not be saved.
+    Save,
     /// Move a waiting job earlier, or later.
     Shift(u64, bool),
     /// Forget the jobs that are over.

@@ -12,7 +12,7 @@ pub fn notices(ui: &mut Ui, notices: &Notices, actions: &mut Vec<Action>) {
     let palette = Palette::of(ui);
     for (at, notice) in notices.iter().enumerate() {
         let (mark, colour) = match notice.kind {
-            Kind::Error | Kind::Unkept => ("⚠", palette.bad),
+            Kind::Error | Kind::Unkept | Kind::Unsaved => ("⚠", palette.bad),
             Kind::Warning => ("⚠", palette.warm),
             Kind::Word => ("✔", palette.accent),
         };

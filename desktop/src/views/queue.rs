@@ -1,6 +1,6 @@
 //! The queue: what waits, what is drawn, what became of it.
 
-use egui::{Label, RichText, Sense, Ui};
+use egui::{Label, Response, RichText, Sense, Ui};
 
 use super::action::Action;
 use super::controls::{button, quiet, sentence, sign, title};
@@ -42,10 +42,10 @@ pub fn queue(ui: &mut Ui, queue: &Queue, live: Option<&Live>, actions: &mut Vec<
     }
     // What is at work first, then what waits in its order, then what is over, the latest first.
     let jobs = queue.jobs();
-    let running = jobs.iter().filter(|job| job.state == State::Running);
+    let at_work = jobs.iter().filter(|job| job.state.is_at_work());
     let waiting = jobs.iter().filter(|job| job.state == State::Waiting);
     let over = jobs.iter().rev().filter(|job| job.is_over());
-    for job in running.chain(waiting).chain(over) {
+    for job in at_work.chain(waiting).chain(over) {
         ui.push_id(job.id, |ui| entry(ui, job, live.filter(|live| live.job == job.id), actions));
     }
 }
@@ -78,6 +78,14 @@ fn entry(ui: &mut Ui, job: &Job, live: Option<&Live>, actions: &mut Vec<Action>)
                     actions.push(Action::Cancel(job.id));
                 }
             }
+            State::Unsaved(_) => {
+                if sign(ui, "✖", &format!("Give up: {title}"), "Do not save this picture").clicked() {
+                    actions.push(Action::Cancel(job.id));
+                }
+                if sign(ui, "↺", &format!("Save: {title}"), "Try now to save this picture").clicked() {
+                    actions.push(Action::Save);
+                }
+            }
             State::Failed(_) | State::Cancelled => {
                 if sign(ui, "↺", &format!("Retry: {title}"), "Put this into the queue again").clicked() {
                     actions.push(Action::Retry(job.id));
@@ -99,8 +107,13 @@ fn state(ui: &mut Ui, job: &Job, live: Option<&Live>) {
                 .map(|live| format!("step {} of {}", (live.done + 1).min(live.steps), live.steps));
             ui.label(RichText::new(steps.unwrap_or("preparing".into())).small().color(palette.accent))
         }
+        State::Unsaved(why) => bad(ui, "drawn, not saved", why),
         State::Done(_) => quiet(ui, format!("done · seed {seed}")),
-        State::Failed(why) => ui.label(RichText::new("failed").small().color(palette.bad)).on_hover_text(sentence(why)),
+        State::Failed(why) => bad(ui, "failed", why),
         State::Cancelled => quiet(ui, "cancelled"),
     };
+}
+
+fn bad(ui: &mut Ui, what: &str, why: &str) -> Response {
+    ui.label(RichText::new(what).small().color(Palette::of(ui).bad)).on_hover_text(sentence(why))
 }
