@@ -41,6 +41,9 @@ fn main() -> ExitCode {
     if !matches!(args.command, Command::Inspect(_)) {
         quiet::restart();
     }
+    if let Err(error) = foveate_studio::output::limits_are_errors() {
+        return report::failure(&error, false);
+    }
     let (json, done) = match &args.command {
         Command::Generate(options) => (options.json, pollster::block_on(generate::run(options))),
         Command::Inspect(options) => (options.json, pollster::block_on(inspect::run(options))),

@@ -97,3 +97,23 @@ fn signals_leave_nothing_behind() {
         assert!(shell.files().is_empty(), "{signal}");
     }
 }
+
+/// Where the process may write no more than 1 or 8 blocks of 512 or 1024 bytes a file: an error, no signal that ends it.
+#[test]
+fn a_limit_on_files_is_an_error_that_leaves_nothing_behind() {
+    let mapped = model("routed/dit_mlp");
+    for (limit, output) in [("1", &["-o", "a.png"][..]), ("8", &["--maps", "maps"])] {
+        let shell = Shell::new();
+        let asked = ["generate", "--class", "3", "--steps", "1", "--model", &mapped, "--adapter", "cpu"];
+        let foveate = shell.command(&[&asked, output].concat());
+        let mut limited = Command::new("sh");
+        limited.args(["-c", "ulimit -f \"$0\" && exec \"$@\"", limit]).arg(foveate.get_program());
+        limited.args(foveate.get_args()).current_dir(foveate.get_current_dir().unwrap());
+        limited.envs(foveate.get_envs().filter_map(|(name, value)| Some((name, value?))));
+        let ended = limited.output().unwrap();
+        let stderr = text(&ended.stderr);
+        assert_eq!(ended.status.code(), Some(1), "{limit}: {stderr}");
+        assert!(stderr.contains("File too large"), "{limit}: {stderr}");
+        assert_eq!(shell.files(), [""; 0], "{limit}");
+    }
+}

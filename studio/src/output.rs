@@ -10,6 +10,21 @@ use tempfile::NamedTempFile;
 
 use crate::paths::{failed_in, look, parent};
 
+/// Has a file that would grow beyond what this process may write (`ulimit -f`) be an error, as on a full disk. Otherwise
+/// a signal ends the program there and then, and what it was writing stays behind.
+#[cfg(unix)]
+pub fn limits_are_errors() -> Result<()> {
+    let heard = std::sync::Arc::default();
+    let registered = signal_hook::flag::register(signal_hook::consts::SIGXFSZ, heard);
+    registered.map(drop).map_err(|error| Error::io("the handler of SIGXFSZ", error))
+}
+
+/// Windows has no such limit.
+#[cfg(not(unix))]
+pub fn limits_are_errors() -> Result<()> {
+    Ok(())
+}
+
 /// A place known to be writable.
 #[derive(Debug)]
 pub struct Output {
