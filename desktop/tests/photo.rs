@@ -153,6 +153,41 @@ fn press(pos: Pos2, pressed: bool) -> Event {
     Event::PointerButton { pos, button: PointerButton::Primary, pressed, modifiers: NONE }
 }
 
+/// Where a frame takes long, a whole stroke lies within one. It is as when each event has a frame.
+#[test]
+fn a_quick_stroke_follows_the_pointer() {
+    let (mut desk, sheet) = painting();
+    let [first, corner, last] =
+        [(-0.3, -0.3), (0.3, -0.3), (0.3, 0.3)].map(|(x, y)| sheet.center() + sheet.size() * vec2(x, y));
+    let stroke = [
+        Event::PointerMoved(first),
+        press(first, true),
+        Event::PointerMoved(corner),
+        Event::PointerMoved(last),
+        press(last, false),
+    ];
+    stroke.clone().into_iter().for_each(|event| frame(&mut desk, [event]));
+    let slow = marked(&desk);
+    assert!(slow > 5.0, "{slow}");
+    desk.key(CTRL, Key::Z);
+    desk.harness.step();
+    assert_eq!(marked(&desk), 0.0);
+    frame(&mut desk, stroke);
+    assert_eq!(marked(&desk), slow);
+    // Elsewhere it marks nothing.
+    let beside = sheet.left_center() - vec2(40.0, 0.0);
+    frame(
+        &mut desk,
+        [
+            Event::PointerMoved(beside),
+            press(beside, true),
+            Event::PointerMoved(sheet.center()),
+            press(sheet.center(), false),
+        ],
+    );
+    assert_eq!(marked(&desk), slow);
+}
+
 #[test]
 fn the_rectangle_marks_and_the_eraser_clears() {
     let (mut desk, sheet) = painting();

@@ -23,7 +23,7 @@ pub fn history(ui: &mut Ui, history: &mut History, shown: Option<&Path>, album: 
         let title = ui.strong("History");
         let field = TextEdit::singleline(&mut history.sought).id(Id::unique(SEARCH)).hint_text("Search prompts");
         let help = "Shows the pictures whose prompt, model or seed has all these words (Ctrl+F)";
-        let width = (ui.available_width() - 240.0).clamp(90.0, 200.0);
+        let width = (ui.available_width() - 270.0).clamp(90.0, 200.0);
         ui.add(field.desired_width(width)).labelled_by(title.id).on_hover_text(help);
         let help = "Take over everything that made a picture: choose its file, or drop it on the window (Ctrl+O)";
         if button(ui, "Recall from file", help).clicked() {

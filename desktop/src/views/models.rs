@@ -1,6 +1,6 @@
 //! The page of models: which one draws, how its weights are stored, and on which device.
 
-use egui::{Grid, Id, RichText, ScrollArea, TextEdit, Ui};
+use egui::{Button, Grid, Id, ScrollArea, TextEdit, Ui};
 
 use foveate_studio::device::CPU;
 use foveate_studio::doctor::Report;
@@ -41,7 +41,7 @@ pub fn models(
     actions: &mut Vec<Action>,
 ) {
     ScrollArea::vertical().auto_shrink([false, false]).show(ui, |ui| {
-        ui.set_max_width(760.0);
+        ui.set_max_width(ui.available_width().min(760.0));
         ui.heading("The model in use");
         in_use(ui, model, settings, actions);
         ui.add_space(8.0);
@@ -159,7 +159,7 @@ fn other(ui: &mut Ui, settings: &Settings, named: &mut String, actions: &mut Vec
         "A folder as diffusers saves it (it has a model_index.json), or an address below which one lies. \
                A folder can be dropped on the window too.",
     );
-    ui.horizontal(|ui| {
+    ui.horizontal_wrapped(|ui| {
         let label = ui.label("Folder or address");
         let field = TextEdit::singleline(named).id(Id::unique("model")).desired_width(360.0);
         let field = ui.add(field).labelled_by(label.id);
@@ -176,7 +176,8 @@ fn other(ui: &mut Ui, settings: &Settings, named: &mut String, actions: &mut Vec
     let mut line = |ui: &mut Ui, model: &str, text: &str| {
         let used = settings.choice.model == model;
         let help = "Open this model";
-        if ui.selectable_label(used, RichText::new(text)).on_hover_text(help).clicked() && !used {
+        // A path may be longer than the window is wide.
+        if ui.add(Button::selectable(used, text).truncate()).on_hover_text(help).clicked() && !used {
             actions.push(open(model));
         }
     };

@@ -9,12 +9,20 @@ use crate::theme::Palette;
 
 /// Shows it.
 pub fn queue(ui: &mut Ui, queue: &Queue, live: Option<&Live>, actions: &mut Vec<Action>) {
-    ui.horizontal(|ui| {
+    ui.horizontal_wrapped(|ui| {
         ui.strong("Queue");
         match queue.waiting() {
             0 => {}
             1 => drop(quiet(ui, "1 waits")),
             waiting => drop(quiet(ui, format!("{waiting} wait"))),
+        }
+        let help = "Cancel what is drawn and what waits; finished pictures are kept (Shift+Esc)";
+        if queue.waiting() > 0 && button(ui, "Cancel all", help).clicked() {
+            actions.push(Action::CancelAll);
+        }
+        let help = "Take what is over off the list; pictures stay in the history";
+        if queue.jobs().iter().any(Job::is_over) && button(ui, "Clear", help).clicked() {
+            actions.push(Action::ClearQueue);
         }
     });
     if queue.paused {
@@ -26,19 +34,6 @@ pub fn queue(ui: &mut Ui, queue: &Queue, live: Option<&Live>, actions: &mut Vec<
     if queue.jobs().is_empty() {
         quiet(ui, "Nothing is waiting. Each press of Draw adds to the queue.");
         return;
-    }
-    let (waits, over) = (queue.waiting() > 0, queue.jobs().iter().any(Job::is_over));
-    if waits || over {
-        ui.horizontal_wrapped(|ui| {
-            let help = "Cancel what is drawn and what waits; finished pictures are kept (Shift+Esc)";
-            if waits && button(ui, "Cancel all", help).clicked() {
-                actions.push(Action::CancelAll);
-            }
-            let help = "Take what is over off the list; pictures stay in the history";
-            if over && button(ui, "Clear", help).clicked() {
-                actions.push(Action::ClearQueue);
-            }
-        });
     }
     // What is at work first, then what waits in its order, then what is over, the latest first.
     let jobs = queue.jobs();

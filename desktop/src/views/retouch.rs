@@ -1,8 +1,8 @@
 //! The mask of a picture to begin with, painted on it by pointer, touch or keys.
 
 use egui::{
-    Button, Color32, EventFilter, Key, Modifiers, PointerButton, Pos2, Rect, Response, Role, Sense, Shape, Stroke,
-    StrokeKind, Ui, WidgetInfo, pos2, vec2,
+    Button, Color32, Event, EventFilter, Key, Modifiers, PointerButton, Pos2, Rect, Response, Role, Sense, Shape,
+    Stroke, StrokeKind, TouchPhase, Ui, WidgetInfo, pos2, vec2,
 };
 
 use super::action::Action;
@@ -143,41 +143,55 @@ fn tools(ui: &mut Ui, brush: &mut Brush, painting: &mut Painting, actions: &mut 
     quiet(ui, help);
 }
 
-/// Paints between where the pointer was pressed, was in the last frame, and is. A press that began on the picture lasts
-/// until the button or the finger is lifted: egui gives up a finger that rests, which to it means a menu.
+/// Paints along the pointer's way, event by event: where frames take long, a whole stroke may lie within one. A press
+/// that began on the picture lasts until the button or the finger is lifted: egui gives up a finger that rests, which to
+/// it means a menu.
 fn pointer(ui: &Ui, response: &Response, brush: &mut Brush, painting: &mut Painting, sheet: Sheet) {
-    let (origin, held) = ui.input(|input| {
-        let pointer = &input.pointer;
-        (pointer.press_origin(), pointer.latest_pos().filter(|_| pointer.primary_down()))
-    });
-    match held.filter(|_| brush.pressed.is_some() || response.is_pointer_button_down_on()) {
-        Some(at) => press(response, [origin.unwrap_or(at), at].map(|at| sheet.place(at)), brush, painting, sheet),
-        None => {
-            // Pressed and lifted within one frame.
-            let tapped = response.interact_pointer_pos().filter(|_| response.clicked_by(PointerButton::Primary));
-            if let Some(at) = tapped.filter(|_| brush.pressed.is_none()) {
-                press(response, [sheet.place(at); 2], brush, painting, sheet);
+    // Not through a menu or a hint that lies over it.
+    let uncovered = |at| sheet.rect.contains(at) && ui.ctx().layer_id_at(at) == Some(response.layer_id);
+    let (events, down) = ui.input(|input| (input.events.clone(), input.pointer.primary_down()));
+    for event in events {
+        match event {
+            Event::PointerButton { pos, button: PointerButton::Primary, pressed: true, .. } if uncovered(pos) => {
+                lift(brush, painting);
+                painting.begin();
+                response.request_focus();
+                brush.pressed = Some([sheet.place(pos); 2]);
+                follow(pos, brush, painting, sheet);
             }
-            if let Some([first, last]) = brush.pressed.take()
-                && brush.tool == Tool::Rectangle
-            {
-                painting.rectangle(first, last, true);
+            Event::PointerMoved(pos) => follow(pos, brush, painting, sheet),
+            Event::PointerButton { pos, button: PointerButton::Primary, pressed: false, .. } => {
+                follow(pos, brush, painting, sheet);
+                lift(brush, painting);
             }
+            // The system takes the finger away, and to egui it stays pressed.
+            Event::Touch { phase: TouchPhase::Cancel, .. } => lift(brush, painting),
+            _ => {}
         }
+    }
+    // It was lifted where this window does not hear of it.
+    if !down {
+        lift(brush, painting);
     }
 }
 
-fn press(response: &Response, [origin, at]: [Place; 2], brush: &mut Brush, painting: &mut Painting, sheet: Sheet) {
-    let [first, before] = brush.pressed.unwrap_or_else(|| {
-        painting.begin();
-        response.request_focus();
-        [origin; 2]
-    });
+/// The pointer is here now. Where it is pressed, it paints.
+fn follow(at: Pos2, brush: &mut Brush, painting: &mut Painting, sheet: Sheet) {
+    let Some([first, before]) = brush.pressed else { return };
+    let at = sheet.place(at);
     if brush.tool != Tool::Rectangle {
         painting.stroke(before, at, sheet.radius(brush), brush.tool == Tool::Brush);
     }
     brush.pressed = Some([first, at]);
     brush.cursor = [0, 1].map(|axis| (at[axis] / sheet.size[axis].max(1.0)).clamp(0.0, 1.0));
+}
+
+fn lift(brush: &mut Brush, painting: &mut Painting) {
+    if let Some([first, last]) = brush.pressed.take()
+        && brush.tool == Tool::Rectangle
+    {
+        painting.rectangle(first, last, true);
+    }
 }
 
 /// The same by keys, while the picture has the focus.
