@@ -287,4 +287,4 @@ fn triples(a: usize, b: usize, c: usize) -> impl Iterator<Item = (usize, usize, 
 }
 
 #[cfg(test)]
-mod tests;
+pub(super) mod tests;

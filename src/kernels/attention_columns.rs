@@ -240,19 +240,11 @@ fn add_weights(scores: &mut [f32], scale: f32, bias: Option<&[f32]>, sums: &mut 
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::kernels::attention::tests::{plain, whole};
     use crate::testing::{Case, gpu, posing_as};
 
     /// Sums of up to a few hundred weights; exp in f32 is good to a few units of 1e-7.
     const TOLERANCE: f64 = 1e-5;
-
-    fn plain(heads: usize, head_dim: usize) -> Attention {
-        let scale = 1.0 / (head_dim as f32).sqrt();
-        Attention { heads, head_dim, scale, key_bias: None, position_bias: None }
-    }
-
-    fn whole(case: &mut Case, name: &str, shape: [usize; 3]) -> Columns {
-        Columns { value: case.input(name, &shape), offset: 0 }
-    }
 
     #[test]
     fn agrees_over_odd_sizes() {

@@ -1,7 +1,7 @@
 //! The mean of each group of tokens. Methods that merge do it behind the norm, so what is averaged are rows that the
 //! sublayer is about to read, and the stream keeps every token.
 
-use super::host::{ELEMENTS, vectorised};
+use super::host::{rows_at_once, vectorised};
 use super::{Groups, NOTHING, params, shader};
 use crate::graph::reference::HostValues;
 use crate::graph::{Caps, Dispatch, Graph, Host, Indices, Op, Pass, Shader, ValueId};
@@ -71,7 +71,7 @@ impl Op for Merge {
         let [_, rows, channels] = [0, 1, 2].map(|d| graph.shape(self.x)[d]);
         let kept = graph.shape(self.out)[1];
         let (x, first, next) = (host.numbers(self.x)?, host.words(self.groups.first)?, host.words(self.groups.next)?);
-        let rows_at_once = (ELEMENTS / channels.max(1)).max(1);
+        let rows_at_once = rows_at_once(channels);
         host.pool().chunks(&mut host.numbers_mut(self.out)?, rows_at_once * channels, |chunk, out| {
             vectorised(|| {
                 let mut sums = vec![0.0; channels];

@@ -2,7 +2,7 @@
 //! map, then the conditioning's scale and shift.
 
 use super::chunks::{ChunkNumbers, Chunks};
-use super::host::{ELEMENTS, math, vectorised};
+use super::host::{math, rows_at_once, vectorised};
 use super::rows::stream;
 use super::{ReadRows, params, shader};
 use crate::Result;
@@ -179,7 +179,7 @@ impl Op for NormOp {
                 }
             }
         }
-        let rows_at_once = (ELEMENTS / channels.max(1)).max(1);
+        let rows_at_once = rows_at_once(channels);
         host.pool().chunks(&mut host.numbers_mut(self.out)?, rows_at_once * channels, |chunk, out| {
             vectorised(|| {
                 for (i, out) in out.chunks_exact_mut(channels).enumerate() {

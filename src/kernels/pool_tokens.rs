@@ -1,7 +1,7 @@
 //! Fewer tokens of a grid: one for each square of them. So keys and values are compressed (KV token compression of
 //! PixArt-Σ, arXiv 2403.04692).
 
-use super::host::{ELEMENTS, vectorised};
+use super::host::{rows_at_once, vectorised};
 use super::{Columns, params, shader};
 use crate::graph::reference::HostValues;
 use crate::graph::{Caps, Dispatch, Element, Graph, Host, Op, Pass, Shader, ValueId};
@@ -162,7 +162,7 @@ impl Op for PoolTokens {
         let taken = if kind == PoolKind::Uniform { 1 } else { stride };
         let mean = 1.0 / (taken * taken) as f64;
         let squares = (h / stride) * (w / stride);
-        let rows_at_once = (ELEMENTS / channels.max(1)).max(1);
+        let rows_at_once = rows_at_once(channels);
         host.pool().chunks(&mut host.numbers_mut(self.out)?, rows_at_once * channels, |chunk, out| {
             vectorised(|| {
                 let mut sums = vec![0.0; channels];

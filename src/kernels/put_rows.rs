@@ -1,7 +1,7 @@
 //! Puts rows into a value that outlives the step: the keys and values of the tokens that a step computes, among those
 //! of an earlier step.
 
-use super::host::ELEMENTS;
+use super::host::rows_at_once;
 use super::{Columns, NOTHING, params, shader};
 use crate::graph::reference::HostValues;
 use crate::graph::{Caps, Dispatch, Graph, Host, Indices, Op, Pass, Shader, ValueId};
@@ -69,7 +69,7 @@ impl Op for PutRows {
     fn compute(&self, _graph: &Graph, host: &Host<'_>) -> Result<()> {
         let [_, rows, width, compact, stride] = self.extent;
         let (from, index) = (host.numbers(self.from.value)?, host.optional_words(self.index)?);
-        let rows_at_once = (ELEMENTS / width.max(1)).max(1);
+        let rows_at_once = rows_at_once(width);
         host.pool().chunks(&mut host.numbers_mut(self.into)?, rows_at_once * width, |chunk, into| {
             for (i, into) in into.chunks_exact_mut(width).enumerate() {
                 let row = chunk * rows_at_once + i;

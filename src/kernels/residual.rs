@@ -1,7 +1,7 @@
 //! The last op of a sublayer: adds its gated branch to the stream, in place, written through a row map.
 
 use super::chunks::{ChunkNumbers, Chunks};
-use super::host::{ELEMENTS, vectorised};
+use super::host::{rows_at_once, vectorised};
 use super::rows::stream;
 use super::{NOTHING, WriteRows, params, shader};
 use crate::graph::reference::HostValues;
@@ -134,7 +134,7 @@ impl Op for Residual {
                 Some((0..batch).map(|sample| chunks.of(sample, gate.chunk)).collect::<Vec<_>>())
             }
         };
-        let rows_at_once = (ELEMENTS / channels.max(1)).max(1);
+        let rows_at_once = rows_at_once(channels);
         host.pool().chunks(&mut host.numbers_mut(self.x)?, rows_at_once * channels, |chunk, x| {
             vectorised(|| {
                 for (i, x) in x.chunks_exact_mut(channels).enumerate() {

@@ -1,7 +1,7 @@
 //! The router of DiffCR and MoD (arXiv 2412.16822): how much each token of the stream needs the block ahead.
 
 use super::host::math::dot;
-use super::host::{ELEMENTS, vectorised};
+use super::host::{rows_at_once, vectorised};
 use super::{params, shader};
 use crate::Result;
 use crate::graph::reference::HostValues;
@@ -66,7 +66,7 @@ impl Op for Router {
         let (_, channels) = graph.get(self.x).matrix();
         let (x, weight) = (host.numbers(self.x)?, host.numbers(self.weight)?);
         let (mut logits, mut scores) = (host.numbers_mut(self.out.logits)?, host.numbers_mut(self.out.scores)?);
-        let rows_at_once = (ELEMENTS / channels.max(1)).max(1);
+        let rows_at_once = rows_at_once(channels);
         host.pool().chunks(&mut logits, rows_at_once, |chunk, logits| {
             vectorised(|| {
                 for (row, logit) in (chunk * rows_at_once..).zip(logits) {

@@ -2,7 +2,7 @@
 //! score highest. Only tokens of one window are compared, so nothing has the size of an N × N matrix.
 
 use super::host::math::dot;
-use super::host::{ELEMENTS, vectorised};
+use super::host::{rows_at_once, vectorised};
 use super::{Ages, params, shader};
 use crate::graph::reference::HostValues;
 use crate::graph::{AdapterClass, Caps, Dispatch, Graph, Host, Op, Pass, Shader, ValueId};
@@ -104,7 +104,7 @@ impl Op for WindowScores {
             Some((ages, weight)) => Some((host.numbers(ages.ages)?, host.numbers(ages.total)?, weight)),
             None => None,
         };
-        let windows_at_once = (ELEMENTS / 4 / channels.max(1)).max(1);
+        let windows_at_once = rows_at_once(4 * channels);
         host.pool().chunks(&mut host.numbers_mut(self.out)?, windows_at_once, |chunk, out| {
             vectorised(|| {
                 for (window, out) in (chunk * windows_at_once..).zip(out) {

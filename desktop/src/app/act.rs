@@ -122,12 +122,11 @@ impl App {
     }
 
     fn cancel(&mut self, id: u64) {
-        let unsaved = self.queue.unsaved().is_some();
+        if self.queue.unsaved().is_some_and(|job| job.id == id) {
+            self.give_up();
+        }
         if self.queue.cancel(id) {
             self.stop.raise();
-        }
-        if unsaved && self.queue.unsaved().is_none() {
-            self.give_up();
         }
     }
 

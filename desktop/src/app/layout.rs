@@ -39,7 +39,7 @@ impl App {
         }
     }
 
-    fn waiting_line(&self, ui: &mut Ui, actions: &mut Vec<Action>) {
+    fn queue_pane(&self, ui: &mut Ui, actions: &mut Vec<Action>) {
         ScrollArea::vertical().id_salt("queue").auto_shrink([false, true]).show(ui, |ui| {
             queue(ui, &self.queue, self.stage.live.as_ref(), actions);
         });
@@ -53,7 +53,7 @@ impl App {
             if !wide {
                 let frame = Frame::new().inner_margin(Margin { top: 8, ..Margin::ZERO });
                 let below = Panel::bottom("queue below").frame(frame).resizable(true);
-                below.default_size(150.0).size_range(90.0..=360.0).show(ui, |ui| self.waiting_line(ui, actions));
+                below.default_size(150.0).size_range(90.0..=360.0).show(ui, |ui| self.queue_pane(ui, actions));
             }
             ScrollArea::vertical().auto_shrink([false, true]).show(ui, |ui| {
                 let input = (self.input.as_ref(), &mut self.album);
@@ -62,7 +62,7 @@ impl App {
         });
         if wide {
             let right = Panel::right("queue").frame(frame).resizable(true);
-            right.default_size(220.0).size_range(180.0..=360.0).show(ui, |ui| self.waiting_line(ui, actions));
+            right.default_size(220.0).size_range(180.0..=360.0).show(ui, |ui| self.queue_pane(ui, actions));
         }
         let shown = self.shown();
         let bottom = Panel::bottom("history").frame(frame).resizable(false).exact_size(158.0);

@@ -20,12 +20,12 @@ fn hardware(busy_threads: u32) -> Caps {
     Caps { class: AdapterClass::Hardware, busy_threads, ..gpu().caps().clone() }
 }
 
-fn plain(heads: usize, head_dim: usize) -> Attention {
+pub fn plain(heads: usize, head_dim: usize) -> Attention {
     let scale = 1.0 / (head_dim as f32).sqrt();
     Attention { heads, head_dim, scale, key_bias: None, position_bias: None }
 }
 
-fn whole(case: &mut Case, name: &str, shape: [usize; 3]) -> Columns {
+pub fn whole(case: &mut Case, name: &str, shape: [usize; 3]) -> Columns {
     Columns { value: case.input(name, &shape), offset: 0 }
 }
 

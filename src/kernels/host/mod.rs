@@ -55,3 +55,8 @@ pub fn vector_name() -> &'static str {
 
 /// Elements that a thread takes at a time where each is computed by itself.
 pub const ELEMENTS: usize = 16 << 10;
+
+/// Rows of this width that a thread takes at a time.
+pub fn rows_at_once(width: usize) -> usize {
+    (ELEMENTS / width.max(1)).max(1)
+}
