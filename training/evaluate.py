@@ -1,12 +1,13 @@
 """The project's table: quality against work for every policy, on held-out prompts.
 
     python -m training.train_classifier                        # the judge, once
-    python -m training.evaluate quality --count 1000           # draw and judge every row whose model is there
-    python -m training.evaluate timing --bin target/release/foveate   # work and time of every row, by the engine
+    python -m training.evaluate quality --count 2000           # draw and judge every row whose model is there
+    python -m training.evaluate timing                         # work and time of every row
     python -m training.evaluate table                          # docs/results.md, from what the two have left
-    python -m training.evaluate engine --bin target/release/foveate   # the engine's pictures are PyTorch's
+    python -m training.evaluate engine                         # the engine's pictures are PyTorch's
 
-Pictures, figures and times are kept under --out: every command goes on where it stopped and does again only what changed.
+The engine draws and is timed, on the processor; `--bin` names the built program. Pictures, figures and times are kept under --out:
+every command goes on where it stopped and does again only what changed.
 """
 
 from .runtime import prepare, threads_option
@@ -16,21 +17,24 @@ if __name__ == "__main__":
 
 import argparse
 import json
+import os
 from pathlib import Path
 
 import diffusers
 import torch
 import transformers
 
-from .evaluation import agreement, classifier, curves, reference, results, rows, sampling, sheet, timing
+from .encode import reduced
+from .evaluation import agreement, classifier, curves, drawing, reference, results, rows, sheet, timing
 from .evaluation.prompts import held_out
 from .evaluation.quality import judge
+from .presets import PRESETS
 
 SHOWN = 8  # prompts whose pictures are shown beside the table
 
 
 def settings_of(arguments) -> dict:
-    return {"steps": arguments.steps, "guidance": arguments.guidance, "seed": arguments.seed}
+    return {"guidance": arguments.guidance, "seed": arguments.seed}
 
 
 def measure_quality(arguments) -> None:
@@ -39,14 +43,16 @@ def measure_quality(arguments) -> None:
     prompts, wanted = held_out(arguments.count)
     real = reference.real(model, arguments.size)
     judged = reference.floors(model, real, arguments.vae, arguments.count, arguments.size)
+    engine = drawing.Engine(arguments.bin, arguments.guidance, arguments.workers)
     qualities = {}
     for row in rows.read(arguments.rows):
         name = rows.key(row, settings_of(arguments))
-        pictures = sampling.pictures(row, arguments.out / name, prompts, arguments.seed * 10**6, arguments.steps, arguments.guidance)
-        quality = qualities[row.name] = judge(model, pictures, wanted, real)
+        pictures = drawing.pictures(engine, row, arguments.out / name, prompts, arguments.seed * 10**6)
+        quality = qualities[row.name] = judge(model, reduced(pictures, arguments.size), wanted, real)
         judged.append({
-            "name": row.name, "key": name, "policy": row.policy, "ratio": row.ratio, "note": row.note, "saved": round(row.saved(arguments.steps), 4),
-            "pictures": len(pictures), "fd": quality.fd, "fd_error": quality.fd_error,
+            "name": row.name, "key": name, "model": str(row.model), "policy": row.policy, "ratio": row.ratio, "step_cache": row.step_cache,
+            "steps": row.steps, "note": row.note, "saved": round(row.saved(), 4), "pictures": len(pictures),
+            "right": "".join("01"[right] for right in quality.right[:, 3]), "fd": quality.fd, "fd_error": quality.fd_error,
             "accuracy": quality.accuracy().tolist(), "error": quality.error().tolist(),
         })  # fmt: skip
         accuracy = ", ".join(f"{100 * value:.1f}" for value in quality.accuracy())
@@ -69,7 +75,7 @@ def measure_times(arguments) -> None:
     for row in rows.read(arguments.rows):
         name = rows.key(row, {})
         if name not in done or arguments.again:
-            done[name] = timing.bench(arguments.bin, row)
+            done[name] = timing.bench(arguments.bin, row, arguments.adapter)
             results.keep(arguments.out / "timing.json", done)
         policy = done[name]["row"]
         print(f"{row.name}: {policy['flops'] / 1e9:.3f} GFLOP, {1e3 * policy['seconds']:.1f} ms, {policy['speedup']:.2f}× dense", flush=True)
@@ -80,7 +86,7 @@ def compare_engine(arguments) -> None:
     for row in rows.read(arguments.rows):
         if arguments.only and row.name not in arguments.only:
             continue
-        maximum, mean = agreement.compare(arguments.bin, row, prompts, arguments.seed * 10**6, arguments.steps, arguments.guidance)
+        maximum, mean = agreement.compare(arguments.bin, row, prompts, arguments.seed * 10**6, arguments.guidance)
         print(f"{row.name}: {len(prompts)} pictures, largest difference {maximum:.1e}, mean {mean:.1e} (of 1)", flush=True)
 
 
@@ -111,7 +117,6 @@ def main():
 
     def sampled(sub, count: int):
         sub.add_argument("--count", type=int, default=count, help="pictures of a row")
-        sub.add_argument("--steps", type=int, default=20)
         sub.add_argument("--guidance", type=float, default=4.0)
         sub.add_argument("--seed", type=int, default=0, help="another one draws other pictures of the same prompts")
         return sub
@@ -120,17 +125,19 @@ def main():
         sub.add_argument("--classifier", type=Path, default=Path("runs/classifier"))
         return sub
 
-    quality = judged(sampled(command("quality", measure_quality, "draw and judge every row"), 1000))
+    quality = judged(sampled(command("quality", measure_quality, "draw and judge every row"), 2000))
+    quality.add_argument("--workers", type=int, default=os.cpu_count(), help="pictures that are drawn at a time, each on one thread")
     quality.add_argument("--vae", type=Path, default=Path("assets/scenes/vae"), help="for the best that its decoder allows")
-    quality.add_argument("--size", type=int, default=64)
+    quality.add_argument("--size", type=int, default=PRESETS["cpu"].picture, help="of the pictures that the judge sees: larger ones are reduced")
     quality.add_argument("--against", default="dense, fine-tuned as long", help="the row that the others' accuracy is compared with")
     times = command("timing", measure_times, "FLOPs and time of every row, by the engine's bench")
+    times.add_argument("--adapter", default="cpu", help="as the engine's option")
     times.add_argument("--again", action="store_true", help="also rows that are timed already")
     table = judged(command("table", write_table, "write the results page"))
     table.add_argument("--results", type=Path, default=Path("docs/results.md"))
     engine = sampled(command("engine", compare_engine, "the engine's pictures beside PyTorch's"), 4)
     engine.add_argument("--only", nargs="+", metavar="ROW", help="names of rows; without it all")
-    for sub in (times, engine):
+    for sub in (quality, times, engine):
         sub.add_argument("--bin", type=Path, default=Path("target/release/foveate"))
 
     arguments = parser.parse_args()

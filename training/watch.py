@@ -31,9 +31,9 @@ from .evaluation import classifier
 from .evaluation.classifier import HEADS, look
 from .evaluation.prompts import held_out
 from .evaluation.quality import to_torch
-from .evaluation.sampling import TEXT_LENGTH
 from .export import add_source_options, load_pipeline
 from .measure_diffcr import Judge
+from .presets import TEXT_LENGTH
 
 BATCH, SIZE = 16, 64
 CLASSIFIER = Path("runs/classifier/64/classifier.safetensors")

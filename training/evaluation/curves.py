@@ -1,4 +1,4 @@
-"""Quality against work and against time: a line for each method, its ratios along it."""
+"""Quality against work and against time: a line for each method, its ratios along it; the dense model's has numbers of steps."""
 
 import re
 from pathlib import Path
@@ -8,10 +8,13 @@ import matplotlib
 matplotlib.use("Agg")
 from matplotlib import pyplot
 
+from . import matched
+from .rows import STEPS
+
 CACHE = "step cache"
 ACROSS = [
-    ("FLOPs of a step, dense = 100 %", lambda times: times["row"]["flops"] / times["dense"]["flops"]),
-    ("time of a step, dense = 100 %", lambda times: times["row"]["seconds"] / times["dense"]["seconds"]),
+    (f"FLOPs of a picture's steps, dense in {STEPS} = 100 %", lambda row, times: row["steps"] / STEPS * times["row"]["flops"] / times["dense"]["flops"]),
+    (f"time of a picture's steps, dense in {STEPS} = 100 %", lambda row, times: matched.duration(row, times) / STEPS),
 ]
 UP = [
     ("object, colour or place wrong, % (lower is better)", lambda row: 100 - 100 * row["accuracy"][3], lambda row: 100 * row["error"][3]),
@@ -26,18 +29,26 @@ def family(name: str) -> str:
     return re.split(r" \d+ %", name)[0]
 
 
+def on_the_line(row: dict, against: str) -> bool:
+    """Ratios of a method, and the dense model's numbers of steps; not what was trained otherwise, cached, or rescaled."""
+    if row["policy"] == "dense":
+        return row["name"] == against or re.fullmatch(r"dense, \d+ steps", row["name"]) is not None
+    return re.fullmatch(r"[^%]+ \d+ %", row["name"]) is not None
+
+
 def short(name: str, of: str) -> str:
     """What is written beside a point of the method's line."""
     return name.removeprefix(of).strip(", ").replace(f"+ {CACHE}", "+ cache") or name
 
 
 def draw(axes, rows: list[dict], times: dict[str, dict], across, up, against: str) -> None:
-    points = {row["name"]: (across(times[row["name"]]), up[0](row), up[1](row)) for row in rows}
+    points = {row["name"]: (across(row, times[row["name"]]), up[0](row), up[1](row)) for row in rows}
+    lined = {row["name"] for row in rows if on_the_line(row, against)}
     families = list(dict.fromkeys(family(name) for name in points))
     for number, of in enumerate(families):
         colour = pyplot.get_cmap("tab10")(number)
         names = [name for name in points if family(name) == of]
-        ratios = sorted((name for name in names if re.fullmatch(r"[^%]+ \d+ %", name)), key=lambda name: points[name][0])
+        ratios = sorted((name for name in names if name in lined), key=lambda name: points[name][0])
         axes.plot([points[name][0] for name in ratios], [points[name][1] for name in ratios], color=colour, lw=1)
         for name in names:
             x, y, error = points[name]

@@ -4,7 +4,8 @@ import datetime
 import json
 from pathlib import Path
 
-from . import timing
+from . import matched, timing
+from .rows import STEPS
 
 BEGIN, END = "<!-- begin of what `python -m training.evaluate table` writes -->", "<!-- end of it -->"
 
@@ -31,24 +32,27 @@ def section(quality: dict, times: dict[str, dict], judge: dict) -> str:
     lines = conditions(quality, times, judge)
     lines += ["", *quality_table(quality["rows"], quality["against"])]
     if times:
-        lines += ["", *time_table(quality["rows"], times)]
+        lines += ["", *time_table(quality["rows"], times, quality["against"])]
     return "\n".join(lines) + "\n"
 
 
 def conditions(quality: dict, times: dict, judge: dict) -> list[str]:
     percent = lambda part: ", ".join(f"{name} {100 * value:.1f}" for name, value in judge[part].items())
     lines = [
-        f"{datetime.date.today():%-d %B %Y}. {quality['count']} pictures a row, {quality['steps']} steps, guidance {quality['guidance']:g}, "
-        f"seed {quality['seed']}; every row draws the same prompts from the same noise. The judge on unseen scenes: {percent('drawn')} % "
+        f"{datetime.date.today():%-d %B %Y}. {quality['count']} pictures a row, {STEPS} steps where the row does not say how many, guidance "
+        f"{quality['guidance']:g}, seed {quality['seed']}; every row draws the same prompts from the same noise. The judge on unseen scenes: {percent('drawn')} % "
         f"right; on the same through the autoencoder: {percent('decoded')} %.",
-        "*Rows saved*: the share of token rows that are not computed, the mean over steps, layers and a block's three sublayers. Routing saves "
-        "a row in all three; merging leaves cross-attention alone; a step cache saves every row of the blocks it skips; pooled keys save none.",
+        f"*Rows saved*: the share of the token rows of a dense run in {STEPS} steps that are not computed, over layers and a block's three "
+        "sublayers. Routing saves a row in all three; merging leaves cross-attention alone; a step cache saves every row of the blocks it "
+        "skips; pooled keys save none.",
     ]
     if times:
         first = next(iter(times.values()))
         lines.append(
             f"Machine: {first['machine']}, adapter {first['adapter']}. Speed-up: the middle one of {timing.RUNS} runs of `foveate bench`, between "
-            "the least and the greatest; where these are missing, one run."
+            "the least and the greatest; where these are missing, one run. *Time of a picture*: of its steps, in dense steps. *Against dense "
+            "in the same time*: more or fewer pictures all right than the dense model has in as many steps as take that time, between the "
+            "rows of the dense model in a straight line."
         )
         if not all(entry.get("quiet") for entry in times.values()):
             lines.append("Times taken while the machine had other work are left out (–): `python -m training.evaluate timing --again`.")
@@ -69,10 +73,12 @@ def quality_table(rows: list[dict], against: str) -> list[str]:
     return lines
 
 
-def time_table(rows: list[dict], times: dict[str, dict]) -> list[str]:
+def time_table(rows: list[dict], times: dict[str, dict], against: str) -> list[str]:
+    rungs = matched.ladder(rows, against)
     lines = [
-        "| | rows saved | GFLOP a step | FLOPs saved | speed-up by FLOPs | ms a step | speed-up | realised | of its time routing or matching |",
-        "|---|---|---|---|---|---|---|---|---|",
+        "| | rows saved | GFLOP a step | FLOPs of a step saved | speed-up by FLOPs | ms a step | speed-up | realised | of its time routing or matching"
+        " | time of a picture | all three, against dense in the same time |",
+        "|" + "---|" * 11,
     ]
     for row in rows:
         if row["name"] not in times:
@@ -85,6 +91,9 @@ def time_table(rows: list[dict], times: dict[str, dict]) -> list[str]:
         times_of = [f"{1e3 * entry['seconds']:.2f}", speedup, f"{entry['realised']:.0%}"]
         share = entry.get("overhead_share")
         times_of.append("–" if share is None else f"{share:.1%}")
-        cells += times_of if times[row["name"]].get("quiet") else ["–"] * 4
+        gain = matched.gain(row, times[row["name"]], rungs)
+        times_of.append(f"{matched.duration(row, times[row['name']]):.1f}")
+        times_of.append("–" if gain is None else f"{100 * gain[0]:+.1f} ± {100 * gain[1]:.1f}")
+        cells += times_of if times[row["name"]].get("quiet") else ["–"] * 6
         lines.append("| " + " | ".join(cells) + " |")
     return lines

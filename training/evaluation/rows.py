@@ -4,8 +4,8 @@
      "otherwise": {"model": "runs/diffcr/lt-0.3/model", "note": "…"}}
 
 `policy` and `ratio` as in `load_routed`, or a policy without training: sdtm, tome, kv. `set` and `step_cache` are what the engine takes as
-`--set` and `--step-cache`, the latter written out: "every=2,first=1,last=1". `otherwise` replaces fields where the model's folder does
-not exist.
+`--set` and `--step-cache`, the latter written out: "every=2,first=1,last=1". `steps` is for rows that draw in fewer than STEPS.
+`otherwise` replaces fields where the model's folder does not exist.
 """
 
 import hashlib
@@ -14,6 +14,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 
 SUBLAYERS = 3  # of a PixArt block: self-attention, cross-attention, MLP
+STEPS = 20  # denoising steps of a row that does not say how many
 
 
 @dataclass(frozen=True)
@@ -24,6 +25,7 @@ class Row:
     ratio: float | None = None
     set: dict = field(default_factory=dict)
     step_cache: str = ""
+    steps: int = STEPS
     note: str = ""
 
     @property
@@ -37,8 +39,12 @@ class Row:
             given += ["--set", f"{key}={str(value).lower() if isinstance(value, bool) else value}"]
         return given + (["--step-cache", self.step_cache] if self.step_cache else [])
 
-    def saved(self, steps: int) -> float:
-        """The share of rows that are not computed: the mean over steps, layers and a block's sublayers."""
+    def saved(self) -> float:
+        """The share of the token rows of a dense run in STEPS steps that are not computed, over layers and a block's sublayers."""
+        return 1 - self.steps / STEPS * (1 - self.saved_of_steps(self.steps))
+
+    def saved_of_steps(self, steps: int) -> float:
+        """The same, of a dense run in as many steps."""
         blocks = self.of_blocks(steps)
         if self.step_cache:
             from ..goldens.cached import StepCache
@@ -71,7 +77,7 @@ class Row:
     def merged_away(self, steps: int, tokens: int) -> list[float]:
         from ..goldens import merged
 
-        options = merged.options_of({"compress": self.policy, "ratio": self.ratio, "set": self.set})
+        options = merged.options_of({"compress": self.policy, "ratio": self.ratio, "set": self.set | {"deterministic": True}})
         if self.policy == "tome":
             rows = min(int(tokens * options["ratio"]), tokens * 3 // 4)
             return [rows * (options["attn"] + options["mlp"]) / (SUBLAYERS * tokens)] * steps
@@ -110,7 +116,7 @@ def read(path: Path) -> list[Row]:
 
 def key(row: Row, settings: dict) -> str:
     """Names what was sampled: a row's pictures are used again only if weights, ratios and settings are the same."""
-    parts = [row.policy, row.ratio, sorted(settings.items()), (row.model / "transformer" / "config.json").read_text()]
+    parts = [row.policy, row.ratio, row.steps, sorted(settings.items()), (row.model / "transformer" / "config.json").read_text()]
     parts += [sorted(row.set.items())] if row.set else []
     parts += [row.step_cache] if row.step_cache else []
     digest = hashlib.sha256(row.weights.read_bytes() + json.dumps(parts).encode()).hexdigest()

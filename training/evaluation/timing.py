@@ -12,18 +12,18 @@ from .rows import Row
 RUNS, ROUNDS = 3, 15  # of bench, each of which tells the median of its rounds
 
 
-def bench(binary: Path, row: Row) -> dict:
+def bench(binary: Path, row: Row, adapter: str) -> dict:
     """The run with the middle speed-up, and "speedups", all of them in order."""
-    runs = sorted((run(binary, row) for _ in range(RUNS)), key=lambda run: run["row"]["speedup"])
+    runs = sorted((run(binary, row, adapter) for _ in range(RUNS)), key=lambda run: run["row"]["speedup"])
     return {**runs[RUNS // 2], "quiet": all(run["quiet"] for run in runs), "speedups": [run["row"]["speedup"] for run in runs]}
 
 
-def run(binary: Path, row: Row) -> dict:
+def run(binary: Path, row: Row, adapter: str) -> dict:
     """{"adapter", "machine", "quiet", "dense", "row"} and under a cache "uncached", the same without: the last three as bench reports them,
     per step of the transformer with guidance."""
     policies = "dense" if row.policy == "dense" else f"dense,{row.policy}"
     command = [binary, "bench", "--model", row.model, "--policies", policies, "--repeats", ROUNDS, "--json", *row.options()]
-    command += ["--adapter", "gpu"]  # where there is none: its software adapter, never the processor, so that tables compare
+    command += ["--adapter", adapter]  # always named, so that all rows have the same
     # No Vulkan driver should find a display to talk to.
     environment = {**os.environ, "XDG_RUNTIME_DIR": "/nonexistent"}
     before = taken_by_others()

@@ -7,8 +7,8 @@ import pytest
 import torch
 from safetensors.torch import load_file
 
-from training.evaluation.rows import Row, key
-from training.evaluation.sampling import compressed
+from training.evaluation.in_pytorch import compressed
+from training.evaluation.rows import STEPS, Row, key
 from training.goldens import pipelines
 from training.goldens.pipelines import Recipe
 
@@ -39,20 +39,25 @@ def row(tmp_path, config: dict, **fields) -> Row:
 
 def test_what_rows_save(tmp_path):
     cache = "every=2,first=1,last=1"
-    assert row(tmp_path, {}, policy="dense").saved(20) == 0
-    assert row(tmp_path, {}, policy="dense", step_cache=cache).saved(20) == pytest.approx(0.5 * 2 / 4)
-    assert row(tmp_path, {}, policy="tome", ratio=0.5).saved(20) == pytest.approx(0.5 / 3)
+    assert row(tmp_path, {}, policy="dense").saved_of_steps(20) == 0
+    assert row(tmp_path, {}, policy="dense", step_cache=cache).saved_of_steps(20) == pytest.approx(0.5 * 2 / 4)
+    assert row(tmp_path, {}, policy="tome", ratio=0.5).saved_of_steps(20) == pytest.approx(0.5 / 3)
     both = row(tmp_path, {}, policy="tome", ratio=0.9, set={"mlp": True})
-    assert both.saved(20) == pytest.approx(0.75 * 2 / 3), "one token of every cell stays"
+    assert both.saved_of_steps(20) == pytest.approx(0.75 * 2 / 3), "one token of every cell stays"
     # Steps 0 and 2 are protected; step 1 merges ⌊64 · (0.1 + 0.4 cos π/4)⌋ = 24 tokens, eight windows, in two sublayers of three.
     sdtm = {"policy": "sdtm", "ratio": 0.3, "set": {"multiple": 1, "protect_every": 2}}
-    assert row(tmp_path, {}, **sdtm).saved(3) == pytest.approx(24 / 64 * 2 / 3 / 3)
-    assert row(tmp_path, {}, **sdtm, step_cache=cache).saved(3) == pytest.approx((24 / 64 * 2 / 3 * 2 + 2) / 4 / 3)
-    assert row(tmp_path, {}, policy="kv", set={"stride": 2, "sampling": "average"}).saved(20) == 0
+    assert row(tmp_path, {}, **sdtm).saved_of_steps(3) == pytest.approx(24 / 64 * 2 / 3 / 3)
+    assert row(tmp_path, {}, **sdtm, step_cache=cache).saved_of_steps(3) == pytest.approx((24 / 64 * 2 / 3 * 2 + 2) / 4 / 3)
+    assert row(tmp_path, {}, policy="kv", set={"stride": 2, "sampling": "average"}).saved_of_steps(20) == 0
+    # Of a picture in STEPS dense steps, fewer steps save as well.
+    assert row(tmp_path, {}, policy="dense", steps=STEPS // 2).saved() == pytest.approx(0.5)
+    assert row(tmp_path, {}, policy="tome", ratio=0.5, steps=STEPS // 2).saved() == pytest.approx(1 - 0.5 * (1 - 1 / 6))
+    assert row(tmp_path, {}, policy="tome", ratio=0.5).saved() == pytest.approx(1 / 6)
 
 
 def test_options_and_keys(tmp_path):
     plain, merging = row(tmp_path, {}, policy="tome", ratio=0.5), row(tmp_path, {}, policy="tome", ratio=0.5, set={"mlp": True})
     cached = row(tmp_path, {}, policy="tome", ratio=0.5, set={"mlp": True}, step_cache="every=2,first=1,last=1")
     assert cached.options() == ["--ratio", "0.5", "--set", "mlp=true", "--step-cache", "every=2,first=1,last=1"]
-    assert len({key(of, {}) for of in (plain, merging, cached)}) == 3
+    fewer = row(tmp_path, {}, policy="tome", ratio=0.5, steps=12)
+    assert len({key(of, {}) for of in (plain, merging, cached, fewer)}) == 4
