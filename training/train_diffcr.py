@@ -29,7 +29,7 @@ from .diffcr.ratios import mean
 from .diffcr.start import fit_routers, fit_to_cost
 from .diffusion import objective_for
 from .muon import MuonAndAdamW, trapezoid
-from .precision import bf16_is_fast, use_bf16_products
+from .precision import bf16_is_fast, use_bf16_attention, use_bf16_products
 from .train_dit import ADAMW_LR, MUON_LR
 
 PAPER_LR, PAPER_DECAY = 1e-4, 3e-2  # --optimiser adamw, and always with --lora
@@ -44,7 +44,7 @@ class Recipe:
     warm_up: int
 
 
-RECIPES = {"cpu": Recipe(steps=900, batch=48, warm_up=30), "gpu": Recipe(steps=20_000, batch=256, warm_up=200)}
+RECIPES = {"cpu": Recipe(steps=1200, batch=16, warm_up=30), "gpu": Recipe(steps=20_000, batch=256, warm_up=200)}
 
 
 class Run:
@@ -70,6 +70,8 @@ class Run:
             route(self.transformer, options.scale)
             if not (options.out / "checkpoint.pt").exists():
                 self.start_routers()
+        if bf16_is_fast() and self.device == "cpu":
+            use_bf16_attention(self.transformer.transformer_blocks)
         self.optimisers = self.make_optimisers()
 
     def start_routers(self) -> None:
