@@ -5,9 +5,12 @@
     python -m training.measure_diffcr assets/scenes-dense runs/diffcr/*/model
 
 `--routers assets/scenes-dense` instead compares ways to start the routers of a dense model: the loss before any training.
+`training.measure_cost` says why they differ.
 """
 
 import argparse
+from functools import partial
+from itertools import chain, count, islice
 from pathlib import Path
 
 import torch
@@ -18,7 +21,7 @@ from .diffcr import load_routed, region, route, set_kept
 from .diffcr.data import open_data
 from .diffcr.folder import read_settings
 from .diffcr.ratios import mean
-from .diffcr.start import fit_routers
+from .diffcr.start import fit_routers, fit_to_cost, one_by_one
 from .diffusion import objective_for
 
 REGIONS, BATCH = 4, 48
@@ -36,47 +39,60 @@ class Judge:
         latents, conditions = self.data.batch(step, BATCH)
         return latents, conditions, self.objective.draw_timesteps(BATCH), torch.randn(latents.shape)
 
+    def noisy(self, step: int):
+        """Noisy latents, timesteps, conditions, latents, noise."""
+        latents, conditions, timesteps, noise = self.inputs(step)
+        return self.objective.add_noise(latents, noise, timesteps), timesteps, conditions, latents, noise
+
+    def predict(self, transformer: nn.Module, noisy, timesteps, conditions) -> torch.Tensor:
+        words = conditions | self.data.extra(noisy)
+        return transformer(noisy, timestep=timesteps, **words, return_dict=False)[0][:, : noisy.shape[1]]  # without a learned sigma
+
     @torch.no_grad()
     def losses(self, transformer: nn.Module, batches: int) -> list[float]:
         """Mean over all, then over each region. Regions run apart: a schedule has one row for a whole call."""
         sums, counts = [0.0] * REGIONS, [0] * REGIONS
         for step in range(batches):
-            latents, conditions, timesteps, noise = self.inputs(step)
+            noisy, timesteps, conditions, latents, noise = self.noisy(step)
             regions = torch.tensor([region(t, REGIONS, self.train_timesteps) for t in timesteps.tolist()])
             for r in regions.unique().tolist():
                 some = regions == r
-                noisy = self.objective.add_noise(latents[some], noise[some], timesteps[some])
-                words = {name: value[some] for name, value in conditions.items()} | self.data.extra(noisy)
-                predicted = transformer(noisy, timestep=timesteps[some], **words, return_dict=False)[0][:, : noisy.shape[1]]
-                sums[r] += self.objective.loss(predicted, latents[some], noise[some], timesteps[some]).item() * len(noisy)
-                counts[r] += len(noisy)
+                predicted = self.predict(transformer, noisy[some], timesteps[some], {name: value[some] for name, value in conditions.items()})
+                sums[r] += self.objective.loss(predicted, latents[some], noise[some], timesteps[some]).item() * len(predicted)
+                counts[r] += len(predicted)
         return [sum(sums) / sum(counts), *(s / max(1, c) for s, c in zip(sums, counts))]
 
 
-def compare_starts(folder: Path, data: Path, batches: int) -> None:
+KEPT = (1.0, 0.9, 0.7, 0.5)  # that ways to start are compared at
+STARTED = 1000  # the first step whose batch routers are fitted to; the loss is of those from 0 on
+
+
+def compare_starts(folder: Path, data: Path, batches: int, pictures: int) -> None:
     pipeline = DiffusionPipeline.from_pretrained(folder, dtype=torch.float32)
     judge, transformer = Judge(pipeline, data), route(pipeline.transformer.eval())
-    layers = len(transformer.transformer_blocks)
-    print(f"dense: {judge.losses(transformer, batches)[0]:.3f}\nrouters      all kept   0.7 kept")
+    layers, predict = len(transformer.transformer_blocks), partial(judge.predict, transformer)
 
-    def start(std: float):
-        return lambda: [nn.init.normal_(block.router.weight, std=std) for block in transformer.transformer_blocks]
+    def random(std: float) -> None:
+        for block in transformer.transformer_blocks:
+            nn.init.normal_(block.router.weight, std=std)
 
-    def fit():
-        def run(i):
-            latents, conditions, timesteps, noise = judge.inputs(1000 + i)
-            transformer(judge.objective.add_noise(latents, noise, timesteps), timestep=timesteps, **conditions, **judge.data.extra(latents))
-
+    def change() -> None:
         set_kept(transformer, None)
-        fit_routers(transformer, run, 8)
+        fit_routers(transformer, lambda i: predict(*judge.noisy(STARTED + i)[:3]), 8)
 
-    for name, prepare in (("zero", start(0.0)), ("normal 0.02", start(0.02)), ("fitted", fit)):
+    def cost() -> None:
+        batches = (one_by_one(judge.noisy(STARTED + i), predict, judge.objective) for i in count())
+        fit_to_cost(transformer, list(islice(chain.from_iterable(batches), pictures)), 0.7)
+
+    starts = {"zero": partial(random, 0.0), "normal 0.02": partial(random, 0.02), "change": change, "cost": cost}
+    print(f"dense: {judge.losses(transformer, batches)[0]:.3f}\nrouters      " + "  ".join(f"{kept:g} kept" for kept in KEPT))
+    for name, prepare in starts.items():
         prepare()
         figures = []
-        for kept in (1.0, 0.7):
+        for kept in KEPT:
             set_kept(transformer, [kept] * layers)
             figures.append(judge.losses(transformer, batches)[0])
-        print(f"{name:<12} {figures[0]:8.3f} {figures[1]:10.3f}", flush=True)
+        print(f"{name:<12} " + "  ".join(f"{figure:{len(f'{kept:g} kept')}.3f}" for kept, figure in zip(KEPT, figures)), flush=True)
 
 
 def main():
@@ -85,11 +101,12 @@ def main():
     parser.add_argument("--routers", type=Path)
     parser.add_argument("--data", type=Path, default=Path("runs/unseen"))
     parser.add_argument("--batches", type=int, default=10)
+    parser.add_argument("--pictures", type=int, default=72, help="that the cost is measured on, with --routers")
     parser.add_argument("--policy", choices=("diffcr", "mod", "dense"), help="default: diffcr where there are routers")
     parser.add_argument("--ratio", type=float)
     arguments = parser.parse_args()
     if arguments.routers:
-        compare_starts(arguments.routers, arguments.data, arguments.batches)
+        compare_starts(arguments.routers, arguments.data, arguments.batches, arguments.pictures)
     if arguments.models:
         print(f"{'folder':<24} {'policy':<7} {'kept':>5} {'loss':>7}   noisiest to cleanest region")
     for folder in arguments.models:

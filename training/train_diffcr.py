@@ -14,7 +14,7 @@ import argparse
 import json
 import time
 from dataclasses import dataclass
-from functools import partial
+from itertools import chain, islice
 from pathlib import Path
 
 import numpy as np
@@ -26,7 +26,7 @@ from .diffcr import BINS, LearnedRatios, Settings, region, rescale, route, save_
 from .diffcr.data import open_data
 from .diffcr.lora import add_lora, merge_lora
 from .diffcr.ratios import mean
-from .diffcr.start import fit_routers, fit_to_cost
+from .diffcr.start import fit_routers, fit_to_cost, one_by_one
 from .diffusion import objective_for
 from .muon import MuonAndAdamW, trapezoid
 from .precision import bf16_is_fast, use_bf16_attention, use_bf16_products
@@ -78,20 +78,11 @@ class Run:
         if self.options.start == "change":
             return fit_routers(self.transformer, lambda i: self.predict(*self.noisy_batch(-1 - i)[:3]), FIT_BATCHES)
 
-        def pictures():
-            for i in range(min(self.options.start_pictures, FIT_BATCHES * self.options.batch)):
-                batch, p = i // self.options.batch, i % self.options.batch
-                if p == 0:
-                    noisy, timesteps, conditions, latents, noise = self.noisy_batch(-1 - batch)
-                one = lambda value: value[p : p + 1]
-                words = {name: one(value) for name, value in conditions.items()}
-                predict = partial(self.predict, one(noisy), one(timesteps), words)
-                truth = one(latents), one(noise), one(timesteps)
-                yield predict, lambda out, truth=truth: self.objective.losses(out, *(v.expand(len(out), *v.shape[1:]) for v in truth))
-
+        batches = (one_by_one(self.noisy_batch(-1 - i), self.predict, self.objective) for i in range(FIT_BATCHES))
+        pictures = list(islice(chain.from_iterable(batches), self.options.start_pictures))
         started = time.monotonic()
         report = lambda layer: print(f"router {layer} fitted, {(time.monotonic() - started) / 60:.1f} min", flush=True)
-        fit_to_cost(self.transformer, list(pictures()), 1 - self.options.target, report=report)
+        fit_to_cost(self.transformer, pictures, 1 - self.options.target, report=report)
 
     def make_optimisers(self) -> list[tuple]:
         """Pairs of an optimiser and how its learning rate moves: `weights` or `ratios`."""

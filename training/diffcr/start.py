@@ -11,6 +11,7 @@ without routers too. What is important can be told in two ways:
   layers do not all starve the same tokens.
 """
 
+from functools import partial
 from typing import Callable
 
 import torch
@@ -94,6 +95,19 @@ def bypass_costs(
         for hook in hooks:
             hook.remove()
     return losses[1:] - losses[0], seen["x"]
+
+
+def one_by_one(batch, predict: Callable, objective):
+    """A batch picture by picture, as `bypass_costs` wants them: pairs (predict, loss).
+
+    `batch`: noisy latents, timesteps, conditions, latents, noise; `predict(noisy, timesteps, conditions)` runs the transformer.
+    """
+    noisy, timesteps, conditions, latents, noise = batch
+    for p in range(len(noisy)):
+        one = lambda value: value[p : p + 1]
+        truth = one(latents), one(noise), one(timesteps)
+        run = partial(predict, one(noisy), one(timesteps), {name: one(value) for name, value in conditions.items()})
+        yield run, lambda out, truth=truth: objective.losses(out, *(value.expand(len(out), *value.shape[1:]) for value in truth))
 
 
 @torch.no_grad()
