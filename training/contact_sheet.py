@@ -4,13 +4,13 @@ With `--engine foveate --bin PATH` the pictures come from the Rust program inste
 """
 
 import argparse
-import subprocess
 import tempfile
 import textwrap
 from pathlib import Path
 
 from PIL import Image, ImageDraw, ImageFont
 
+from .program import BUILT, says
 from .prompts import PROMPTS
 
 COLUMNS, MARGIN, CAPTION = 6, 12, 40  # pictures in a row; pixels around each; pixels of text below
@@ -46,8 +46,8 @@ def draw_with_foveate(binary: Path, model: Path, prompts, seed: int, steps: int,
     with tempfile.TemporaryDirectory() as folder:
         for i, prompt in enumerate(prompts):
             out = Path(folder) / f"{i}.png"
-            command = [binary, "generate", prompt, "--model", model, "--seed", seed + i, "--steps", steps, "--guidance", guidance, "-o", out]
-            subprocess.run([str(part) for part in command], check=True)
+            words = ["generate", prompt, "--model", model, "--seed", seed + i, "--steps", steps, "--guidance", guidance, "-o", out]
+            says(binary, *words, of=repr(prompt))
             pictures.append(Image.open(out).convert("RGB"))
     return pictures
 
@@ -70,7 +70,7 @@ def main():
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--model", type=Path, default=Path("assets/scenes"))
     parser.add_argument("--engine", choices=("torch", "foveate"), default="torch")
-    parser.add_argument("--bin", type=Path, default=Path("target/release/foveate"), help="the program, for --engine foveate")
+    parser.add_argument("--bin", type=Path, default=BUILT, help="the program, for --engine foveate")
     parser.add_argument("--seed", type=int, default=0, help="of the first picture; the next ones count up")
     parser.add_argument("--steps", type=int, default=20)
     parser.add_argument("--guidance", type=float, default=4.0)

@@ -29,6 +29,7 @@ from .evaluation import agreement, classifier, curves, drawing, reference, resul
 from .evaluation.prompts import held_out
 from .evaluation.quality import judge
 from .presets import PRESETS
+from .program import BUILT
 
 SHOWN = 8  # prompts whose pictures are shown beside the table
 
@@ -73,7 +74,7 @@ def keep_quality(arguments, judged: list[dict], qualities: dict) -> None:
 def measure_times(arguments) -> None:
     done = results.kept(arguments.out / "timing.json")
     for row in rows.read(arguments.rows):
-        name = rows.key(row, {})
+        name = rows.key(row, {"adapter": arguments.adapter})
         if name not in done or arguments.again:
             done[name] = timing.bench(arguments.bin, row, arguments.adapter)
             results.keep(arguments.out / "timing.json", done)
@@ -93,7 +94,7 @@ def compare_engine(arguments) -> None:
 def write_table(arguments) -> None:
     times = results.kept(arguments.out / "timing.json")
     judge_accuracy = json.loads((arguments.classifier / "accuracy.json").read_text())
-    times = {row.name: times[name] for row in rows.read(arguments.rows) if (name := rows.key(row, {})) in times}
+    times = {row.name: times[name] for row in rows.read(arguments.rows) if (name := rows.key(row, {"adapter": arguments.adapter})) in times}
     quality = results.kept(arguments.out / "quality.json")
     results.write(arguments.results, quality, times, judge_accuracy)
     drawn = [(row["name"], arguments.out / row["key"]) for row in quality["rows"] if "key" in row]
@@ -131,14 +132,15 @@ def main():
     quality.add_argument("--size", type=int, default=PRESETS["cpu"].picture, help="of the pictures that the judge sees: larger ones are reduced")
     quality.add_argument("--against", default="dense, fine-tuned as long", help="the row that the others' accuracy is compared with")
     times = command("timing", measure_times, "FLOPs and time of every row, by the engine's bench")
-    times.add_argument("--adapter", default="cpu", help="as the engine's option")
     times.add_argument("--again", action="store_true", help="also rows that are timed already")
     table = judged(command("table", write_table, "write the results page"))
     table.add_argument("--results", type=Path, default=Path("docs/results.md"))
     engine = sampled(command("engine", compare_engine, "the engine's pictures beside PyTorch's"), 4)
     engine.add_argument("--only", nargs="+", metavar="ROW", help="names of rows; without it all")
+    for sub in (times, table):
+        sub.add_argument("--adapter", default="cpu", help="that times are of, as the engine's option")
     for sub in (quality, times, engine):
-        sub.add_argument("--bin", type=Path, default=Path("target/release/foveate"))
+        sub.add_argument("--bin", type=Path, default=BUILT)
 
     arguments = parser.parse_args()
     # diffusers warns of every router that it leaves out of its own classes.

@@ -19,8 +19,6 @@ if __name__ == "__main__":
     prepare(threads_option())
 
 import argparse
-import json
-import subprocess
 import tempfile
 from dataclasses import dataclass, field, replace
 from itertools import count
@@ -33,6 +31,7 @@ from .evaluation import classifier
 from .evaluation.prompts import truth
 from .evaluation.quality import to_torch
 from .measure import HELD_OUT
+from .program import BUILT, says
 from .scenes.draw import draw_with_masks
 from .scenes.grammar import caption
 from .scenes.scene import COLOURS, KINDS, Scene, sample_scene
@@ -108,15 +107,12 @@ class Engine:
         mask[where] = 255
         Image.fromarray(picture).save(self.folder / "in.png")
         Image.fromarray(mask).save(self.folder / "mask.png")
-        command = [
+        said = says(
             self.arguments.bin, "generate", *self.what(prompt), "--model", self.arguments.model, "--seed", seed, "--steps", self.arguments.steps,
             "--adapter", "cpu", "--threads", 1, "--image", self.folder / "in.png", "--mask", self.folder / "mask.png",
-            "-o", self.folder / "out.png", "--json", *options,
-        ]  # fmt: skip
-        result = subprocess.run([str(part) for part in command], capture_output=True, text=True)
-        if result.returncode:
-            raise SystemExit(f"{prompt!r}: {result.stderr.strip() or result.stdout.strip()}")
-        return np.asarray(Image.open(self.folder / "out.png").convert("RGB")), json.loads(result.stdout)
+            "-o", self.folder / "out.png", *options, of=repr(prompt),
+        )  # fmt: skip
+        return np.asarray(Image.open(self.folder / "out.png").convert("RGB")), said
 
 
 def one_thing(number: int):
@@ -201,7 +197,7 @@ def table(rows: dict, before: dict) -> str:
 
 def main():
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("--bin", type=Path, default=Path("target/release/foveate"))
+    parser.add_argument("--bin", type=Path, default=BUILT)
     parser.add_argument("--model", type=Path, default=Path("assets/scenes"))
     parser.add_argument("--size", type=int, default=64, help="of the pictures")
     parser.add_argument("--count", type=int, default=24, help="scenes")

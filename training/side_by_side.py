@@ -5,8 +5,6 @@ FLOPs of a step below each picture are those of its own run; beside them, where 
 """
 
 import argparse
-import json
-import subprocess
 import tempfile
 from dataclasses import dataclass
 from pathlib import Path
@@ -14,6 +12,7 @@ from pathlib import Path
 from PIL import Image, ImageDraw, ImageFont
 
 from .contact_sheet import INK, PAPER
+from .program import BUILT, says
 
 FAINT = (110, 110, 116)
 SIDE, MARGIN, GAP = 384, 24, 20  # pixels of a picture's longer side, around all, between pictures
@@ -39,11 +38,8 @@ class Drawn:
 
 
 def draw(request: list[str], out: Path, *more) -> Drawn:
-    command = [*request, "--json", "-o", out, *more]
-    done = subprocess.run([str(part) for part in command], capture_output=True, text=True)
-    if done.returncode != 0:
-        raise SystemExit(f"{' '.join(map(str, command))}\n{done.stdout}{done.stderr}")
-    return Drawn(Image.open(out).convert("RGB"), json.loads(done.stdout))
+    told = says(*request, "-o", out, *more, of=" ".join(map(str, more)) or "as trained")
+    return Drawn(Image.open(out).convert("RGB"), told)
 
 
 def fastest(runs: list[Drawn]) -> Drawn:
@@ -97,7 +93,7 @@ def main():
     parser.add_argument("--ratio", type=float, help="share of the tokens to save; default: as the checkpoint was trained")
     parser.add_argument("--steps", type=int, default=20)
     parser.add_argument("--repeat", type=int, default=3, help="runs of each kind, of which the fastest counts")
-    parser.add_argument("--bin", type=Path, default=Path("target/release/foveate"), help="the program")
+    parser.add_argument("--bin", type=Path, default=BUILT, help="the program")
     parser.add_argument("--out", type=Path, default=Path("docs/dense-diffcr.png"))
     arguments = parser.parse_args()
 

@@ -1,6 +1,5 @@
 """Are the engine's pictures, which the table judges, the ones that PyTorch draws?"""
 
-import subprocess
 import tempfile
 from dataclasses import replace
 from pathlib import Path
@@ -9,6 +8,7 @@ import numpy as np
 import torch
 from safetensors.torch import load_file
 
+from ..program import says
 from .in_pytorch import compressed, load
 from .rows import Row
 
@@ -32,12 +32,9 @@ def compare(binary: Path, row: Row, prompts: list[str], first_seed: int, guidanc
                     generator=torch.Generator("cpu").manual_seed(first_seed + i), use_resolution_binning=False, clean_caption=False,
                 ).images[0]  # fmt: skip
             tensors = Path(folder) / "tensors.safetensors"
-            command = [
+            says(
                 binary, "generate", prompt, "--model", row.model, "--compress", row.policy, "--seed", first_seed + i, "--steps", row.steps,
-                "--guidance", guidance, "--adapter", "cpu", "--save-tensors", tensors, "-o", Path(folder) / "picture.png", *row.options(),
-            ]  # fmt: skip
-            result = subprocess.run([str(part) for part in command], capture_output=True, text=True)
-            if result.returncode:
-                raise SystemExit(f"{row.name}: {result.stderr.strip()}")
+                "--guidance", guidance, "--adapter", "cpu", "--save-tensors", tensors, "-o", Path(folder) / "picture.png", *row.options(), of=row.name,
+            )  # fmt: skip
             differences.append((load_file(tensors)["image"] - ours).abs().numpy())
     return float(np.max(differences)), float(np.mean(differences))

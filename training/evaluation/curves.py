@@ -29,13 +29,6 @@ def family(name: str) -> str:
     return re.split(r" \d+ %", name)[0]
 
 
-def on_the_line(row: dict, against: str) -> bool:
-    """Ratios of a method, and the dense model's numbers of steps; not what was trained otherwise, cached, or rescaled."""
-    if row["policy"] == "dense":
-        return row["name"] == against or re.fullmatch(r"dense, \d+ steps", row["name"]) is not None
-    return re.fullmatch(r"[^%]+ \d+ %", row["name"]) is not None
-
-
 def short(name: str, of: str) -> str:
     """What is written beside a point of the method's line."""
     return name.removeprefix(of).strip(", ").replace(f"+ {CACHE}", "+ cache") or name
@@ -43,7 +36,8 @@ def short(name: str, of: str) -> str:
 
 def draw(axes, rows: list[dict], times: dict[str, dict], across, up, against: str) -> None:
     points = {row["name"]: (across(row, times[row["name"]]), up[0](row), up[1](row)) for row in rows}
-    lined = {row["name"] for row in rows if on_the_line(row, against)}
+    # The dense model's numbers of steps, and a method's ratios: not what is cached, or of another seed.
+    lined = {row["name"] for row in matched.dense_rows(rows, against)} | {name for name in points if re.fullmatch(r"[^%]+ \d+ %", name)}
     families = list(dict.fromkeys(family(name) for name in points))
     for number, of in enumerate(families):
         colour = pyplot.get_cmap("tab10")(number)

@@ -1,12 +1,9 @@
 """Pictures of held-out prompts, drawn by the engine on the processor, in chunks that lie on disk.
 
-A row that is interrupted goes on where it stopped. Each picture is a run of the program with one thread, and as many run side by
-side as there are processors: any number of threads draws the same bytes, and two runs of one thread are faster than one of two.
+A row that is interrupted goes on where it stopped. Each picture is a run of the program with one thread, and several run side by
+side: any number of threads draws the same bytes.
 """
 
-import json
-import os
-import subprocess
 import tempfile
 import time
 from concurrent.futures import ThreadPoolExecutor
@@ -16,6 +13,7 @@ from pathlib import Path
 import numpy as np
 from PIL import Image
 
+from ..program import says
 from .rows import Row
 
 CHUNK = 64  # pictures in a file
@@ -27,20 +25,17 @@ class Engine:
 
     program: Path
     guidance: float
-    workers: int = os.cpu_count() or 1
+    workers: int
 
     def one(self, row: Row, prompt: str, seed: int, out: Path) -> tuple[np.ndarray, list[str]]:
         """uint8 [S, S, 3], from the noise of this seed; and what the program warns of."""
-        command = [
+        said = says(
             self.program, "generate", prompt, "--model", row.model, "--compress", row.policy, "--seed", seed, "--steps", row.steps,
-            "--guidance", self.guidance, "--adapter", "cpu", "--threads", 1, "--json", "-o", out, *row.options(),
-        ]  # fmt: skip
-        result = subprocess.run([str(part) for part in command], capture_output=True, text=True)
-        if result.returncode:
-            raise SystemExit(f"{row.name}, {prompt!r}: {result.stderr.strip() or result.stdout.strip()}")
+            "--guidance", self.guidance, "--adapter", "cpu", "--threads", 1, "-o", out, *row.options(), of=f"{row.name}, {prompt!r}",
+        )  # fmt: skip
         picture = np.asarray(Image.open(out).convert("RGB"))
         out.unlink()
-        return picture, json.loads(result.stdout)["warnings"]
+        return picture, said["warnings"]
 
     def draw(self, row: Row, prompts: list[str], first_seed: int) -> tuple[np.ndarray, set[str]]:
         """uint8 [count, S, S, 3]; picture i starts from the noise of seed `first_seed + i`. And the warnings."""

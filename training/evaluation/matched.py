@@ -22,13 +22,17 @@ def right_of(record: dict) -> np.ndarray:
     return np.array([mark == "1" for mark in record["right"]], float)
 
 
-def ladder(rows: list[dict], against: str) -> list[Rung]:
+def dense_rows(rows: list[dict], against: str) -> list[dict]:
     """The rows that run the control's weights dense and without a cache, fewest steps first."""
     control = next((row for row in rows if row["name"] == against), None)
     if control is None:
         return []
-    same = [row for row in rows if "right" in row and row["policy"] == "dense" and not row["step_cache"] and row["model"] == control["model"]]
-    return sorted((Rung(row["steps"], right_of(row)) for row in same), key=lambda rung: rung.steps)
+    same = (row for row in rows if "right" in row and row["policy"] == "dense" and not row["step_cache"] and row["model"] == control["model"])
+    return sorted(same, key=lambda row: row["steps"])
+
+
+def ladder(rows: list[dict], against: str) -> list[Rung]:
+    return [Rung(row["steps"], right_of(row)) for row in dense_rows(rows, against)]
 
 
 def duration(record: dict, times: dict) -> float:

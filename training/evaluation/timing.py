@@ -1,12 +1,11 @@
 """Work and time of a row by the engine itself: `foveate bench`, which runs dense and compressed steps in turn."""
 
-import json
 import os
 import platform
-import subprocess
 import time
 from pathlib import Path
 
+from ..program import says
 from .rows import Row
 
 RUNS, ROUNDS = 3, 15  # of bench, each of which tells the median of its rounds
@@ -22,18 +21,12 @@ def run(binary: Path, row: Row, adapter: str) -> dict:
     """{"adapter", "machine", "quiet", "dense", "row"} and under a cache "uncached", the same without: the last three as bench reports them,
     per step of the transformer with guidance."""
     policies = "dense" if row.policy == "dense" else f"dense,{row.policy}"
-    command = [binary, "bench", "--model", row.model, "--policies", policies, "--repeats", ROUNDS, "--json", *row.options()]
-    command += ["--adapter", adapter]  # always named, so that all rows have the same
-    # No Vulkan driver should find a display to talk to.
-    environment = {**os.environ, "XDG_RUNTIME_DIR": "/nonexistent"}
+    words = ["bench", "--model", row.model, "--policies", policies, "--repeats", ROUNDS, *row.options(), "--adapter", adapter]
     before = taken_by_others()
-    result = subprocess.run([str(part) for part in command], capture_output=True, text=True, env=environment)
+    report = says(binary, *words, of=row.name)
     after = taken_by_others()
-    if result.returncode:
-        raise SystemExit(f"{row.name}: {result.stderr.strip() or result.stdout.strip()}")
     # What else runs takes its share of a software adapter, and not the same one of every policy.
     quiet = (after[0] - before[0]) / (after[1] - before[1]) < 0.1
-    report = json.loads(result.stdout)
     entry = {policy["policy"]: policy for policy in report["policies"]}
     found = {"adapter": report["adapter"], "machine": machine(), "quiet": quiet, "dense": entry["dense"]}
     if row.step_cache:

@@ -30,19 +30,22 @@ print(json.dumps({{"warnings": ["nothing merges"] if after("--compress") == "sdt
 @pytest.fixture
 def engine(tmp_path, monkeypatch):
     monkeypatch.setattr(drawing, "CHUNK", 4)
-    program, calls = tmp_path / "foveate", tmp_path / "calls"
-    program.write_text(PROGRAM.format(python=sys.executable, calls=str(calls)))
+    program = tmp_path / "foveate"
+    program.write_text(PROGRAM.format(python=sys.executable, calls=str(tmp_path / "calls")))
     program.chmod(0o755)
-    made = Engine(program, 4.0, workers=2)
-    object.__setattr__(made, "calls", lambda: [json.loads(line) for line in calls.read_text().splitlines()])
-    return made
+    return Engine(program, 4.0, workers=2)
+
+
+def calls(engine: Engine) -> list[list[str]]:
+    """The words of each run so far."""
+    return [json.loads(line) for line in (engine.program.parent / "calls").read_text().splitlines()]
 
 
 def test_pictures_come_in_order_with_their_own_seeds(engine, tmp_path):
     row = Row("SDTM 30 %", Path("a-model"), "sdtm", 0.3, {"switch_step": 8}, steps=12)
     drawn = pictures(engine, row, tmp_path / "row", [f"prompt {i}" for i in range(6)], 100)
     assert drawn.shape == (6, 4, 4, 3) and drawn[:, 0, 0, 0].tolist() == [100, 101, 102, 103, 104, 105]
-    words = next(call for call in engine.calls() if call[1] == "prompt 3")
+    words = next(call for call in calls(engine) if call[1] == "prompt 3")
     value = lambda name: words[words.index(name) + 1]
     told = {name: value(name) for name in ("--model", "--compress", "--ratio", "--set", "--seed", "--steps", "--guidance", "--adapter", "--threads")}
     assert told == {
@@ -55,9 +58,9 @@ def test_what_is_there_is_not_drawn_again(engine, tmp_path):
     row = Row("dense", Path("a-model"), "dense")
     prompts = [f"prompt {i}" for i in range(8)]
     pictures(engine, row, tmp_path / "row", prompts[:6], 0)  # a whole chunk, and half of one
-    assert len(engine.calls()) == 6
+    assert len(calls(engine)) == 6
     assert pictures(engine, row, tmp_path / "row", prompts, 0)[:, 0, 0, 0].tolist() == list(range(8))
-    assert sorted(call[1] for call in engine.calls()[6:]) == prompts[4:]
+    assert sorted(call[1] for call in calls(engine)[6:]) == prompts[4:]
 
 
 def test_a_warning_is_said_once(engine, tmp_path, capsys):

@@ -3,12 +3,14 @@
 import numpy as np
 import pytest
 import torch
-from diffusers import DiffusionPipeline, PixArtTransformer2DModel
+from diffusers import DiffusionPipeline
 
 from training.diffcr import route, set_kept
 from training.diffcr.folder import save_folder
 from training.measure_cost import BEGIN, correlation, measure
-from training.measure_diffcr import Judge
+from training.measure_diffcr import Judge, compare_starts
+
+from .tiny import network, scenes
 
 TOKENS = 64
 
@@ -22,32 +24,19 @@ def test_correlation_is_of_ranks():
 
 @pytest.fixture
 def data(tmp_path):
-    """Things are where the latents are strong."""
-    rng, count = np.random.default_rng(0), 96
-    covered = np.zeros((count, 2, 8, 8), np.uint8)
-    covered[:, 0, 2:5, 2:5] = 255
-    latents = 0.1 * rng.normal(size=(count, 4, 16, 16))
-    latents[:, :, 4:10, 4:10] += 5
-    tokens = np.zeros((count, 1, 32), np.uint16)
-    tokens[:, :, :5] = 1
-    for name, value in (("latents", latents.astype(np.float16)), ("tokens", tokens), ("covered", covered), ("labels", np.zeros((count, 5), np.uint8))):
-        np.save(tmp_path / f"{name}.npy", value)
+    scenes(tmp_path, slice(None), 5.0)
     return tmp_path
 
 
 @pytest.fixture
 def pipeline(tmp_path):
     """Of two layers, the second of which adds nothing."""
-    torch.manual_seed(0)
-    network = PixArtTransformer2DModel(
-        num_layers=2, num_attention_heads=2, attention_head_dim=16, sample_size=16, out_channels=4,
-        cross_attention_dim=32, caption_channels=128, use_additional_conditions=False,
-    )  # fmt: skip
-    last = network.transformer_blocks[1]
+    transformer = network(2)
+    last = transformer.transformer_blocks[1]
     for layer in (last.attn1.to_out[0], last.attn2.to_out[0], last.ff.net[2]):
         layer.weight.data.zero_()
         layer.bias.data.zero_()
-    save_folder(network, None, "assets/scenes", tmp_path / "model", torch.float32)
+    save_folder(transformer, None, "assets/scenes", tmp_path / "model", torch.float32)
     return DiffusionPipeline.from_pretrained(tmp_path / "model", dtype=torch.float32)
 
 
@@ -77,8 +66,6 @@ def test_the_cost_is_that_of_the_loss_and_a_layer_that_adds_nothing_costs_nothin
 
 
 def test_ways_to_start_are_compared_at_the_same_ratios(pipeline, data, tmp_path, capsys):
-    from training.measure_diffcr import compare_starts
-
     compare_starts(tmp_path / "model", data, batches=1, pictures=2)
     dense, head, *rows = capsys.readouterr().out.splitlines()
     assert head.split() == ["routers", "1", "kept", "0.9", "kept", "0.7", "kept", "0.5", "kept"]

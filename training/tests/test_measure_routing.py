@@ -1,11 +1,11 @@
 """What is said of kept tokens is what was kept."""
 
-import numpy as np
 import torch
-from diffusers import PixArtTransformer2DModel
 
 from training.diffcr import BINS, Settings, route, save_folder
 from training.measure_routing import auc, measure, parts_of
+
+from .tiny import network, scenes
 
 
 def test_parts_and_auc():
@@ -18,30 +18,18 @@ def test_parts_and_auc():
 
 def test_a_router_that_sees_the_thing_keeps_it(tmp_path):
     """Things are where the first latent channel is high, and the routers read the embedding of just that."""
-    torch.manual_seed(0)
-    network = PixArtTransformer2DModel(
-        num_layers=2, num_attention_heads=2, attention_head_dim=16, sample_size=16, out_channels=4,
-        cross_attention_dim=32, caption_channels=128, use_additional_conditions=False,
-    )  # fmt: skip
-    for block in route(network).transformer_blocks:
+    transformer = network(2)
+    for block in route(transformer).transformer_blocks:
         block.scale_shift_table.data.zero_()
         for parameter in block.parameters():
             if parameter.ndim > 1:
                 parameter.data.mul_(0.02)
-    reading = network.pos_embed.proj.weight.data[:, 0].sum((1, 2))  # what a patch of ones in that channel adds to a token
-    for block in network.transformer_blocks:
+    reading = transformer.pos_embed.proj.weight.data[:, 0].sum((1, 2))  # what a patch of ones in that channel adds to a token
+    for block in transformer.transformer_blocks:
         block.router.weight.data.copy_(reading[None] / reading.norm() ** 2)
-    save_folder(network, Settings("mlp", list(BINS), [[0.5, 0.5]], 1000), "assets/scenes", tmp_path / "model", torch.float32)
+    save_folder(transformer, Settings("mlp", list(BINS), [[0.5, 0.5]], 1000), "assets/scenes", tmp_path / "model", torch.float32)
 
-    rng, count = np.random.default_rng(0), 48
-    masks = np.zeros((count, 2, 8, 8), np.uint8)
-    masks[:, 0, 2:5, 2:5] = 255
-    latents = 0.1 * rng.normal(size=(count, 4, 16, 16))
-    latents[:, 0, 4:10, 4:10] += 50
-    tokens = np.zeros((count, 1, 32), np.uint16)
-    tokens[:, :, :5] = 1
-    for name, value in (("latents", latents.astype(np.float16)), ("tokens", tokens), ("covered", masks), ("labels", np.zeros((count, 5), np.uint8))):
-        np.save(tmp_path / f"{name}.npy", value)
+    scenes(tmp_path, slice(0, 1), 50.0)
     row = measure(tmp_path / "model", tmp_path, 1, None, "diffcr")
     assert row["kept"]["thing"] > 0.9 and row["kept"]["background"] < 0.5 and row["AUC"] > 0.9
     assert abs(sum(row["tokens by layers computed in"]["background"]) - 1) < 1e-3

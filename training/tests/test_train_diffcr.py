@@ -5,14 +5,14 @@ import json
 import numpy as np
 import pytest
 import torch
-from diffusers import (
-    AutoencoderKL, DDIMScheduler, DiTPipeline, DiTTransformer2DModel, FlowMatchEulerDiscreteScheduler, PixArtTransformer2DModel,
-)  # fmt: skip
+from diffusers import AutoencoderKL, DDIMScheduler, DiTPipeline, DiTTransformer2DModel, FlowMatchEulerDiscreteScheduler
 
 from training.diffcr import BINS, load_routed, save_folder
 from training.diffusion import objective_for
 from training.runtime import load_checkpoint, save_checkpoint
 from training.train_diffcr import Run, parse
+
+from .tiny import network
 
 
 @pytest.fixture(scope="module")
@@ -39,13 +39,8 @@ def dit_folder(tmp_path_factory):
 
 @pytest.fixture(scope="module")
 def pixart_folder(tmp_path_factory):
-    torch.manual_seed(0)
-    network = PixArtTransformer2DModel(
-        num_layers=4, num_attention_heads=2, attention_head_dim=16, sample_size=16, out_channels=4,
-        cross_attention_dim=32, caption_channels=128, use_additional_conditions=False,
-    )  # fmt: skip
     folder = tmp_path_factory.mktemp("pixart")
-    save_folder(network, None, "assets/scenes", folder)
+    save_folder(network(4), None, "assets/scenes", folder)
     return str(folder)
 
 
