@@ -58,6 +58,11 @@ async function choose(page, file, name = "photo.png") {
 
 /** @param {Page} page */
 const facts = (page) => page.textContent("#begin-facts");
+/** The page says so once the mask's dialog has ended: that event comes after the dialog is out of sight. @param {Page} page @param {RegExp} what */
+async function says(page, what) {
+    for (let tries = 0; tries < 50 && !what.test(await facts(page) ?? ""); tries++) await page.waitForTimeout(100);
+    assert.match(await facts(page) ?? "", what);
+}
 /** @param {Page} page */
 const share = async (page) => Number(/^([\d.]+) % is marked$/.exec(await page.textContent("#mask-share") ?? "")?.[1] ?? 0) / 100;
 
@@ -195,7 +200,7 @@ test("by mouse: brush, eraser, rectangle, undo, redo, clear, invert; outside of 
     }
     assert.equal(await jumped(page), 0);
     await page.click("#mask-done");
-    assert.match(await facts(page) ?? "", /^150 × 100, \d+ % is masked$/);
+    await says(page, /^150 × 100, \d+ % is masked$/);
     await page.waitForTimeout(100);
     await page.evaluate(() => Object.assign(globalThis, { jumped: 0 }));
     assert.match(await page.textContent("#strength-value") ?? "", /^1, as usual$/);
@@ -254,7 +259,7 @@ test("beyond its edges, and on with what was drawn", async () => {
     await page.fill("#beyond-bottom", "50");
     await page.press("#mask-sheet", "Escape");
     assert.ok(await page.locator("#mask").isHidden());
-    assert.equal(await facts(page), "150 × 100, drawn to 180 × 150");
+    await says(page, /^150 × 100, drawn to 180 × 150$/);
     assert.ok(await page.locator("#fit-field").isHidden());
     const file = await drawn(page);
     const { width, height, rgb } = pixelsOf(file);
