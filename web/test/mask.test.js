@@ -75,7 +75,14 @@ async function screen(page, border = { left: 0, top: 0, width: WIDTH, height: HE
     return (/** @type {number} */ x, /** @type {number} */ y) => ({ x: left + (x + border.left) * scale, y: top + (y + border.top) * scale });
 }
 
-/** How much moved by itself. @param {Page} page */
+/** From here on what moves is counted; what was done before has reached the screen. @param {Page} page */
+async function still(page) {
+    await page.evaluate(() => new Promise((done) => requestAnimationFrame(() => requestAnimationFrame(done))));
+    await page.waitForTimeout(100);
+    await page.evaluate(() => Object.assign(globalThis, { jumped: 0 }));
+}
+
+/** How much moved by itself since then. @param {Page} page */
 const jumped = (page) => page.evaluate(() => /** @type {any} */ (globalThis).jumped);
 
 /** Draws, and gives the file that the page makes of it. @param {Page} page */
@@ -153,7 +160,7 @@ test("by mouse: brush, eraser, rectangle, undo, redo, clear, invert; outside of 
     await choose(page, PHOTO);
     await page.waitForFunction(() => document.getElementById("begin-facts")?.textContent === "150 × 100");
     // From here on nothing moves under the reader's hands, but for what a mask adds to the form.
-    await page.evaluate(() => Object.assign(globalThis, { jumped: 0 }));
+    await still(page);
     await page.click("#begin-paint");
     assert.ok(await page.locator("#mask-sheet").evaluate((sheet) => document.activeElement === sheet));
     const at = await screen(page);
@@ -201,8 +208,7 @@ test("by mouse: brush, eraser, rectangle, undo, redo, clear, invert; outside of 
     assert.equal(await jumped(page), 0);
     await page.click("#mask-done");
     await says(page, /^150 × 100, \d+ % is masked$/);
-    await page.waitForTimeout(100);
-    await page.evaluate(() => Object.assign(globalThis, { jumped: 0 }));
+    await still(page);
     assert.match(await page.textContent("#strength-value") ?? "", /^1, as usual$/);
     assert.ok(await page.locator("#masked").isChecked(), "only the mask is computed, unless the reader says otherwise");
 
