@@ -2,6 +2,7 @@
 
     python -m training.train_classifier                        # the judge, once
     python -m training.evaluate quality --count 2000           # draw and judge every row whose model is there
+    python -m training.evaluate pairs                          # the same for prompts of two things
     python -m training.evaluate timing                         # work and time of every row
     python -m training.evaluate table                          # docs/results.md, from what the two have left
     python -m training.evaluate engine                         # the engine's pictures are PyTorch's
@@ -25,7 +26,7 @@ import torch
 import transformers
 
 from .encode import reduced
-from .evaluation import agreement, classifier, curves, drawing, reference, results, rows, sheet, timing
+from .evaluation import agreement, classifier, curves, drawing, pairs, reference, results, rows, sheet, timing
 from .evaluation.prompts import held_out
 from .evaluation.quality import judge
 from .presets import PRESETS
@@ -61,6 +62,28 @@ def measure_quality(arguments) -> None:
         keep_quality(arguments, judged, qualities)  # after every row, so that a table can be made of those that are done
 
 
+def measure_pairs(arguments) -> None:
+    model = classifier.load(arguments.classifier / "pairs" / "classifier.safetensors")
+    prompts, wanted = pairs.held_out(arguments.count)
+    engine = drawing.Engine(arguments.bin, arguments.guidance, arguments.workers)
+    judged, found = [], {}
+    for row in chosen(arguments):
+        folder = arguments.out / "pairs" / rows.key(row, settings_of(arguments))
+        pictures = drawing.pictures(engine, row, folder, prompts, arguments.seed * 10**6)
+        found[row.name] = accuracy = pairs.judge(model, reduced(pictures, arguments.size), prompts, wanted)
+        record = {"name": row.name, "accuracy": accuracy.accuracy().tolist(), "error": accuracy.error().tolist()}
+        if arguments.against in found and row.name != arguments.against:
+            record["gain"], record["gain_error"] = accuracy.against(found[arguments.against])
+        judged.append(record)
+        print(f"{row.name}: both objects, both colours, place, all: {', '.join(f'{100 * value:.1f}' for value in record['accuracy'])} %", flush=True)
+    report = {**settings_of(arguments), "count": arguments.count, "against": arguments.against, "rows": judged}
+    results.keep(arguments.out / "pairs.json", report)
+
+
+def chosen(arguments) -> list[rows.Row]:
+    return [row for row in rows.read(arguments.rows) if not arguments.only or row.name in arguments.only]
+
+
 def keep_quality(arguments, judged: list[dict], qualities: dict) -> None:
     """With every row's difference to the one it is measured against, if that is there."""
     control = qualities.get(arguments.against)
@@ -84,9 +107,7 @@ def measure_times(arguments) -> None:
 
 def compare_engine(arguments) -> None:
     prompts, _ = held_out(arguments.count)
-    for row in rows.read(arguments.rows):
-        if arguments.only and row.name not in arguments.only:
-            continue
+    for row in chosen(arguments):
         maximum, mean = agreement.compare(arguments.bin, row, prompts, arguments.seed * 10**6, arguments.guidance)
         print(f"{row.name}: {len(prompts)} pictures, largest difference {maximum:.1e}, mean {mean:.1e} (of 1)", flush=True)
 
@@ -96,7 +117,7 @@ def write_table(arguments) -> None:
     judge_accuracy = json.loads((arguments.classifier / "accuracy.json").read_text())
     times = {row.name: times[name] for row in rows.read(arguments.rows) if (name := rows.key(row, {"adapter": arguments.adapter})) in times}
     quality = results.kept(arguments.out / "quality.json")
-    results.write(arguments.results, quality, times, judge_accuracy)
+    results.write(arguments.results, quality, times, judge_accuracy, results.kept(arguments.out / "pairs.json"))
     drawn = [(row["name"], arguments.out / row["key"]) for row in quality["rows"] if "key" in row]
     sheet.write(arguments.results.with_suffix(".png"), drawn, held_out(SHOWN)[0])
     if times:
@@ -127,19 +148,22 @@ def main():
         return sub
 
     quality = judged(sampled(command("quality", measure_quality, "draw and judge every row"), 2000))
-    quality.add_argument("--workers", type=int, default=os.cpu_count(), help="pictures that are drawn at a time, each on one thread")
     quality.add_argument("--vae", type=Path, default=Path("assets/scenes/vae"), help="for the best that its decoder allows")
-    quality.add_argument("--size", type=int, default=PRESETS["cpu"].picture, help="of the pictures that the judge sees: larger ones are reduced")
-    quality.add_argument("--against", default="dense, fine-tuned as long", help="the row that the others' accuracy is compared with")
+    two = judged(sampled(command("pairs", measure_pairs, "draw and judge prompts of two things"), 512))
+    for sub in (quality, two):
+        sub.add_argument("--workers", type=int, default=os.cpu_count(), help="pictures that are drawn at a time, each on one thread")
+        sub.add_argument("--size", type=int, default=PRESETS["cpu"].picture, help="of the pictures that the judge sees: larger ones are reduced")
+        sub.add_argument("--against", default="dense, fine-tuned as long", help="the row that the others' accuracy is compared with")
     times = command("timing", measure_times, "FLOPs and time of every row, by the engine's bench")
     times.add_argument("--again", action="store_true", help="also rows that are timed already")
     table = judged(command("table", write_table, "write the results page"))
     table.add_argument("--results", type=Path, default=Path("docs/results.md"))
     engine = sampled(command("engine", compare_engine, "the engine's pictures beside PyTorch's"), 4)
-    engine.add_argument("--only", nargs="+", metavar="ROW", help="names of rows; without it all")
+    for sub in (two, engine):
+        sub.add_argument("--only", nargs="+", metavar="ROW", help="names of rows; without it all")
     for sub in (times, table):
         sub.add_argument("--adapter", default="cpu", help="that times are of, as the engine's option")
-    for sub in (quality, times, engine):
+    for sub in (quality, two, times, engine):
         sub.add_argument("--bin", type=Path, default=BUILT)
 
     arguments = parser.parse_args()

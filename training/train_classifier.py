@@ -1,9 +1,10 @@
 """The classifier that judges pictures of scenes:  python -m training.train_classifier --minutes 8
 
-`--size 64` makes one that looks at pictures reduced to 64 pixels: it learns faster, and can follow a run at either size.
+`--size 64` makes one that looks at pictures reduced to 64 pixels: it learns faster, and can follow a run at either size. `--things 2`
+makes one that looks at the halves of pictures with two things (evaluation/pairs.py).
 
-Learns object, colour and place of one-thing scenes drawn with a seed of its own. Half of the pictures go through the bundle's
-autoencoder and back, for the pictures it will judge come out of that decoder.
+Learns object, colour and place of scenes drawn with a seed of its own. Half of the pictures go through the bundle's autoencoder and
+back, for the pictures it will judge come out of that decoder.
 """
 
 from .runtime import prepare, threads_option
@@ -24,6 +25,7 @@ from diffusers import AutoencoderKL
 from torch.nn import functional as F
 
 from .evaluation.classifier import HEADS, Classifier, look, save
+from .evaluation.pairs import halves
 from .evaluation.prompts import truth
 from .measure import HELD_OUT
 from .presets import PRESETS
@@ -40,21 +42,29 @@ def draw_one(index: int, seed: int, size: int) -> np.ndarray:
     return draw_scene(sample_scene(seed, index), seed, index, size)
 
 
-def draw_one_thing(seed: int, count: int, size: int) -> tuple[torch.Tensor, dict[str, torch.Tensor]]:
-    """Pictures [count, 3, S, S] uint8 of the first one-thing scenes, and the index each head should say."""
+def draw_scenes(seed: int, count: int, size: int, things: int) -> tuple[torch.Tensor, dict[str, torch.Tensor]]:
+    """Pictures [count, 3, S, S] uint8 of the first scenes with so many things, and the index each head should say of each [count, things]."""
     found, wanted = [], {name: [] for name in HEADS}
     for index in itertools.count():
         scene = sample_scene(seed, index)
-        if len(scene.things) == 1:
+        if len(scene.things) == things:
             found.append(index)
-            for name, value in truth(scene).items():
-                wanted[name].append(HEADS[name].index(value))
+            facts = [truth(scene, thing) for thing in range(things)]
+            for name, values in HEADS.items():
+                wanted[name].append([values.index(fact[name]) for fact in facts])
         if len(found) == count:
             break
     with get_context("spawn").Pool() as pool:
         drawn = pool.imap(partial(draw_one, seed=seed, size=size), found, chunksize=64)
         pictures = np.stack(list(progress(drawn, count, "scenes")))
     return torch.from_numpy(pictures).permute(0, 3, 1, 2), {name: torch.tensor(values) for name, values in wanted.items()}
+
+
+def of_one_thing(pictures: torch.Tensor, wanted: dict[str, torch.Tensor]) -> tuple[torch.Tensor, dict[str, torch.Tensor]]:
+    """What is learnt from: pictures of one thing as they are, halves of those with two."""
+    if wanted["object"].shape[1] == 2:
+        pictures = halves(pictures).flatten(0, 1)
+    return pictures, {name: values.flatten() for name, values in wanted.items()}
 
 
 @torch.inference_mode()
@@ -76,8 +86,8 @@ def augment(pictures: torch.Tensor, generator: torch.Generator) -> torch.Tensor:
     if torch.rand((), generator=generator) < 0.5:
         pictures = pictures.flip(-1)
     across, down = torch.randint(0, 9, (2,), generator=generator).tolist()
-    side = pictures.shape[-1]
-    return F.pad(pictures, (4, 4, 4, 4), mode="reflect")[..., down : down + side, across : across + side]
+    height, width = pictures.shape[-2:]
+    return F.pad(pictures, (4, 4, 4, 4), mode="reflect")[..., down : down + height, across : across + width]
 
 
 def accuracy(model: Classifier, pictures: torch.Tensor, wanted: dict[str, torch.Tensor]) -> dict[str, float]:
@@ -92,18 +102,20 @@ def main():
     parser.add_argument("--vae", type=Path, default=Path("assets/scenes/vae"))
     parser.add_argument("--count", type=int, default=20_000)
     parser.add_argument("--size", type=int, default=PRESETS["cpu"].picture)
+    parser.add_argument("--things", type=int, choices=(1, 2), default=1, help="of a scene; 2 learns from the halves of its pictures")
     parser.add_argument("--minutes", type=float, default=8, help="of training, after the drawing")
     parser.add_argument("--threads", type=int)
-    parser.add_argument("--out", type=Path, default=Path("runs/classifier"))
+    parser.add_argument("--out", type=Path, help="default: runs/classifier, and for two things runs/classifier/pairs")
     arguments = parser.parse_args()
+    out = arguments.out or Path("runs/classifier", *["pairs"] * (arguments.things == 2))
     torch.manual_seed(0)
     generator = torch.Generator().manual_seed(0)
 
     vae = AutoencoderKL.from_pretrained(arguments.vae, dtype=torch.float32)
-    pictures, wanted = draw_one_thing(SEED, arguments.count, arguments.size)
-    decoded = through(vae, pictures[::2])
-    pictures[::2] = decoded
-    print(f"{len(pictures)} scenes, half of them through the autoencoder", flush=True)
+    pictures, wanted = draw_scenes(SEED, arguments.count, arguments.size, arguments.things)
+    pictures[::2] = through(vae, pictures[::2])
+    pictures, wanted = of_one_thing(pictures, wanted)
+    print(f"{arguments.count} scenes, half of them through the autoencoder", flush=True)
 
     model = Classifier().to(memory_format=torch.channels_last)
     optimizer = torch.optim.AdamW(model.parameters(), lr=RATE, weight_decay=0.05)
@@ -123,10 +135,11 @@ def main():
             if budget.progress >= 1:
                 break
 
-    unseen, wanted = draw_one_thing(HELD_OUT, 2000, arguments.size)
-    report = {"steps": steps, "drawn": accuracy(model, unseen, wanted), "decoded": accuracy(model, through(vae, unseen), wanted)}
-    save(model, arguments.out / "classifier.safetensors")
-    (arguments.out / "accuracy.json").write_text(json.dumps(report, indent=1) + "\n")
+    unseen, wanted = draw_scenes(HELD_OUT, 2000, arguments.size, arguments.things)
+    judged = lambda pictures: accuracy(model, *of_one_thing(pictures, wanted))
+    report = {"steps": steps, "drawn": judged(unseen), "decoded": judged(through(vae, unseen))}
+    save(model, out / "classifier.safetensors")
+    (out / "accuracy.json").write_text(json.dumps(report, indent=1) + "\n")
     print(f"accuracy on 2000 unseen scenes, as drawn: {report['drawn']}\nthe same through the autoencoder: {report['decoded']}")
 
 

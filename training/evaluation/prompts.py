@@ -8,12 +8,16 @@ from ..scenes.scene import COLOURS, KINDS, Scene, sample_scene
 from .classifier import HEADS
 
 PLACE_OF = {phrase: place for place, phrases in BACKGROUND_PHRASES.items() for phrase in phrases}
+THING = re.compile(rf"\b({'|'.join(COLOURS)}) ({'|'.join(KINDS)})\b")
+
+
+def places_in(prompt: str) -> set[str]:
+    return {place for phrase, place in PLACE_OF.items() if re.search(rf"\b{phrase}\b", prompt)}
 
 
 def stated(prompt: str) -> dict[str, str] | None:
     """What a caption of one thing states of it: object, colour, place; None where it leaves one of them open, or names two things."""
-    things = re.findall(rf"\b({'|'.join(COLOURS)}) ({'|'.join(KINDS)})\b", prompt)
-    places = {place for phrase, place in PLACE_OF.items() if re.search(rf"\b{phrase}\b", prompt)}
+    things, places = THING.findall(prompt), places_in(prompt)
     if len(things) != 1 or len(places) != 1:
         return None
     (colour, kind), (place,) = things[0], places
@@ -36,5 +40,5 @@ def held_out(count: int) -> tuple[list[str], dict[str, list[int]]]:
     return prompts, wanted
 
 
-def truth(scene: Scene) -> dict[str, str]:
-    return {"object": scene.things[0].kind, "colour": scene.things[0].colour, "place": scene.background}
+def truth(scene: Scene, thing: int = 0) -> dict[str, str]:
+    return {"object": scene.things[thing].kind, "colour": scene.things[thing].colour, "place": scene.background}

@@ -10,12 +10,10 @@ from .frechet import distance, gaussian, spread
 
 
 @dataclass
-class Quality:
-    """`right` [N, 4]: object, colour, place, all three, each picture by picture; `fd` with its standard error."""
+class Accuracy:
+    """`right` [N, 4]: object, colour, place, all three, each picture by picture."""
 
     right: np.ndarray
-    fd: float
-    fd_error: float
 
     def accuracy(self) -> np.ndarray:
         return self.right.mean(0)
@@ -24,10 +22,18 @@ class Quality:
         """Standard errors of the accuracies."""
         return np.sqrt(self.right.var(0) / len(self.right))
 
-    def against(self, other: "Quality") -> tuple[float, float]:
+    def against(self, other: "Accuracy") -> tuple[float, float]:
         """Difference of "all three" to another row's and its standard error: same prompts, same noise, so picture by picture."""
         gain = self.right[:, 3].astype(float) - other.right[:, 3]
         return gain.mean(), gain.std() / len(gain) ** 0.5
+
+
+@dataclass
+class Quality(Accuracy):
+    """With the Fréchet distance and its standard error."""
+
+    fd: float
+    fd_error: float
 
 
 def to_torch(pictures: np.ndarray) -> torch.Tensor:

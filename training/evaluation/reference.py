@@ -7,7 +7,7 @@ import torch
 from diffusers import AutoencoderKL
 
 from ..measure import HELD_OUT
-from ..train_classifier import draw_one_thing, through
+from ..train_classifier import draw_scenes, of_one_thing, through
 from .classifier import Classifier
 from .frechet import gaussian
 from .quality import features, judge
@@ -17,12 +17,12 @@ REAL = 5000
 
 def real(model: Classifier, size: int) -> tuple[np.ndarray, np.ndarray]:
     """Mean and covariance of held-out scenes' features. One-thing scenes, as the prompts' are."""
-    return gaussian(features(model, as_rows(draw_one_thing(HELD_OUT, REAL, size)[0])))
+    return gaussian(features(model, as_rows(draw_scenes(HELD_OUT, REAL, size, 1)[0])))
 
 
 def floors(model: Classifier, against, vae: Path, count: int, size: int) -> list[dict]:
     """As many other real scenes, as drawn and through the autoencoder: no sample can be expected to do better."""
-    pictures, wanted = draw_one_thing(HELD_OUT + 1, count, size)
+    pictures, wanted = of_one_thing(*draw_scenes(HELD_OUT + 1, count, size, 1))
     decoded = through(AutoencoderKL.from_pretrained(vae, dtype=torch.float32), pictures)
     judged = []
     for name, images in (("real scenes", pictures), ("real scenes through the autoencoder", decoded)):

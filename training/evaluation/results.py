@@ -21,18 +21,20 @@ def keep(path: Path, value: dict) -> None:
     partial.replace(path)
 
 
-def write(page: Path, quality: dict, times: dict[str, dict], judge: dict) -> None:
+def write(page: Path, quality: dict, times: dict[str, dict], judge: dict, pairs: dict) -> None:
     text = page.read_text() if page.exists() else f"# Results\n\n{BEGIN}\n{END}\n"
     before, rest = text.split(BEGIN)
     after = rest.split(END)[1]
-    page.write_text(f"{before}{BEGIN}\n\n{section(quality, times, judge)}\n{END}{after}")
+    page.write_text(f"{before}{BEGIN}\n\n{section(quality, times, judge, pairs)}\n{END}{after}")
 
 
-def section(quality: dict, times: dict[str, dict], judge: dict) -> str:
+def section(quality: dict, times: dict[str, dict], judge: dict, pairs: dict) -> str:
     lines = conditions(quality, times, judge)
     lines += ["", *quality_table(quality["rows"], quality["against"])]
     if times:
         lines += ["", *time_table(quality["rows"], times, quality["against"])]
+    if pairs:
+        lines += ["", *pairs_table(pairs)]
     return "\n".join(lines) + "\n"
 
 
@@ -68,6 +70,21 @@ def quality_table(rows: list[dict], against: str) -> list[str]:
         accuracy = [f"{100 * value:.1f}" for value in row["accuracy"]]
         cells = [row["name"] + (f" ({row['note']})" if row.get("note") else ""), f"{row['saved']:.0%}" if "saved" in row else ""]
         cells += [f"{row['fd']:.2f} ± {row['fd_error']:.2f}", *accuracy[:3], f"{accuracy[3]} ± {100 * row['error'][3]:.1f}"]
+        cells.append(f"{100 * row['gain']:+.1f} ± {100 * row['gain_error']:.1f}" if row.get("gain_error") else "")
+        lines.append("| " + " | ".join(cells) + " |")
+    return lines
+
+
+def pairs_table(pairs: dict) -> list[str]:
+    lines = [
+        f"Prompts of two things, {pairs['count']} pictures a row, otherwise as above. A classifier of halves judges; where a prompt does not say "
+        "which thing is left, either order is right.",
+        "",
+        f"| two things | both objects % | both colours % | place % | all % | all, against *{pairs['against']}* |",
+        "|---|---|---|---|---|---|",
+    ]
+    for row in pairs["rows"]:
+        cells = [row["name"], *(f"{100 * value:.1f}" for value in row["accuracy"][:3]), f"{100 * row['accuracy'][3]:.1f} ± {100 * row['error'][3]:.1f}"]
         cells.append(f"{100 * row['gain']:+.1f} ± {100 * row['gain_error']:.1f}" if row.get("gain_error") else "")
         lines.append("| " + " | ".join(cells) + " |")
     return lines

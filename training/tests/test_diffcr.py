@@ -200,13 +200,14 @@ def test_a_saved_folder_loads_in_diffusers_and_routes_as_in_training(dit_folder,
 def test_the_bundle_keeps_its_other_files_byte_for_byte(tmp_path):
     transformer = PixArtTransformer2DModel.from_pretrained("assets/scenes-dense/transformer", dtype=torch.float32)
     randomise(route(transformer), 0.01)
-    save_folder(transformer, Settings("mlp", list(BINS), [[0.7] * 8], 1000), "assets/scenes-dense", tmp_path / "out")
+    ratios = [[0.7] * len(transformer.transformer_blocks)]
+    save_folder(transformer, Settings("mlp", list(BINS), ratios, 1000), "assets/scenes-dense", tmp_path / "out")
     files = lambda folder: {f.relative_to(folder): f.read_bytes() for f in Path(folder).rglob("*") if f.is_file()}
     before, after = files("assets/scenes-dense"), files(tmp_path / "out")
     assert before.keys() == after.keys()
     assert {str(name.parent) for name in before if before[name] != after[name]} == {"transformer"}
     config = json.loads(after[Path("transformer/config.json")])
-    assert config.pop("diffcr") == {"scale": "mlp", "bins": list(BINS), "kept_ratio": [[0.7] * 8], "train_timesteps": 1000}
+    assert config.pop("diffcr") == {"scale": "mlp", "bins": list(BINS), "kept_ratio": ratios, "train_timesteps": 1000}
     assert config == json.loads(before[Path("transformer/config.json")])
     prompt = ["a red house in a meadow"]
     pictures = {policy: draw_with_pipeline(load_routed(tmp_path / "out", policy), prompt, 0, 2, 4.0)[0] for policy in ("diffcr", "dense")}

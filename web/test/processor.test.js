@@ -63,7 +63,7 @@ test("without WebGPU the page draws what the native program draws on the process
     // Previews, and which tokens were computed.
     assert.ok(await page.locator("#veil").isVisible());
     await page.locator("#scrub-layer").fill("5");
-    assert.match(await page.textContent("#scrub-layer-value") ?? "", /^5 of 8: \d+(\.\d+)? % computed$/);
+    assert.match(await page.textContent("#scrub-layer-value") ?? "", /^5 of \d+: \d+(\.\d+)? % computed$/);
     await page.locator("#scrub-step").fill("1");
     assert.notDeepEqual(await pixels(page), drawn);
 
