@@ -47,7 +47,7 @@ def measure_quality(arguments) -> None:
     judged = reference.floors(model, real, arguments.vae, arguments.count, arguments.size)
     engine = drawing.Engine(arguments.bin, arguments.guidance, arguments.workers)
     qualities = {}
-    for row in rows.read(arguments.rows):
+    for row in chosen(arguments):
         name = rows.key(row, settings_of(arguments))
         pictures = drawing.pictures(engine, row, arguments.out / name, prompts, arguments.seed * 10**6)
         quality = qualities[row.name] = judge(model, reduced(pictures, arguments.size), wanted, real)
@@ -81,7 +81,11 @@ def measure_pairs(arguments) -> None:
 
 
 def chosen(arguments) -> list[rows.Row]:
-    return [row for row in rows.read(arguments.rows) if not arguments.only or row.name in arguments.only]
+    """The rows whose models are there, or those of them that were named."""
+    found = rows.read(arguments.rows)
+    if missing := set(arguments.only or ()) - {row.name for row in found}:
+        raise SystemExit(f"--only: no row {', '.join(map(repr, sorted(missing)))} with a model that is there")
+    return [row for row in found if not arguments.only or row.name in arguments.only]
 
 
 def keep_quality(arguments, judged: list[dict], qualities: dict) -> None:
@@ -96,7 +100,7 @@ def keep_quality(arguments, judged: list[dict], qualities: dict) -> None:
 
 def measure_times(arguments) -> None:
     done = results.kept(arguments.out / "timing.json")
-    for row in rows.read(arguments.rows):
+    for row in chosen(arguments):
         name = rows.key(row, {"adapter": arguments.adapter})
         if name not in done or arguments.again:
             done[name] = timing.bench(arguments.bin, row, arguments.adapter)
@@ -159,7 +163,7 @@ def main():
     table = judged(command("table", write_table, "write the results page"))
     table.add_argument("--results", type=Path, default=Path("docs/results.md"))
     engine = sampled(command("engine", compare_engine, "the engine's pictures beside PyTorch's"), 4)
-    for sub in (two, engine):
+    for sub in (quality, two, times, engine):
         sub.add_argument("--only", nargs="+", metavar="ROW", help="names of rows; without it all")
     for sub in (times, table):
         sub.add_argument("--adapter", default="cpu", help="that times are of, as the engine's option")

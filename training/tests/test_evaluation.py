@@ -1,10 +1,12 @@
 """The Fréchet distance where its value is known, prompts that must be understood or refused, rows that may be used again."""
 
 import json
+from argparse import Namespace
 
 import numpy as np
 import pytest
 
+from training.evaluate import chosen
 from training.evaluation.frechet import distance, gaussian, spread
 from training.evaluation.prompts import held_out, stated
 from training.evaluation.quality import Quality
@@ -88,6 +90,9 @@ def test_rows_change_their_key_with_their_weights_and_fall_back(tmp_path):
         {"name": "none", "model": str(tmp_path / "c"), "policy": "dense"},
     ]))  # fmt: skip
     (fallen,) = read(file)
+    assert chosen(Namespace(rows=file, only=["L 20 %"])) == chosen(Namespace(rows=file, only=None)) == [fallen]
+    with pytest.raises(SystemExit, match="no row 'none' with a model"):
+        chosen(Namespace(rows=file, only=["none", "L 20 %"]))
     assert (fallen.model, fallen.note) == (tmp_path / "a", "x")
     before = key(fallen, {"steps": 20})
     assert before.startswith("l-20-") and before == key(fallen, {"steps": 20}) != key(fallen, {"steps": 10})
