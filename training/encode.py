@@ -4,6 +4,9 @@ Writes `latents.npy` f16 [count, C, h, w], normalised, and `tokens.npy` u16 [cou
 training step then costs the transformer and the text encoder only. Also `coverage.npy`, how often to show each picture, and
 `labels.npy` with `covered.npy`, what is to be seen in which token. `--size` encodes the pictures reduced to fewer pixels: fewer tokens.
 
+`--inpaint` adds what a model with mask channels is shown: `anew.npy` uint8 [count, h, w], 1 where it draws anew, one mask a picture
+(scenes/masks.py), and `rest.npy` f16 [count, C, h, w], the latents of the picture with those pixels grey.
+
 A picture that was encoded before is left alone, so a data set that has grown costs the new pictures only.
 """
 
@@ -26,6 +29,7 @@ from transformers import T5Tokenizer
 from .presets import PATCH, TEXT_LENGTH
 from .runtime import progress
 from .scenes.dataset import grow, replace
+from .scenes.masks import draw_mask
 from .scenes.scene import COLOURS, INTERIORS, KINDS, LANDSCAPES, SIZES, sample_scene
 from .train_vae import to_float
 
@@ -43,23 +47,36 @@ def reduced(pictures: np.ndarray, size: int) -> np.ndarray:
 
 
 @torch.inference_mode()
-def encode_pictures(vae: AutoencoderKL, pictures: np.ndarray, device: str, batch: int = BATCH) -> np.ndarray:
+def encode_pictures(vae: AutoencoderKL, pictures: np.ndarray, device: str, batch: int = BATCH, anew: np.ndarray | None = None) -> np.ndarray:
+    """uint8 [B, S, S, 3] → f16 [B, C, h, w], normalised; pixels where `anew` [B, S, S] is true are grey, as diffusers has them."""
     parts = []
     for start in range(0, len(pictures), batch):
-        part = to_float(pictures[start : start + batch]).to(device, memory_format=torch.channels_last)
+        part = to_float(pictures[start : start + batch])
+        if anew is not None:
+            part = part * torch.from_numpy(~anew[start : start + batch])[:, None]
+        part = part.to(device, memory_format=torch.channels_last)
         parts.append(vae.encode(part).latent_dist.mean.half().cpu().numpy())
     return np.concatenate(parts) * vae.config.scaling_factor
 
 
-def open_worker(vae: Path, data: Path, size: int, device: str) -> None:
-    global _vae, _pictures, _size, _device
+def open_worker(vae: Path, data: Path, size: int, device: str, seed: int) -> None:
+    global _vae, _pictures, _size, _device, _seed
     torch.set_num_threads(1)
     _vae = AutoencoderKL.from_pretrained(vae, dtype=torch.float32).eval().to(device, memory_format=torch.channels_last)
-    _pictures, _size, _device = np.load(data / "pictures.npy", mmap_mode="r"), size, device
+    _pictures, _size, _device, _seed = np.load(data / "pictures.npy", mmap_mode="r"), size, device, seed
 
 
 def encode_part(start: int) -> np.ndarray:
     return encode_pictures(_vae, reduced(_pictures[start : start + PART], _size), _device, 256 if _device == "cuda" else BATCH)
+
+
+def encode_rest(start: int) -> np.ndarray:
+    part = reduced(_pictures[start : start + PART], _size)
+    return encode_pictures(_vae, part, _device, 256 if _device == "cuda" else BATCH, drawn_anew(_seed, start, len(part), _size))
+
+
+def drawn_anew(seed: int, start: int, count: int, size: int) -> np.ndarray:
+    return np.stack([draw_mask(seed, index, size) for index in range(start, start + count)])
 
 
 def fingerprint(vae: AutoencoderKL) -> str:
@@ -96,12 +113,28 @@ def labels(seed: int, count: int) -> np.ndarray:
     return rows
 
 
+def fill(out: Path, name: str, wanted: dict, shape: tuple[int, ...], pool, encode) -> tuple[np.ndarray, int]:
+    """`name`.npy, encoded in parts by the pool, and how many of its pictures were there before, made in the `wanted` way."""
+    described, count = out / f"{name}.json", shape[0]
+    known = json.loads(described.read_text()) if described.exists() else {}
+    kept = min(known.pop("count", 0), count) if {key: known.get(key) for key in wanted} == wanted else 0
+    kept -= kept % PART  # parts start at multiples, so that nothing is counted twice
+    array, starts = grow(out / f"{name}.npy", shape, kept, np.float16), range(kept, count, PART)
+    for start, part in zip(starts, progress(pool.imap(encode, starts), len(starts), f"parts of {PART} pictures, {name}")):
+        part = part[: count - start]
+        array[start : start + len(part)] = part
+    replace(out / f"{name}.npy", array)
+    described.write_text(json.dumps(wanted | {"count": count}) + "\n")
+    return array, kept
+
+
 def main():
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--data", type=Path, default=Path("runs/scenes"))
     parser.add_argument("--vae", type=Path, default=Path("runs/vae/vae"))
     parser.add_argument("--tokenizer", type=Path, default=Path("runs/tokenizer"))
     parser.add_argument("--size", type=int, help="pixels along an edge to reduce the pictures to")
+    parser.add_argument("--inpaint", action="store_true", help="also what a model with mask channels is shown")
     parser.add_argument("--count", type=int, help="encode only the first pictures")
     parser.add_argument("--workers", type=int, help="processes; --threads of them, or 1, if left out")
     parser.add_argument("--threads", type=int, help="the same, by its usual name")
@@ -117,18 +150,16 @@ def main():
     side = size >> (len(vae.config.block_out_channels) - 1)
 
     seed = json.loads((arguments.data / "scenes.json").read_text())["seed"]
-    wanted, described = {"encoder": fingerprint(vae), "size": size, "seed": seed}, out / "latents.json"
-    known = json.loads(described.read_text()) if described.exists() else {}
-    kept = min(known.pop("count", 0), count) if {key: known.get(key) for key in wanted} == wanted else 0
-    kept -= kept % PART  # parts start at multiples, so that nothing is counted twice
-    latents = grow(out / "latents.npy", (count, vae.config.latent_channels, side, side), kept, np.float16)
-    starts = range(kept, count, PART)
-    with get_context("spawn").Pool(arguments.workers or arguments.threads or 1, open_worker, (arguments.vae, arguments.data, size, device)) as pool:
-        for start, part in zip(starts, progress(pool.imap(encode_part, starts), len(starts), f"parts of {PART} pictures")):
-            part = part[: count - start]
-            latents[start : start + len(part)] = part
-    replace(out / "latents.npy", latents)
-    described.write_text(json.dumps(wanted | {"count": count}) + "\n")
+    wanted, shape = {"encoder": fingerprint(vae), "size": size, "seed": seed}, (count, vae.config.latent_channels, side, side)
+    with get_context("spawn").Pool(
+        arguments.workers or arguments.threads or 1, open_worker, (arguments.vae, arguments.data, size, device, seed)
+    ) as pool:
+        latents, kept = fill(out, "latents", wanted, shape, pool, encode_part)
+        if arguments.inpaint:
+            fill(out, "rest", wanted, shape, pool, encode_rest)
+    if arguments.inpaint:
+        factor = size // side  # the nearest pixel of each latent one, as diffusers takes it
+        np.save(out / "anew.npy", drawn_anew(seed, 0, count, size)[:, ::factor, ::factor].astype(np.uint8))
 
     captions = json.loads((arguments.data / "captions.json").read_text())[:count]
     np.save(out / "tokens.npy", encode_captions(T5Tokenizer.from_pretrained(arguments.tokenizer), captions))

@@ -18,7 +18,7 @@ from diffusers import DiffusionPipeline
 from torch import nn
 
 from .diffcr import load_routed, region, route, set_kept
-from .diffcr.data import open_data
+from .diffcr.data import open_data, predict
 from .diffcr.folder import read_settings
 from .diffcr.ratios import mean
 from .diffcr.start import fit_routers, fit_to_cost, one_by_one
@@ -45,8 +45,7 @@ class Judge:
         return self.objective.add_noise(latents, noise, timesteps), timesteps, conditions, latents, noise
 
     def predict(self, transformer: nn.Module, noisy, timesteps, conditions) -> torch.Tensor:
-        words = conditions | self.data.extra(noisy)
-        return transformer(noisy, timestep=timesteps, **words, return_dict=False)[0][:, : noisy.shape[1]]  # without a learned sigma
+        return predict(transformer, self.data, noisy, timesteps, conditions)
 
     @torch.no_grad()
     def losses(self, transformer: nn.Module, batches: int) -> list[float]:
@@ -70,7 +69,7 @@ STARTED = 1000  # the first step whose batch routers are fitted to; the loss is 
 def compare_starts(folder: Path, data: Path, batches: int, pictures: int) -> None:
     pipeline = DiffusionPipeline.from_pretrained(folder, dtype=torch.float32)
     judge, transformer = Judge(pipeline, data), route(pipeline.transformer.eval())
-    layers, predict = len(transformer.transformer_blocks), partial(judge.predict, transformer)
+    layers, predicted = len(transformer.transformer_blocks), partial(judge.predict, transformer)
 
     def random(std: float) -> None:
         for block in transformer.transformer_blocks:
@@ -78,10 +77,10 @@ def compare_starts(folder: Path, data: Path, batches: int, pictures: int) -> Non
 
     def change() -> None:
         set_kept(transformer, None)
-        fit_routers(transformer, lambda i: predict(*judge.noisy(STARTED + i)[:3]), 8)
+        fit_routers(transformer, lambda i: predicted(*judge.noisy(STARTED + i)[:3]), 8)
 
     def cost() -> None:
-        batches = (one_by_one(judge.noisy(STARTED + i), predict, judge.objective) for i in count())
+        batches = (one_by_one(judge.noisy(STARTED + i), predicted, judge.objective) for i in count())
         fit_to_cost(transformer, list(islice(chain.from_iterable(batches), pictures)), 0.7)
 
     starts = {"zero": partial(random, 0.0), "normal 0.02": partial(random, 0.02), "change": change, "cost": cost}

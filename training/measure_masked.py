@@ -19,6 +19,7 @@ if __name__ == "__main__":
     prepare(threads_option())
 
 import argparse
+import json
 import tempfile
 from dataclasses import dataclass, field, replace
 from itertools import count
@@ -195,11 +196,17 @@ def table(rows: dict, before: dict) -> str:
     return "\n".join(lines)
 
 
+def size_of(model: Path) -> int:
+    """The edge of the pictures that the model was trained on."""
+    config = lambda part: json.loads((model / part / "config.json").read_text())
+    return config("transformer")["sample_size"] << (len(config("vae")["block_out_channels"]) - 1)
+
+
 def main():
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--bin", type=Path, default=BUILT)
     parser.add_argument("--model", type=Path, default=Path("assets/scenes"))
-    parser.add_argument("--size", type=int, default=64, help="of the pictures")
+    parser.add_argument("--size", type=int, help="of the pictures; the model's own if left out")
     parser.add_argument("--count", type=int, default=24, help="scenes")
     parser.add_argument("--shares", type=float, nargs="+", default=SHARES, help="of the picture that is drawn anew")
     parser.add_argument("--policies", nargs="+", default=["dense", "diffcr"])
@@ -211,6 +218,7 @@ def main():
     parser.add_argument("--judge-size", type=int, default=64, help="of the pictures that the judge was trained on")
     parser.add_argument("--threads", type=int)
     arguments = parser.parse_args()
+    arguments.size = arguments.size or size_of(arguments.model)
     weights = arguments.classifier / "classifier.safetensors"
     judge = classifier.load(weights) if weights.exists() else None
     with tempfile.TemporaryDirectory() as folder:

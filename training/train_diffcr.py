@@ -23,7 +23,7 @@ from diffusers import DiffusionPipeline
 from torch import nn
 
 from .diffcr import BINS, LearnedRatios, Settings, region, rescale, route, save_folder, set_kept
-from .diffcr.data import open_data
+from .diffcr.data import open_data, predict
 from .diffcr.lora import add_lora, merge_lora
 from .diffcr.ratios import mean
 from .diffcr.start import fit_routers, fit_to_cost, one_by_one
@@ -113,8 +113,7 @@ class Run:
         return self.objective.add_noise(latents, noise, timesteps), timesteps, conditions, latents, noise
 
     def predict(self, noisy, timesteps, conditions):
-        words = conditions | self.data.extra(noisy) | {"timestep": timesteps.to(self.device)}
-        return self.transformer(noisy, **words, return_dict=False)[0][:, : noisy.shape[1]]  # without a learned sigma
+        return predict(self.transformer, self.data, noisy, timesteps, conditions)
 
     def rows(self):
         """Kept ratios by region: numbers, or scalars that learn; None for dense."""

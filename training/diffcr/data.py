@@ -1,7 +1,8 @@
 """Batches for fine-tuning a model folder: latents, and what the transformer wants beside them.
 
 A data folder has `latents.npy` [count, C, h, w] and `tokens.npy` (training.encode) or, for class-conditional models,
-`labels.npy` [count]. `coverage.npy`, how often to show each picture, may be missing.
+`labels.npy` [count]. `coverage.npy`, how often to show each picture, may be missing. A model with mask channels also wants `anew.npy`
+and `rest.npy` (training.encode --inpaint).
 """
 
 from pathlib import Path
@@ -22,12 +23,16 @@ class Captioned:
         # PixArt-α at 1024² also wants the picture's size.
         self.sized = pipeline.transformer.config.use_additional_conditions or False
         self.pixels = pipeline.vae_scale_factor
+        channels = self.examples.latents.shape[1]
+        self.shown = Shown(folder) if pipeline.transformer.config.in_channels == 2 * channels + 1 else None
 
     @torch.no_grad()
     def batch(self, step: int, size: int) -> tuple[torch.Tensor, dict]:
         latents, ids, mask = (tensor.to(self.device) for tensor in self.examples.batch(step, size))
         text = self.encoder(ids, attention_mask=mask).last_hidden_state
         conditions = {"encoder_hidden_states": text, "encoder_attention_mask": mask}
+        if self.shown:
+            conditions["shown"] = self.shown.of(self.examples.picked(step, size)[0]).to(self.device)
         return latents, conditions
 
     def extra(self, latents: torch.Tensor) -> dict:
@@ -36,6 +41,20 @@ class Captioned:
         height, width = (float(side * self.pixels) for side in latents.shape[-2:])
         row = lambda *values: torch.tensor([values], device=self.device).repeat(len(latents), 1)
         return {"added_cond_kwargs": {"resolution": row(height, width), "aspect_ratio": row(height / width)}}
+
+
+class Shown:
+    """What a model with mask channels sees behind the noise: where it draws anew, and the latents of the rest."""
+
+    def __init__(self, folder: Path):
+        if not (folder / "rest.npy").exists():
+            raise SystemExit(f"{folder} has no rest.npy, which a model with mask channels is shown: python -m training.encode --inpaint")
+        self.anew, self.rest = (np.load(folder / name, mmap_mode="r") for name in ("anew.npy", "rest.npy"))
+
+    def of(self, picked: np.ndarray) -> torch.Tensor:
+        """[B, 1 + C, h, w]."""
+        parts = (self.anew[picked][:, None], self.rest[picked])
+        return torch.cat([torch.from_numpy(part.astype(np.float32)) for part in parts], 1)
 
 
 class Labelled:
@@ -59,3 +78,11 @@ class Labelled:
 def open_data(pipeline, folder: Path, seed: int, device: str):
     kind = Labelled if isinstance(pipeline.transformer, DiTTransformer2DModel) else Captioned
     return kind(pipeline, folder, seed, device)
+
+
+def predict(transformer, data, noisy: torch.Tensor, timesteps: torch.Tensor, conditions: dict) -> torch.Tensor:
+    """What the transformer makes of noisy latents [B, C, h, w] and of a batch's conditions, without a learned sigma."""
+    words = conditions | data.extra(noisy) | {"timestep": timesteps.to(noisy.device)}
+    shown = words.pop("shown", None)
+    seen = noisy if shown is None else torch.cat([noisy, shown], 1)
+    return transformer(seen, **words, return_dict=False)[0][:, : noisy.shape[1]]

@@ -158,3 +158,9 @@ def test_the_judge_sees_boxes_that_hold_the_thing(engine, monkeypatch):
     assert len(seen) == 4 and all(shape[-2:] == (32, 32) for shape in seen)
     assert rows["dense", "masked", 1.0].right == [[True] * 4] * 2
     assert table(rows, before).splitlines()[-1].endswith("| 100, 100, 100, 100 % of 2 |")
+
+
+def test_pictures_are_as_large_as_the_model_s_own():
+    from pathlib import Path
+
+    assert measure_masked.size_of(Path("assets/scenes-dense")) == 128
