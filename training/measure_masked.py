@@ -6,6 +6,8 @@ full compute and by masked compute, from the same noise. A row is a share of the
 - *error*: of the pixels under the mask against full compute with the same policy, relative L2;
 - *of the decoder alone*: the same of a run whose steps are all whole and whose decoder alone follows the mask, by halo in latent pixels (dense alone);
 - *step at the edge*: the mean difference between neighbours across the mask's edge, in 255ths, and that of full compute;
+- *FD-scenes under the mask*: of what the judge sees in the box, against the same boxes of the scenes with the other thing as their program
+  draws them; from FEW pictures on, for fewer say nothing, and comparable between rows of equally many;
 - *right*: the judge's accuracy (training.train_classifier), where the box holds the thing;
 - FLOPs of a step against the dense step, and the time of steps and of decoding against full compute: the median of the pictures' ratios.
 
@@ -29,8 +31,9 @@ import numpy as np
 from PIL import Image
 
 from .evaluation import classifier
+from .evaluation.frechet import distance, gaussian, spread
 from .evaluation.prompts import truth
-from .evaluation.quality import to_torch
+from .evaluation.quality import features, to_torch
 from .measure import HELD_OUT
 from .program import BUILT, says
 from .scenes.draw import draw_with_masks
@@ -39,6 +42,7 @@ from .scenes.scene import COLOURS, KINDS, Scene, sample_scene
 
 SHARES = (0.05, 0.1, 0.25, 0.5, 0.75, 1.0)
 CELLS = 16  # along an edge: how finely the place of a thing is known
+FEW = 64  # pictures, below which no distance is told
 
 
 @dataclass
@@ -48,9 +52,18 @@ class Row:
     error: list = field(default_factory=list)
     decode: dict = field(default_factory=dict)  # by halo
     edge: list = field(default_factory=list)
+    crops: list = field(default_factory=list)  # uint8 [S, S, 3] of the box, as large as the judge's pictures
     right: list = field(default_factory=list)
     flops: list = field(default_factory=list)
     seconds: list = field(default_factory=list)  # of steps and of decoding
+
+
+@dataclass
+class Given:
+    """What is known of one share of the picture without drawing, of each picture."""
+
+    edge: list = field(default_factory=list)  # of the picture that was begun with
+    crops: list = field(default_factory=list)  # of the scene with the other thing, as its program draws it
 
 
 def other_thing(scene: Scene, index: int) -> Scene:
@@ -87,6 +100,10 @@ def across_edge(picture: np.ndarray, where: tuple[slice, slice]) -> float:
         steps.append(np.abs(np.diff(picture, axis=axis))[crossing].ravel())
     steps = np.concatenate(steps)
     return float(steps.mean()) if len(steps) else 0.0
+
+
+def crop(picture: np.ndarray, where: tuple[slice, slice], side: int) -> np.ndarray:
+    return np.asarray(Image.fromarray(picture[where]).resize((side, side), Image.Resampling.BICUBIC))
 
 
 def relative(found: np.ndarray, expected: np.ndarray, where: tuple[slice, slice]) -> float:
@@ -142,16 +159,19 @@ def judged(judge, side: int, picture: np.ndarray, scene: Scene) -> list[bool]:
 
 
 def measure(arguments, engine: Engine, judge) -> tuple[dict, dict]:
-    """Rows by (policy, way, share), and the step across the edge in the pictures that were begun with."""
-    rows, before = {}, {}
+    """Rows by (policy, way, share), and what is given by share."""
+    rows, given = {}, {}
     size = arguments.size
     for index, old in one_thing(arguments.count):
         scene = other_thing(old, index)
         picture, cells = draw_with_masks(old, HELD_OUT, index, size, CELLS)
+        real = draw_with_masks(scene, HELD_OUT, index, size, 0)[0]
         prompt = caption(scene, HELD_OUT, index)
         for share in arguments.shares:
             where = box(cells[0], share, size)
-            before.setdefault(share, []).append(across_edge(picture, where))
+            known = given.setdefault(share, Given())
+            known.edge.append(across_edge(picture, where))
+            known.crops.append(crop(real, where, arguments.judge_size))
             for policy in arguments.policies:
                 full = None
                 for way in ("full", "masked"):
@@ -168,20 +188,29 @@ def measure(arguments, engine: Engine, judge) -> tuple[dict, dict]:
                             decoded, _ = engine.draw(prompt, index, picture, where, part)
                             row.decode.setdefault(halo, []).append(relative(decoded, full, where))
                     row.edge.append(across_edge(drawn, where))
+                    row.crops.append(crop(drawn, where, arguments.judge_size))
                     row.flops.append(report["flops_per_step"])
                     row.seconds.append([report["seconds"][part] for part in ("steps", "decode")])
                     if judge is not None and holds(where, cells[0], size):
                         row.right.append(judged(judge, arguments.judge_size, drawn, scene))
         print(f"scene {index} drawn", flush=True)
-    return rows, before
+    return rows, given
 
 
-def table(rows: dict, before: dict) -> str:
+def distance_inside(judge, row: Row, known: Given) -> str:
+    if judge is None or len(row.crops) < FEW:
+        return ""
+    real = gaussian(features(judge, np.stack(known.crops)))
+    points = features(judge, np.stack(row.crops))
+    return f"{distance(gaussian(points), real):.2f} ± {spread(points, real):.2f}"
+
+
+def table(rows: dict, given: dict, judge) -> str:
     dense = {share: np.mean(row.flops) for (policy, way, share), row in rows.items() if (policy, way) == ("dense", "full")}
     lines = [
         "| mask | policy | compute | FLOPs of a step | time of the steps | of decoding | error under the mask | of the decoder alone"
-        " | step at the edge (given picture) | object, colour, place, all three right |",
-        "|" + "---|" * 10,
+        " | step at the edge (given picture) | FD-scenes under the mask | object, colour, place, all three right |",
+        "|" + "---|" * 11,
     ]
     percent = lambda value: f"{100 * value:.1f} %"
     for (policy, way, share), row in sorted(rows.items(), key=lambda item: (item[0][2], item[0][0], item[0][1])):
@@ -191,7 +220,8 @@ def table(rows: dict, before: dict) -> str:
         lines.append(
             f"| {100 * share:.0f} % | {policy} | {way} | {np.mean(row.flops) / dense.get(share, np.mean(full.flops)):.2f}"
             f" | {seconds[0]:.2f} | {seconds[1]:.2f} | {percent(np.mean(row.error)) if row.error else ''}"
-            f" | {', '.join(f'{halo}: {percent(np.mean(errors))}' for halo, errors in row.decode.items())} | {np.mean(row.edge):.1f} ({np.mean(before[share]):.1f}) | {right} |"
+            f" | {', '.join(f'{halo}: {percent(np.mean(errors))}' for halo, errors in row.decode.items())} | {np.mean(row.edge):.1f} ({np.mean(given[share].edge):.1f})"
+            f" | {distance_inside(judge, row, given[share])} | {right} |"
         )
     return "\n".join(lines)
 
@@ -222,8 +252,7 @@ def main():
     weights = arguments.classifier / "classifier.safetensors"
     judge = classifier.load(weights) if weights.exists() else None
     with tempfile.TemporaryDirectory() as folder:
-        rows, before = measure(arguments, Engine(arguments, Path(folder)), judge)
-    print(table(rows, before))
+        print(table(*measure(arguments, Engine(arguments, Path(folder)), judge), judge))
 
 
 if __name__ == "__main__":

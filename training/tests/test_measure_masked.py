@@ -2,14 +2,18 @@
 
 import json
 import sys
+from pathlib import Path
 from types import SimpleNamespace
 
 import numpy as np
 import pytest
+import torch
 from PIL import Image
 
 from training import measure_masked
-from training.measure_masked import Engine, across_edge, box, holds, measure, one_thing, other_thing, relative, table
+from training.evaluation import classifier
+from training.measure import HELD_OUT
+from training.measure_masked import Engine, across_edge, box, distance_inside, holds, measure, one_thing, other_thing, relative, table
 
 SIZE = 64
 
@@ -98,7 +102,7 @@ def test_another_thing_takes_the_place_of_the_old_one():
 
 
 def test_rows_have_what_the_engine_drew_and_reported(engine):
-    rows, before = measure(engine.arguments, engine, None)
+    rows, given = measure(engine.arguments, engine, None)
     assert set(rows) == {(policy, way, share) for policy in ("dense", "diffcr") for way in ("full", "masked") for share in (0.1, 1.0)}
     for (policy, way, share), row in rows.items():
         assert row.flops == [8e9 if way == "full" else 2e9] * 2
@@ -107,9 +111,9 @@ def test_rows_have_what_the_engine_drew_and_reported(engine):
         # Each halo by a run of its own, of the dense policy alone.
         assert set(row.decode) == ({1, 2} if (policy, way) == ("dense", "masked") else set())
         assert all(errors == pytest.approx([0.05, 0.05]) for errors in row.decode.values())
-    assert len(before[0.1]) == len(before[1.0]) == 2 and before[1.0] == [0, 0]
+    assert len(given[0.1].edge) == len(given[1.0].edge) == 2 and given[1.0].edge == [0, 0]
 
-    page = table(rows, before).splitlines()
+    page = table(rows, given, None).splitlines()
     assert len(page) == 2 + 8
     masked = next(line for line in page if line.startswith("| 10 % | dense | masked |"))
     assert masked.startswith("| 10 % | dense | masked | 0.25 | 0.25 | 0.25 | 10.0 % | 1: 5.0 %, 2: 5.0 % |")
@@ -154,13 +158,31 @@ def test_the_judge_sees_boxes_that_hold_the_thing(engine, monkeypatch):
     monkeypatch.setattr(measure_masked.classifier, "look", look)
     scenes = [other_thing(scene, index) for index, scene in one_thing(2) for _ in ("full", "masked")]
     engine.arguments.shares, engine.arguments.policies, engine.arguments.halos, engine.arguments.judge_size = [1.0], ["dense"], [], 32
-    rows, before = measure(engine.arguments, engine, object())
+    rows, given = measure(engine.arguments, engine, object())
     assert len(seen) == 4 and all(shape[-2:] == (32, 32) for shape in seen)
     assert rows["dense", "masked", 1.0].right == [[True] * 4] * 2
-    assert table(rows, before).splitlines()[-1].endswith("| 100, 100, 100, 100 % of 2 |")
+    assert table(rows, given, None).splitlines()[-1].endswith("| 100, 100, 100, 100 % of 2 |")
 
 
 def test_pictures_are_as_large_as_the_model_s_own():
-    from pathlib import Path
-
     assert measure_masked.size_of(Path("assets/scenes-dense")) == 128
+
+
+def test_the_distance_under_the_mask_is_to_the_scenes_with_the_other_thing(engine, monkeypatch):
+    torch.manual_seed(0)
+    judge = classifier.Classifier().eval()
+    engine.arguments.policies, engine.arguments.shares, engine.arguments.count = ["dense"], [0.25], 6
+    rows, given = measure(engine.arguments, engine, judge)
+    row, known = rows["dense", "full", 0.25], given[0.25]
+    assert row.crops[0].shape == (64, 64, 3) and (row.crops[0] == 100).all()  # what the program painted
+    index, old = next(one_thing(1))
+    picture, cells = measure_masked.draw_with_masks(old, HELD_OUT, index, SIZE, measure_masked.CELLS)
+    where = box(cells[0], 0.25, SIZE)
+    other = measure_masked.draw_with_masks(other_thing(old, index), HELD_OUT, index, SIZE, 0)[0]
+    assert np.array_equal(known.crops[0], measure_masked.crop(other, where, 64)) and not np.array_equal(other[where], picture[where])
+    assert distance_inside(judge, row, known) == ""  # too few
+    monkeypatch.setattr(measure_masked, "FEW", 6)
+    assert float(distance_inside(judge, row, known).split(" ± ")[0]) > 0
+    row.crops = known.crops
+    assert float(distance_inside(judge, row, known).split(" ± ")[0]) == pytest.approx(0, abs=0.01)
+    assert distance_inside(None, row, known) == ""
