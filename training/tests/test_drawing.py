@@ -20,7 +20,7 @@ words = sys.argv[1:]
 after = lambda name: words[words.index(name) + 1]
 with open({calls!r}, "a") as file:
     file.write(json.dumps(words) + "\\n")
-if words[1] == "broken":
+if "broken" in words:
     sys.exit("error: no such thing")
 Image.new("RGB", (4, 4), (int(after("--seed")), 7, 7)).save(after("-o"))
 print(json.dumps({{"warnings": ["nothing merges"] if after("--compress") == "sdtm" else []}}))
@@ -45,7 +45,7 @@ def test_pictures_come_in_order_with_their_own_seeds(engine, tmp_path):
     row = Row("SDTM 30 %", Path("a-model"), "sdtm", 0.3, {"switch_step": 8}, steps=12)
     drawn = pictures(engine, row, tmp_path / "row", [f"prompt {i}" for i in range(6)], 100)
     assert drawn.shape == (6, 4, 4, 3) and drawn[:, 0, 0, 0].tolist() == [100, 101, 102, 103, 104, 105]
-    words = next(call for call in calls(engine) if call[1] == "prompt 3")
+    words = next(call for call in calls(engine) if call[2] == "prompt 3")
     value = lambda name: words[words.index(name) + 1]
     told = {name: value(name) for name in ("--model", "--compress", "--ratio", "--set", "--seed", "--steps", "--guidance", "--adapter", "--threads")}
     assert told == {
@@ -60,7 +60,7 @@ def test_what_is_there_is_not_drawn_again(engine, tmp_path):
     pictures(engine, row, tmp_path / "row", prompts[:6], 0)  # a whole chunk, and half of one
     assert len(calls(engine)) == 6
     assert pictures(engine, row, tmp_path / "row", prompts, 0)[:, 0, 0, 0].tolist() == list(range(8))
-    assert sorted(call[1] for call in calls(engine)[6:]) == prompts[4:]
+    assert sorted(call[2] for call in calls(engine)[6:]) == prompts[4:]
 
 
 def test_a_warning_is_said_once(engine, tmp_path, capsys):

@@ -126,7 +126,7 @@ def test_both_ways_draw_the_same_scene_from_the_same_noise(engine):
     fixed = ("--model", "--adapter", "--threads", "--steps")
     assert {tuple(value(words, name) for name in fixed) for words in calls} == {("a-model", "cpu", "1", "20")}
     # Two scenes; each with one prompt and one seed for all its shares, policies and ways.
-    assert len({(words[1], value(words, "--seed")) for words in calls}) == 2
+    assert len({(words[2], value(words, "--seed")) for words in calls}) == 2
     ways = [(value(words, "--compress"), value(words, "--masked")) for words in calls[:6]]
     assert ways == [
         ("dense", None), ("dense", "every=10"), ("dense", "every=1,decode=1"), ("dense", "every=1,decode=2"),
@@ -138,7 +138,7 @@ def test_a_class_takes_the_place_of_the_prompt(engine):
     engine.arguments.of_class = 3
     engine.arguments.count, engine.arguments.shares, engine.arguments.policies = 1, [0.1], ["diffcr"]
     measure(engine.arguments, engine, None)
-    assert all(words[:3] == ["generate", "--class", "3"] for words in engine.calls())
+    assert all(words[:4] == ["generate", "--json", "--class", "3"] for words in engine.calls())
 
 
 def test_what_the_engine_refuses_ends_the_run_with_its_words(engine):
