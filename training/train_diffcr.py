@@ -20,6 +20,7 @@ from pathlib import Path
 import numpy as np
 import torch
 from diffusers import DiffusionPipeline
+from safetensors.torch import load_file, save_file
 from torch import nn
 
 from .diffcr import BINS, LearnedRatios, Settings, region, rescale, route, save_folder, set_kept
@@ -75,9 +76,24 @@ class Run:
         self.optimisers = self.make_optimisers()
 
     def start_routers(self) -> None:
+        """Fitted, and kept in `routers.safetensors`, from where another run with the same model and target may take them."""
+        kept = self.options.out / "routers.safetensors"
+        routers = {name: p for name, p in self.transformer.named_parameters() if ".router." in name}
+        given = self.options.routers or (kept if kept.exists() else None)
+        if given:
+            weights = load_file(given)
+            if weights.keys() != routers.keys():
+                raise SystemExit(f"{given} has routers of another model")
+            self.transformer.load_state_dict(weights, strict=False)
+            return
         if self.options.start == "change":
-            return fit_routers(self.transformer, lambda i: self.predict(*self.noisy_batch(-1 - i)[:3]), FIT_BATCHES)
+            fit_routers(self.transformer, lambda i: self.predict(*self.noisy_batch(-1 - i)[:3]), FIT_BATCHES)
+        else:
+            self.fit_to_cost()
+        kept.parent.mkdir(parents=True, exist_ok=True)
+        save_file({name: p.detach().cpu().contiguous() for name, p in routers.items()}, kept)
 
+    def fit_to_cost(self) -> None:
         batches = (one_by_one(self.noisy_batch(-1 - i), self.predict, self.objective) for i in range(FIT_BATCHES))
         pictures = list(islice(chain.from_iterable(batches), self.options.start_pictures))
         started = time.monotonic()
@@ -156,7 +172,7 @@ class Run:
         rate = trapezoid(progress, self.step, self.options.warm_up)
         self.backbone.step(rate)
         if self.routed:
-            self.update(self.router_optimiser, ROUTER_LR * rate)
+            self.update(self.router_optimiser, self.options.router_rate * ROUTER_LR * rate)
         if self.learns and self.fixed is None:
             self.update(self.ratio_optimiser, RATIO_LR * trapezoid(min(1.0, progress / self.options.settle), self.step, self.options.warm_up))
             self.ratios.clamp()
@@ -212,6 +228,8 @@ def parse(words=None):
     parser.add_argument("--ratio-weight", type=float, default=10.0, help="of the ratio loss (paper: 0.3)")
     parser.add_argument("--start", choices=("cost", "change"), default="cost", help="what routers are fitted to before the first step: diffcr/start.py")
     parser.add_argument("--start-pictures", type=int, default=72, help="that the cost is measured on")
+    parser.add_argument("--routers", type=Path, help="routers that another run has fitted, its routers.safetensors, instead of fitting them")
+    parser.add_argument("--router-rate", type=float, default=1.0, help="factor on the routers' learning rate; 0 leaves them as they were fitted")
     parser.add_argument("--lora", type=int, nargs="?", const=32, help="train low-rank updates instead of the whole backbone")
     parser.add_argument("--optimiser", choices=("muon", "adamw"), default="muon", help="adamw is the paper's")
     parser.add_argument("--rate", type=float, default=1.0, help="factor on the backbone's learning rate")

@@ -59,7 +59,6 @@ def test_two_halves_are_one_run(data, pixart_folder, tmp_path, words):
     words = ["--model", pixart_folder, *words]
     whole = advance(run(data, tmp_path / "whole", *words), 6)
     first = advance(run(data, tmp_path / "halves", *words), 2)  # before ratios are snapped, at step 3
-    (tmp_path / "halves").mkdir()
     save_checkpoint(tmp_path / "halves" / "checkpoint.pt", **first.state())
     second = run(data, tmp_path / "halves", *words)
     second.load(load_checkpoint(tmp_path / "halves" / "checkpoint.pt"))
@@ -98,6 +97,22 @@ def test_the_bundle_starts_as_it_was(data, tmp_path):
         a, b = routed.losses(0.0)[1], dense.losses(0.0)[1]
     assert abs(a - b) < 0.05 * b  # 3 % here; routers at zero double the bundle's loss on its own scenes
     assert sum(block.router.weight.abs().sum() for block in routed.transformer.transformer_blocks) > 0
+
+
+def test_fitted_routers_are_kept_and_may_serve_another_run(data, pixart_folder, tmp_path, monkeypatch):
+    words = ["--model", pixart_folder, "--mode", "mod"]
+    routers = lambda one: {name: p.detach().clone() for name, p in one.transformer.named_parameters() if ".router." in name}
+    same = lambda a, b: all(torch.equal(a[name], b[name]) for name in a)
+    fitted = routers(run(data, tmp_path / "first", *words))
+    monkeypatch.setattr(Run, "fit_to_cost", lambda _: pytest.fail("fitted again"))
+    assert same(fitted, routers(run(data, tmp_path / "first", *words)))  # interrupted before its first checkpoint
+    file = tmp_path / "first" / "routers.safetensors"
+    frozen = run(data, tmp_path / "second", *words, "--routers", str(file), "--router-rate", "0")
+    assert same(fitted, routers(frozen)) and same(fitted, routers(advance(frozen, 3)))
+    trained = run(data, tmp_path / "third", *words, "--routers", str(file))
+    assert same(fitted, routers(trained)) and not same(fitted, routers(advance(trained, 3)))
+    with pytest.raises(SystemExit, match="routers of another model"):
+        run(data, tmp_path / "fourth", "--mode", "mod", "--routers", str(file))  # the bundle has more layers
 
 
 def test_ratios_reach_their_target_and_stay(data, pixart_folder, tmp_path):
