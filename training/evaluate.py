@@ -54,7 +54,7 @@ def measure_quality(arguments) -> None:
         judged.append({
             "name": row.name, "key": name, "model": str(row.model), "policy": row.policy, "ratio": row.ratio, "step_cache": row.step_cache,
             "steps": row.steps, "note": row.note, "saved": round(row.saved(), 4), "pictures": len(pictures),
-            "right": "".join("01"[right] for right in quality.right[:, 3]), "fd": quality.fd, "fd_error": quality.fd_error,
+            "right": "".join("01"[int(right)] for right in quality.right[:, 3]), "fd": quality.fd, "fd_error": quality.fd_error,
             "accuracy": quality.accuracy().tolist(), "error": quality.error().tolist(),
         })  # fmt: skip
         accuracy = ", ".join(f"{100 * value:.1f}" for value in quality.accuracy())
