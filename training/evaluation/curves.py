@@ -47,7 +47,8 @@ def draw(axes, rows: list[dict], times: dict[str, dict], across, up, against: st
         for name in names:
             x, y, error = points[name]
             cached = name.endswith(CACHE)
-            axes.errorbar(x, y, error, fmt="*" if cached else "o", ms=10 if cached else 5, color=colour, elinewidth=0.8)
+            # On a scale of ratios an error bar that nearly reaches 0 would be all there is to see.
+            axes.errorbar(x, y, [[min(error, y / 2)], [error]], fmt="*" if cached else "o", ms=10 if cached else 5, color=colour, elinewidth=0.8)
             axes.annotate(short(name, of), (x, y), xytext=(4, 4), textcoords="offset points", fontsize=6.5, color=colour)
             base = name.removesuffix(CACHE).removesuffix(" + ") or against
             if cached and base in points:  # from what it caches
