@@ -18,6 +18,7 @@ if __name__ == "__main__":
 import argparse
 import hashlib
 import json
+from functools import partial
 from multiprocessing import get_context
 from pathlib import Path
 
@@ -66,17 +67,10 @@ def open_worker(vae: Path, data: Path, size: int, device: str, seed: int) -> Non
     _pictures, _size, _device, _seed = np.load(data / "pictures.npy", mmap_mode="r"), size, device, seed
 
 
-def encode_part(start: int) -> np.ndarray:
-    return encode_pictures(_vae, reduced(_pictures[start : start + PART], _size), _device, 256 if _device == "cuda" else BATCH)
-
-
-def encode_rest(start: int) -> np.ndarray:
+def encode_part(start: int, without_masked: bool = False) -> np.ndarray:
     part = reduced(_pictures[start : start + PART], _size)
-    return encode_pictures(_vae, part, _device, 256 if _device == "cuda" else BATCH, drawn_anew(_seed, start, len(part), _size))
-
-
-def drawn_anew(seed: int, start: int, count: int, size: int) -> np.ndarray:
-    return np.stack([draw_mask(seed, index, size) for index in range(start, start + count)])
+    anew = np.stack([draw_mask(_seed, start + i, _size) for i in range(len(part))]) if without_masked else None
+    return encode_pictures(_vae, part, _device, 256 if _device == "cuda" else BATCH, anew)
 
 
 def fingerprint(vae: AutoencoderKL) -> str:
@@ -113,7 +107,7 @@ def labels(seed: int, count: int) -> np.ndarray:
     return rows
 
 
-def fill(out: Path, name: str, wanted: dict, shape: tuple[int, ...], pool, encode) -> tuple[np.ndarray, int]:
+def encode_all(out: Path, name: str, wanted: dict, shape: tuple[int, ...], pool, encode) -> tuple[np.ndarray, int]:
     """`name`.npy, encoded in parts by the pool, and how many of its pictures were there before, made in the `wanted` way."""
     described, count = out / f"{name}.json", shape[0]
     known = json.loads(described.read_text()) if described.exists() else {}
@@ -154,12 +148,12 @@ def main():
     with get_context("spawn").Pool(
         arguments.workers or arguments.threads or 1, open_worker, (arguments.vae, arguments.data, size, device, seed)
     ) as pool:
-        latents, kept = fill(out, "latents", wanted, shape, pool, encode_part)
+        latents, kept = encode_all(out, "latents", wanted, shape, pool, encode_part)
         if arguments.inpaint:
-            fill(out, "rest", wanted, shape, pool, encode_rest)
+            encode_all(out, "rest", wanted, shape, pool, partial(encode_part, without_masked=True))
     if arguments.inpaint:
         factor = size // side  # the nearest pixel of each latent one, as diffusers takes it
-        np.save(out / "anew.npy", drawn_anew(seed, 0, count, size)[:, ::factor, ::factor].astype(np.uint8))
+        np.save(out / "anew.npy", np.stack([draw_mask(seed, index, size)[::factor, ::factor] for index in range(count)]).astype(np.uint8))
 
     captions = json.loads((arguments.data / "captions.json").read_text())[:count]
     np.save(out / "tokens.npy", encode_captions(T5Tokenizer.from_pretrained(arguments.tokenizer), captions))

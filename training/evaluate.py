@@ -59,7 +59,7 @@ def measure_quality(arguments) -> None:
         })  # fmt: skip
         accuracy = ", ".join(f"{100 * value:.1f}" for value in quality.accuracy())
         print(f"{row.name}: FD-scenes {quality.fd:.2f} ± {quality.fd_error:.2f}, object, colour, place, all: {accuracy} %", flush=True)
-        keep_quality(arguments, judged, qualities)  # after every row, so that a table can be made of those that are done
+        keep_judged(arguments, "quality.json", judged, qualities)  # after every row, so that a table can be made of those that are done
 
 
 def measure_pairs(arguments) -> None:
@@ -71,13 +71,10 @@ def measure_pairs(arguments) -> None:
         folder = arguments.out / "pairs" / rows.key(row, settings_of(arguments))
         pictures = drawing.pictures(engine, row, folder, prompts, arguments.seed * 10**6)
         found[row.name] = accuracy = pairs.judge(model, reduced(pictures, arguments.size), prompts, wanted)
-        record = {"name": row.name, "accuracy": accuracy.accuracy().tolist(), "error": accuracy.error().tolist()}
-        if arguments.against in found and row.name != arguments.against:
-            record["gain"], record["gain_error"] = accuracy.against(found[arguments.against])
-        judged.append(record)
-        print(f"{row.name}: both objects, both colours, place, all: {', '.join(f'{100 * value:.1f}' for value in record['accuracy'])} %", flush=True)
-    report = {**settings_of(arguments), "count": arguments.count, "against": arguments.against, "rows": judged}
-    results.keep(arguments.out / "pairs.json", report)
+        judged.append({"name": row.name, "accuracy": accuracy.accuracy().tolist(), "error": accuracy.error().tolist()})
+        told = ", ".join(f"{100 * value:.1f}" for value in accuracy.accuracy())
+        print(f"{row.name}: both objects, both colours, place, all: {told} %", flush=True)
+        keep_judged(arguments, "pairs.json", judged, found)
 
 
 def chosen(arguments) -> list[rows.Row]:
@@ -88,14 +85,14 @@ def chosen(arguments) -> list[rows.Row]:
     return [row for row in found if not arguments.only or row.name in arguments.only]
 
 
-def keep_quality(arguments, judged: list[dict], qualities: dict) -> None:
+def keep_judged(arguments, file: str, judged: list[dict], qualities: dict) -> None:
     """With every row's difference to the one it is measured against, if that is there."""
     control = qualities.get(arguments.against)
     for record in judged:
         if control is not None and record["name"] in qualities and record["name"] != arguments.against:
             record["gain"], record["gain_error"] = qualities[record["name"]].against(control)
     report = {**settings_of(arguments), "count": arguments.count, "against": arguments.against, "rows": judged}
-    results.keep(arguments.out / "quality.json", report)
+    results.keep(arguments.out / file, report)
 
 
 def measure_times(arguments) -> None:
@@ -121,7 +118,10 @@ def write_table(arguments) -> None:
     judge_accuracy = json.loads((arguments.classifier / "accuracy.json").read_text())
     times = {row.name: times[name] for row in rows.read(arguments.rows) if (name := rows.key(row, {"adapter": arguments.adapter})) in times}
     quality = results.kept(arguments.out / "quality.json")
-    results.write(arguments.results, quality, times, judge_accuracy, results.kept(arguments.out / "pairs.json"))
+    two = results.kept(arguments.out / "pairs.json")
+    if two:
+        two["judge"] = json.loads((arguments.classifier / "pairs" / "accuracy.json").read_text())
+    results.write(arguments.results, quality, times, judge_accuracy, two)
     drawn = [(row["name"], arguments.out / row["key"]) for row in quality["rows"] if "key" in row]
     sheet.write(arguments.results.with_suffix(".png"), drawn, held_out(SHOWN)[0])
     if times:

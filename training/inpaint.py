@@ -12,17 +12,19 @@ import argparse
 from pathlib import Path
 
 import torch
-from diffusers import DiffusionPipeline
+from diffusers import DiffusionPipeline, PixArtTransformer2DModel
 from torch import nn
 
 from .diffcr import save_folder
 
 
 def widen(transformer: nn.Module) -> nn.Module:
-    """The same transformer of a PixArt or DiT folder with mask channels."""
+    """The same transformer with mask channels."""
+    if not isinstance(transformer, PixArtTransformer2DModel):
+        raise SystemExit(f"mask channels are for PixArt transformers, not for {type(transformer).__name__}")
     channels = transformer.config.in_channels
     config = {name: value for name, value in transformer.config.items() if not name.startswith("_")}
-    wider = type(transformer)(**config | {"in_channels": 2 * channels + 1, "out_channels": transformer.out_channels})
+    wider = PixArtTransformer2DModel(**config | {"in_channels": 2 * channels + 1, "out_channels": transformer.out_channels})
     weights = transformer.state_dict()
     patches = weights["pos_embed.proj.weight"]  # [width, C, patch, patch]
     more = patches.new_zeros(len(patches), channels + 1, *patches.shape[2:])

@@ -7,7 +7,7 @@ full compute and by masked compute, from the same noise. A row is a share of the
 - *of the decoder alone*: the same of a run whose steps are all whole and whose decoder alone follows the mask, by halo in latent pixels (dense alone);
 - *step at the edge*: the mean difference between neighbours across the mask's edge, in 255ths, and that of full compute;
 - *FD-scenes under the mask*: of what the judge sees in the box, against the same boxes of the scenes with the other thing as their program
-  draws them; from FEW pictures on, for fewer say nothing, and comparable between rows of equally many;
+  draws them; from 64 pictures on, for fewer say nothing, and comparable between rows of equally many;
 - *right*: the judge's accuracy (training.train_classifier), where the box holds the thing;
 - FLOPs of a step against the dense step, and the time of steps and of decoding against full compute: the median of the pictures' ratios.
 

@@ -82,8 +82,10 @@ class Run:
         given = self.options.routers or (kept if kept.exists() else None)
         if given:
             weights = load_file(given)
-            if weights.keys() != routers.keys():
+            shapes = lambda tensors: {name: tensor.shape for name, tensor in tensors.items()}
+            if shapes(weights) != shapes(routers):
                 raise SystemExit(f"{given} has routers of another model")
+            print(f"routers as fitted in {given}", flush=True)
             self.transformer.load_state_dict(weights, strict=False)
             return
         if self.options.start == "change":

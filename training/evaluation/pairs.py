@@ -9,11 +9,9 @@ import re
 import numpy as np
 import torch
 
-from ..measure import HELD_OUT
-from ..scenes.grammar import PLACE_PHRASES, caption
-from ..scenes.scene import sample_scene
+from ..scenes.grammar import PLACE_PHRASES
 from .classifier import HEADS, Classifier, look
-from .prompts import THING, places_in, truth
+from .prompts import THING, held_out_scenes, places_in, truth
 from .quality import Accuracy, to_torch
 
 HALF = 0.5625  # of the width: a thing reaches a little over the middle
@@ -36,10 +34,9 @@ def says_sides(prompt: str) -> bool:
 
 def held_out(count: int) -> tuple[list[str], dict[str, np.ndarray]]:
     """`count` captions of scenes nothing was trained on, and what each head should see [count, 2], left and right."""
-    prompts, wanted, index = [], {name: [] for name in HEADS}, 0
+    prompts, wanted, scenes = [], {name: [] for name in HEADS}, held_out_scenes()
     while len(prompts) < count:
-        scene, prompt = sample_scene(HELD_OUT, index), caption(sample_scene(HELD_OUT, index), HELD_OUT, index)
-        index += 1
+        scene, prompt = next(scenes)
         if len(scene.things) == 2 and stated(prompt):
             prompts.append(prompt)
             facts = [truth(scene, thing) for thing in range(2)]

@@ -1,5 +1,6 @@
 """Held-out prompts that say what the picture must show, so that the classifier can check them."""
 
+import itertools
 import re
 
 from ..measure import HELD_OUT
@@ -24,12 +25,18 @@ def stated(prompt: str) -> dict[str, str] | None:
     return {"object": kind, "colour": colour, "place": place}
 
 
+def held_out_scenes():
+    """Scenes nothing was trained on, each with its caption, without end."""
+    for index in itertools.count():
+        scene = sample_scene(HELD_OUT, index)
+        yield scene, caption(scene, HELD_OUT, index)
+
+
 def held_out(count: int) -> tuple[list[str], dict[str, list[int]]]:
     """`count` captions of scenes nothing was trained on, and what each head should see in the pictures."""
-    prompts, wanted, index = [], {name: [] for name in HEADS}, 0
+    prompts, wanted, scenes = [], {name: [] for name in HEADS}, held_out_scenes()
     while len(prompts) < count:
-        scene, prompt = sample_scene(HELD_OUT, index), caption(sample_scene(HELD_OUT, index), HELD_OUT, index)
-        index += 1
+        scene, prompt = next(scenes)
         facts = stated(prompt)
         if facts is None:
             continue

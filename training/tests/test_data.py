@@ -3,19 +3,14 @@
 import json
 
 import numpy as np
-import torch
-from diffusers import AutoencoderKL
 
 from training import encode
 from training.presets import TEXT_LENGTH
 from training.scenes import dataset
 from training.scenes.draw import draw_scene, draw_with_masks
 from training.scenes.scene import COLOURS, KINDS, Scene, Thing, sample_scene
-
-
-def command(module, monkeypatch, *words) -> None:
-    monkeypatch.setattr("sys.argv", ["command", *map(str, words)])
-    module.main()
+from training.tests import tiny
+from training.tests.tiny import command
 
 
 def test_the_same_scene_at_every_size():
@@ -38,11 +33,7 @@ def test_masks_lie_where_things_are():
 
 
 def test_a_data_set_grows_and_is_encoded_once(tmp_path, monkeypatch):
-    torch.manual_seed(0)
-    vae = AutoencoderKL(
-        down_block_types=("DownEncoderBlock2D",) * 3, up_block_types=("UpDecoderBlock2D",) * 3, block_out_channels=(8, 8, 8),
-        norm_num_groups=4, latent_channels=4, scaling_factor=1.0, layers_per_block=1,
-    )  # fmt: skip
+    vae = tiny.autoencoder()
     vae.save_pretrained(tmp_path / "vae")
     draw = lambda count, out: command(dataset, monkeypatch, "--count", count, "--seed", 5, "--workers", 1, "--out", tmp_path / out)
     code = lambda *words: command(
@@ -65,7 +56,7 @@ def test_a_data_set_grows_and_is_encoded_once(tmp_path, monkeypatch):
     latents = np.load(tmp_path / "a" / "64" / "latents.npy")
     assert latents.shape == (70, 4, 16, 16) and np.array_equal(latents[:64], first[:64])
     pictures = encode.reduced(np.load(tmp_path / "a" / "pictures.npy")[66:70], 64)
-    assert np.allclose(latents[66:], encode.encode_pictures(vae.eval(), pictures, "cpu"), atol=4e-3)
+    assert np.allclose(latents[66:], encode.encode_pictures(vae, pictures, "cpu"), atol=4e-3)
     labels = np.load(tmp_path / "a" / "64" / "labels.npy")
     scene = sample_scene(5, 67)
     assert KINDS[labels[67, 0]] == scene.things[0].kind and list(COLOURS)[labels[67, 1]] == scene.things[0].colour

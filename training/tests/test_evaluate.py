@@ -10,7 +10,7 @@ from training.evaluation import classifier, drawing, reference
 from training.measure import HELD_OUT
 from training.scenes.draw import draw_scene
 from training.scenes.scene import sample_scene
-from training.tests.test_data import command
+from training.tests.tiny import command
 
 SEEN = 6
 
@@ -23,7 +23,7 @@ def folder(tmp_path, monkeypatch):
     (tmp_path / "rows.json").write_text(json.dumps(rows))
     for place in ("", "pairs"):
         classifier.save(classifier.Classifier(), tmp_path / "judge" / place / "classifier.safetensors")
-    (tmp_path / "judge" / "accuracy.json").write_text(json.dumps({part: {"all": 1.0} for part in ("drawn", "decoded")}))
+        (tmp_path / "judge" / place / "accuracy.json").write_text(json.dumps({part: {"all": 1.0} for part in ("drawn", "decoded")}))
 
     def pictures(engine, row, folder, asked, seed):
         folder.mkdir(parents=True, exist_ok=True)

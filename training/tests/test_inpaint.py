@@ -5,15 +5,17 @@ from types import SimpleNamespace
 import numpy as np
 import pytest
 import torch
+from diffusers import DiTTransformer2DModel
 
 from training import encode
 from training.diffcr.data import Captioned, Shown, predict
 from training.inpaint import widen
+from training.scenes import dataset
 from training.scenes.draw import draw_with_masks
 from training.scenes.masks import draw_mask
 from training.scenes.scene import sample_scene
 from training.tests import tiny
-from training.tests.test_data import command
+from training.tests.tiny import command
 
 
 def test_masks_are_fixed_by_seed_and_index_and_of_many_sizes():
@@ -35,15 +37,7 @@ def test_some_masks_hold_a_thing():
 
 
 def test_what_is_left_is_encoded_with_grey_where_it_is_drawn_anew(tmp_path, monkeypatch):
-    from diffusers import AutoencoderKL
-
-    from training.scenes import dataset
-
-    torch.manual_seed(0)
-    vae = AutoencoderKL(
-        down_block_types=("DownEncoderBlock2D",) * 3, up_block_types=("UpDecoderBlock2D",) * 3, block_out_channels=(8, 8, 8),
-        norm_num_groups=4, latent_channels=4, scaling_factor=1.0, layers_per_block=1,
-    ).eval()  # fmt: skip
+    vae = tiny.autoencoder()
     vae.save_pretrained(tmp_path / "vae")
     command(dataset, monkeypatch, "--count", 66, "--seed", 5, "--workers", 1, "--size", 64, "--out", tmp_path / "data")
     words = ("--data", tmp_path / "data", "--vae", tmp_path / "vae", "--tokenizer", "assets/scenes-dense/tokenizer")
@@ -72,6 +66,11 @@ def test_a_widened_model_draws_what_it_drew_and_learns_from_what_it_is_shown():
     assert torch.equal(before, after)
     after.square().mean().backward()
     assert wider.pos_embed.proj.weight.grad[:, 4:].abs().sum() > 0
+
+
+def test_only_what_can_be_trained_so_is_widened():
+    with pytest.raises(SystemExit, match="not for DiTTransformer2DModel"):
+        widen(DiTTransformer2DModel(num_layers=1, num_attention_heads=2, attention_head_dim=16, sample_size=16))
 
 
 def test_a_data_folder_without_what_is_shown_is_refused(tmp_path):

@@ -19,13 +19,13 @@ def timed(seconds: float, quiet: bool = True) -> dict:
     return {"machine": "two cores", "adapter": "cpu", "quiet": quiet, "dense": step(1.0), "row": {**step(seconds), "overhead_share": 0.01}}
 
 
-def page_of(times: dict, tmp_path, pairs: dict = {}) -> list[str]:
+def page_of(times: dict, tmp_path, pairs: dict | None = None) -> list[str]:
     floor = {"name": "real scenes", "fd": 4.0, "fd_error": 0.5, "accuracy": [1.0] * 4, "error": [0.0] * 4, "pictures": 4}
     rows = [floor, record("control", "1111"), record("dense, 10 steps", "1100", steps=10), record("DiffCR-LT 30 %", "1110", "diffcr", model="b")]
     quality = {**QUALITY, "rows": rows}
     page = tmp_path / "results.md"
     page.write_text(f"Before.\n\n{results.BEGIN}\nold\n{results.END}\n\nAfter.\n")
-    results.write(page, quality, times, JUDGE, pairs)
+    results.write(page, quality, times, JUDGE, pairs or {})
     curves.write(tmp_path / "curves.png", quality, times)
     assert (tmp_path / "curves.png").stat().st_size > 10_000
     text = page.read_text()
@@ -54,6 +54,11 @@ def test_prompts_of_two_things_have_a_table_of_their_own(tmp_path):
     row = {"accuracy": [0.5, 1.0, 1.0, 0.5], "error": [0.25, 0.0, 0.0, 0.25]}
     rows = [{"name": "control", **row}, {"name": "DiffCR-LT 30 %", **row, "gain": -0.25, "gain_error": 0.2}]
     assert not any("two things" in line for line in page_of({}, tmp_path))
-    lines = page_of({}, tmp_path, {"count": 4, "against": "control", "rows": rows})
+    lines = page_of({}, tmp_path, {"count": 4, "against": "control", "rows": rows, "judge": JUDGE})
     assert "| control | 50.0 | 100.0 | 100.0 | 50.0 ± 25.0 |  |" in lines
     assert "| DiffCR-LT 30 % | 50.0 | 100.0 | 100.0 | 50.0 ± 25.0 | -25.0 ± 20.0 |" in lines
+    assert any("right about 100.0 % of unseen halves" in line for line in lines)
+
+
+def test_a_tie_is_told_as_a_tie():
+    assert results.gained({"gain": 0.0, "gain_error": 0.0}) == "+0.0 ± 0.0" and results.gained({}) == ""

@@ -4,7 +4,7 @@ from pathlib import Path
 
 import numpy as np
 import torch
-from diffusers import PixArtTransformer2DModel
+from diffusers import AutoencoderKL, PixArtTransformer2DModel
 
 COUNT = 96
 
@@ -16,6 +16,21 @@ def network(layers: int) -> PixArtTransformer2DModel:
         num_layers=layers, num_attention_heads=2, attention_head_dim=16, sample_size=16, out_channels=4,
         cross_attention_dim=32, caption_channels=128, use_additional_conditions=False,
     )  # fmt: skip
+
+
+def autoencoder() -> AutoencoderKL:
+    """4 pixels to a latent pixel, as the bundle's."""
+    torch.manual_seed(0)
+    return AutoencoderKL(
+        down_block_types=("DownEncoderBlock2D",) * 3, up_block_types=("UpDecoderBlock2D",) * 3, block_out_channels=(8, 8, 8),
+        norm_num_groups=4, latent_channels=4, scaling_factor=1.0, layers_per_block=1,
+    ).eval()  # fmt: skip
+
+
+def command(module, monkeypatch, *words) -> None:
+    """Runs a program with these words."""
+    monkeypatch.setattr("sys.argv", ["command", *map(str, words)])
+    module.main()
 
 
 def scenes(folder: Path, channels: slice, strength: float) -> None:

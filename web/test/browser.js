@@ -21,6 +21,11 @@ const FLAGS = [
     "--enable-features=Vulkan", "--use-vulkan=swiftshader", "--use-angle=vulkan",
 ];
 
+/** How many layers a bundled model has, by its own configuration. @param {string} model */
+export async function layersOf(model) {
+    return /** @type {number} */ (JSON.parse(await readFile(`${ROOT}/assets/${model}/transformer/config.json`, "utf8")).num_layers);
+}
+
 /** How long a picture may take on a busy machine without a GPU, in milliseconds. */
 export const PATIENCE = 600_000;
 
