@@ -23,8 +23,8 @@ def mean_logit(tokens: int) -> float:
 
 
 class Objective:
-    def __init__(self, scheduler: DPMSolverMultistepScheduler, mean_logit: float = MEAN_LOGIT):
-        self.mean_logit = mean_logit
+    def __init__(self, scheduler: DPMSolverMultistepScheduler, mean_logit: float = MEAN_LOGIT, uniform: float = UNIFORM_SHARE):
+        self.mean_logit, self.uniform = mean_logit, uniform
         cumulative = scheduler.alphas_cumprod  # [1000]
         self.alpha, self.sigma = cumulative.sqrt(), (1 - cumulative).sqrt()
         self.tau = self.sigma / (self.alpha + self.sigma)  # [1000], increasing
@@ -35,7 +35,7 @@ class Objective:
         """
         last = len(self.tau) - 1
         middle = torch.searchsorted(self.tau, torch.sigmoid(self.mean_logit + torch.randn(count))).clamp(max=last)
-        return torch.where(torch.rand(count) < UNIFORM_SHARE, torch.randint(0, last + 1, (count,)), middle)
+        return torch.where(torch.rand(count) < self.uniform, torch.randint(0, last + 1, (count,)), middle)
 
     def add_noise(self, latents: torch.Tensor, noise: torch.Tensor, timesteps: torch.Tensor) -> torch.Tensor:
         column = lambda values: values[timesteps].view(-1, 1, 1, 1).to(latents.device)

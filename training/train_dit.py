@@ -3,6 +3,7 @@
 Resumes from --out when a checkpoint is there. `--minutes` is the whole run, resumptions included: the schedule follows the clock, or
 with `--steps` the steps.
 `--init` begins a new run with the weights of another one, or of a model folder: at another number of tokens, or with layers added.
+`--text-encoder` takes the text encoder from elsewhere: `training.train_text` writes one that knows which words belong together.
 On several GPUs or machines: `accelerate launch --num_processes N -m training.train_dit …` (parallel.py).
 """
 
@@ -19,9 +20,10 @@ from pathlib import Path
 import numpy as np
 import torch
 from torch import nn
+from transformers import T5EncoderModel
 
 from . import accelerators, models
-from .diffusion import Objective, mean_logit
+from .diffusion import UNIFORM_SHARE, Objective, mean_logit
 from .grow import weights_of
 from .muon import MuonAndAdamW, trapezoid
 from .parallel import Team
@@ -50,11 +52,16 @@ def initialise(transformer: nn.Module) -> None:
 class Examples:
     """Random batches of latents and captions; the draw depends on (seed, step) alone, so a resumed run repeats nothing."""
 
-    def __init__(self, folder: Path, seed: int):
+    def __init__(self, folder: Path, seed: int, two_things: float | None = None):
+        """`two_things`: the share of draws with two things; as often as they cover their pictures if left out."""
         self.latents = np.load(folder / "latents.npy", mmap_mode="r")  # [count, C, h, w]
         self.tokens = np.load(folder / "tokens.npy")  # [count, variants, length]
         weights = folder / "coverage.npy"
         coverage = np.load(weights).astype(np.float64) if weights.exists() else np.ones(len(self.latents))  # [count]
+        if two_things is not None:
+            two = np.load(folder / "labels.npy")[:, 2] != 255
+            for those, share in ((two, two_things), (~two, 1 - two_things)):
+                coverage[those] *= share / coverage[those].sum()
         self.cumulative = np.cumsum(coverage / coverage.sum())
         self.folder, self.seed = folder, seed
 
@@ -104,6 +111,10 @@ def main():
     parser.add_argument("--steps", type=int, help="the length of the run instead of --minutes: for a machine with other work to do")
     parser.add_argument("--batch", type=int, help="pictures a step; the preset's if left out")
     parser.add_argument("--rate", type=float, default=1.0, help="factor on both learning rates")
+    parser.add_argument("--text-encoder", type=Path, help="a folder of a text encoder to begin with, over --init's")
+    parser.add_argument("--two-things", type=float, help="share of the pictures with two things; by what they cover if left out")
+    parser.add_argument("--mean-logit", type=float, help="of τ: more is more noise; by the number of tokens if left out")
+    parser.add_argument("--uniform", type=float, default=UNIFORM_SHARE, help="share of the timesteps drawn uniformly")
     parser.add_argument("--route", type=float, default=0.0, help="share of the tokens that pass by the middle layers (TREAD): training/README.md says what it gave")
     parser.add_argument("--route-until", type=float, default=0.8, help="part of the run after which every token goes through every layer")
     parser.add_argument("--align", type=float, default=0.0, help="weight of the alignment loss: training/README.md says what it gave")
@@ -115,7 +126,7 @@ def main():
     preset, team = PRESETS[arguments.preset], Team()
     size, device = team.share(arguments.batch or preset.batch), team.device
     torch.manual_seed(arguments.seed)  # first weights are the same in every process, what they are shown is not
-    examples = Examples(arguments.data, arguments.seed + 7919 * team.rank)
+    examples = Examples(arguments.data, arguments.seed + 7919 * team.rank, arguments.two_things)
     networks = {"transformer": models.transformer(preset, examples.latents.shape[-1]), "text_encoder": models.text_encoder(preset)}
     initialise(networks["transformer"])
     if arguments.align:
@@ -131,6 +142,8 @@ def main():
         lacking = [name for name in started.missing_keys if name in dict(model.named_parameters()) and not name.startswith("head.")]
         if unfit or lacking:
             raise ValueError(f"{arguments.init} does not fit preset {arguments.preset}: it lacks {lacking}, and has {unfit}")
+    if not state and arguments.text_encoder:
+        model["text_encoder"].load_state_dict(T5EncoderModel.from_pretrained(arguments.text_encoder, dtype=torch.float32).state_dict())
     model.to(device).train()
     if bf16_is_fast():
         use_bf16_products(model["transformer"].transformer_blocks)
@@ -140,7 +153,8 @@ def main():
     blocks = [p for p in model["transformer"].transformer_blocks.parameters() if p.ndim == 2 and min(p.shape) > 6]
     optimiser = MuonAndAdamW(model, blocks, MUON_LR * arguments.rate, ADAMW_LR * arguments.rate)
     tokens = (examples.latents.shape[-1] // PATCH) ** 2
-    average, objective = Average(model), Objective(models.scheduler(), mean_logit(tokens))
+    centre = mean_logit(tokens) if arguments.mean_logit is None else arguments.mean_logit
+    average, objective = Average(model), Objective(models.scheduler(), centre, arguments.uniform)
 
     if state:
         model.load_state_dict(state["model"])
