@@ -41,10 +41,17 @@ class Objective:
         column = lambda values: values[timesteps].view(-1, 1, 1, 1).to(latents.device)
         return column(self.alpha) * latents + column(self.sigma) * noise
 
+    def target(self, latents: torch.Tensor, noise: torch.Tensor, timesteps: torch.Tensor) -> torch.Tensor:
+        """What the network should predict, of the shape of `latents` [B, C, h, w]."""
+        return latents
+
+    def apart(self, predicted: torch.Tensor, target: torch.Tensor, timesteps: torch.Tensor) -> torch.Tensor:
+        """[B]: squared error of the velocity (x_t − x)/τ that a prediction implies on the straight path."""
+        weight = self.tau[timesteps].clamp(min=SMALLEST_TAU).view(-1, 1, 1, 1).to(predicted.device) ** -2
+        return (weight * (predicted - target) ** 2).mean((1, 2, 3))
+
     def losses(self, predicted: torch.Tensor, latents: torch.Tensor, noise: torch.Tensor, timesteps: torch.Tensor) -> torch.Tensor:
-        """[B]: squared error of the velocity (x_t − x)/τ that the prediction implies on the straight path."""
-        weight = self.tau[timesteps].clamp(min=SMALLEST_TAU).view(-1, 1, 1, 1).to(latents.device) ** -2
-        return (weight * (predicted - latents) ** 2).mean((1, 2, 3))
+        return self.apart(predicted, self.target(latents, noise, timesteps), timesteps)
 
     def loss(self, predicted: torch.Tensor, latents: torch.Tensor, noise: torch.Tensor, timesteps: torch.Tensor) -> torch.Tensor:
         return self.losses(predicted, latents, noise, timesteps).mean()
@@ -60,11 +67,13 @@ class UniformObjective(Objective):
     def draw_timesteps(self, count: int) -> torch.Tensor:
         return torch.randint(0, len(self.tau), (count,))
 
-    def losses(self, predicted: torch.Tensor, latents: torch.Tensor, noise: torch.Tensor, timesteps: torch.Tensor) -> torch.Tensor:
-        target = noise
-        if self.kind == "v_prediction":
-            column = lambda values: values[timesteps].view(-1, 1, 1, 1).to(latents.device)
-            target = column(self.alpha) * noise - column(self.sigma) * latents
+    def target(self, latents: torch.Tensor, noise: torch.Tensor, timesteps: torch.Tensor) -> torch.Tensor:
+        if self.kind != "v_prediction":
+            return noise
+        column = lambda values: values[timesteps].view(-1, 1, 1, 1).to(latents.device)
+        return column(self.alpha) * noise - column(self.sigma) * latents
+
+    def apart(self, predicted: torch.Tensor, target: torch.Tensor, timesteps: torch.Tensor) -> torch.Tensor:
         return (predicted - target).square().mean((1, 2, 3))
 
 

@@ -2,7 +2,8 @@
 
 `--mode dense` is the control: the same steps without routing. `mod` keeps a fixed share everywhere, `l` learns one kept ratio per
 layer, `lt` one per layer and timestep region. `--target` is the share of tokens saved. Routers, ratios and backbone (all of it, or
-`--lora RANK`) train together; the text encoder stays as it is. Resumes from --out; writes the model folder --out/model at the end.
+`--lora RANK`) train together; the text encoder stays as it is. With `--teach` they learn, in part or wholly, to predict what the model
+predicted before it was routed. Resumes from --out; writes the model folder --out/model at the end.
 """
 
 from .runtime import Budget, load_checkpoint, prepare, save_checkpoint, threads_option
@@ -13,6 +14,7 @@ if __name__ == "__main__":
 import argparse
 import json
 import time
+from copy import deepcopy
 from dataclasses import dataclass
 from itertools import chain, islice
 from pathlib import Path
@@ -67,12 +69,14 @@ class Run:
             use_bf16_products(self.transformer.transformer_blocks)
         self.ratios = LearnedRatios(options.regions if options.mode == "lt" else 1, layers).to(self.device)
         self.fixed = [[1 - options.target] * layers] if options.mode == "mod" else None  # ratios that no longer learn
+        self.teacher = deepcopy(self.transformer).requires_grad_(False) if options.teach else None
         if self.routed:
             route(self.transformer, options.scale)
             if not (options.out / "checkpoint.pt").exists():
                 self.start_routers()
         if bf16_is_fast() and self.device == "cpu":
-            use_bf16_attention(self.transformer.transformer_blocks)
+            for network in (self.transformer, self.teacher) if self.teacher else (self.transformer,):
+                use_bf16_attention(network.transformer_blocks)
         self.optimisers = self.make_optimisers()
 
     def start_routers(self) -> None:
@@ -133,6 +137,11 @@ class Run:
     def predict(self, noisy, timesteps, conditions):
         return predict(self.transformer, self.data, noisy, timesteps, conditions)
 
+    @torch.no_grad()
+    def taught(self, noisy, timesteps, conditions):
+        """What the model predicted before it was routed; None where nobody asks."""
+        return predict(self.teacher, self.data, noisy, timesteps, conditions) if self.teacher else None
+
     def rows(self):
         """Kept ratios by region: numbers, or scalars that learn; None for dense."""
         if not self.routed:
@@ -146,7 +155,7 @@ class Run:
         ratios, so a step is the weighted mean of one-region batches.
         """
         noisy, timesteps, conditions, latents, noise = self.noisy_batch(self.step)
-        rows = self.rows()
+        rows, taught = self.rows(), self.taught(noisy, timesteps, conditions)
         regions = torch.tensor([region(t, len(rows), self.train_timesteps) for t in timesteps.tolist()])
         total, diffusion = 0.0, 0.0
         for index in regions.unique().tolist():
@@ -156,6 +165,9 @@ class Run:
             loss = self.objective.loss(predicted, latents[some], noise[some], timesteps[some])
             share = len(some) / len(regions)
             diffusion += share * loss.item()
+            if taught is not None:
+                apart = self.objective.apart(predicted, taught[some], timesteps[some]).mean()
+                loss = (1 - self.options.teach) * loss + self.options.teach * apart
             if self.fixed is None and self.learns:
                 loss = loss + self.options.ratio_weight * self.ratios.loss(index, 1 - self.target(progress))
             total = total + share * loss
@@ -232,6 +244,7 @@ def parse(words=None):
     parser.add_argument("--start-pictures", type=int, default=72, help="that the cost is measured on")
     parser.add_argument("--routers", type=Path, help="routers that another run has fitted, its routers.safetensors, instead of fitting them")
     parser.add_argument("--router-rate", type=float, default=1.0, help="factor on the routers' learning rate; 0 leaves them as they were fitted")
+    parser.add_argument("--teach", type=float, default=0.0, help="share of the loss that compares with the unrouted model's prediction; 0 … 1")
     parser.add_argument("--lora", type=int, nargs="?", const=32, help="train low-rank updates instead of the whole backbone")
     parser.add_argument("--optimiser", choices=("muon", "adamw"), default="muon", help="adamw is the paper's")
     parser.add_argument("--rate", type=float, default=1.0, help="factor on the backbone's learning rate")

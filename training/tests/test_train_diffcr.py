@@ -153,3 +153,22 @@ def test_the_scheduler_says_what_to_predict(kind):
 def test_a_scheduler_without_a_diffusion_schedule_is_refused():
     with pytest.raises(ValueError, match="FlowMatchEulerDiscreteScheduler"):
         objective_for(FlowMatchEulerDiscreteScheduler())
+
+
+@pytest.mark.parametrize("folder", ("pixart_folder", "dit_folder"))
+def test_the_teacher_is_the_model_before_it_was_routed(data, tmp_path, monkeypatch, request, folder):
+    monkeypatch.setattr("training.train_diffcr.bf16_is_fast", lambda: False)
+    words = ["--model", str(request.getfixturevalue(folder)), "--teach", "1"]
+    dense = run(data, tmp_path / "dense", *words, "--mode", "dense")
+    total, diffusion = dense.losses(0.0)
+    assert total.item() < 1e-9 and diffusion > 0.1  # nothing to learn from itself
+    routed = run(data, tmp_path / "mod", *words, "--mode", "mod", "--target", "0.5")
+    teacher = {name: p.clone() for name, p in routed.teacher.state_dict().items()}
+    before = routed.losses(0.0)[0].item()
+    assert before > 1e-6
+    advance(routed, 3)
+    assert all(torch.equal(p, teacher[name]) for name, p in routed.teacher.state_dict().items())
+    assert not any(".router." in name for name in teacher)
+    halfway = run(data, tmp_path / "half", *words[:3], "0.5", "--mode", "mod", "--target", "0.5")
+    total, diffusion = halfway.losses(0.0)
+    assert total.item() == pytest.approx(0.5 * diffusion + 0.5 * before, rel=1e-5)
