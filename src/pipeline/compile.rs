@@ -93,7 +93,7 @@ impl Start<'_> {
             decoder: self.decoder,
             plans,
             plan_of: self.steps.of_step,
-            stored: graphs.iter().map(stored_names).collect(),
+            graphs,
             reuses,
             layers,
             carried,
@@ -200,12 +200,6 @@ fn check_stored(graph: &Graph, store: &Store) -> Result<()> {
         }
     }
     Ok(())
-}
-
-/// The names of a graph's stored values.
-fn stored_names(graph: &Graph) -> Vec<String> {
-    let stored = graph.values().iter().filter(|value| value.home == Home::Stored);
-    stored.map(|value| value.name.clone()).collect()
 }
 
 /// What steps hand to each other, by name, and how many numbers it is: the latents, the scheduler's history, and what

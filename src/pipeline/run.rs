@@ -11,6 +11,7 @@ use super::{Pictures, Viewer};
 use crate::compress::{AnyPolicy, KeptRatios};
 use crate::device::{Device, Plan, Store};
 use crate::fingerprint::Fingerprint;
+use crate::graph::Graph;
 use crate::kernels::{Guidance, step_row};
 use crate::models::{Canvas, Decoder};
 use crate::schedulers::Schedule;
@@ -31,8 +32,8 @@ pub struct Run {
     pub(super) plans: Vec<Plan>,
     /// Which plan each step runs.
     pub(super) plan_of: Vec<usize>,
-    /// The stored values that each plan touches.
-    pub(super) stored: Vec<Vec<String>>,
+    /// What each plan was compiled from.
+    pub(super) graphs: Vec<Graph>,
     /// Which plans take blocks over from an earlier step.
     pub(super) reuses: Vec<bool>,
     /// The model's blocks.
@@ -148,6 +149,11 @@ impl Run {
     /// Bytes of memory for values in flight, which all steps share.
     pub fn transient_bytes(&self) -> u64 {
         self.plans.iter().map(Plan::transient_bytes).max().unwrap_or(0)
+    }
+
+    /// The graph of each distinct step: [`tune`](crate::low_level::tuning::tune) measures what they ask for.
+    pub fn graphs(&self) -> &[Graph] {
+        &self.graphs
     }
 
     /// How many plans the steps share.

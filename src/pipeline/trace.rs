@@ -3,6 +3,7 @@
 
 use super::run::Run;
 use crate::compress::trace::{destination_layer, place_name, scores_name};
+use crate::graph::{Graph, Home};
 use crate::kernels::NOTHING;
 use crate::shared::lock;
 use crate::{Result, Tensor};
@@ -75,7 +76,7 @@ impl Run {
     /// Whether the stored value of this name belongs to the last step: the step wrote it, or takes over the layer that
     /// did.
     fn shows(&self, name: &str) -> bool {
-        let stores = |plan: usize| self.stored[plan].iter().any(|stored| stored == name);
+        let stores = |plan: usize| stored_names(&self.graphs[plan]).any(|stored| stored == name);
         match self.plan_of[self.since..self.at] {
             [] => false,
             [.., last] if stores(last) || !self.reuses[last] => stores(last),
@@ -84,8 +85,12 @@ impl Run {
     }
 
     /// The stored values that the last step touched. None before the first step.
-    fn last_stored(&self) -> &[String] {
+    fn last_stored(&self) -> impl Iterator<Item = &str> {
         let last = self.plan_of[self.since..self.at].last();
-        last.map_or(&[], |&plan| &self.stored[plan])
+        last.into_iter().flat_map(|&plan| stored_names(&self.graphs[plan]))
     }
+}
+
+fn stored_names(graph: &Graph) -> impl Iterator<Item = &str> {
+    graph.values().iter().filter(|value| value.home == Home::Stored).map(|value| value.name.as_str())
 }

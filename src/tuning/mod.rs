@@ -96,6 +96,11 @@ impl Gpu {
         }
         Ok(self.choosing(tuning.choices.clone()))
     }
+
+    /// The same device, whose kernels follow their estimates.
+    pub fn untuned(&self) -> Self {
+        self.choosing(Choices::default())
+    }
 }
 
 #[cfg(test)]

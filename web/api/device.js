@@ -5,6 +5,7 @@ import { Failure } from "./failure.js";
 
 /** @typedef {import("./protocol.js").Adapter} Adapter */
 /** @typedef {import("./protocol.js").Screen} Wish */
+/** @typedef {import("./protocol.js").Tuning} Tuning */
 /** @typedef {import("./protocol.js").Wanted} Wanted */
 
 /**
@@ -28,12 +29,13 @@ const NO_GPU = new Set(["NoWebGPU", "NoAdapter", "Limit"]);
  * Opens the device that is wanted: the fastest GPU, or "auto" the processor where there is none that serves.
  * @param {Wanted} wanted
  * @param {Wish} screen
+ * @param {Tuning | null} tuning
  * @returns {Promise<Device>}
  */
-export async function openDevice(wanted, screen) {
+export async function openDevice(wanted, screen, tuning) {
     if (wanted === "cpu") return processor(null);
     try {
-        return await gpu(screen);
+        return await gpu(screen, tuning);
     } catch (error) {
         const why = Failure.from(error);
         if (wanted === "gpu" || !NO_GPU.has(why.kind)) throw why;
@@ -41,12 +43,15 @@ export async function openDevice(wanted, screen) {
     }
 }
 
-/** @param {Wish} wish @returns {Promise<Device>} */
-async function gpu(wish) {
+/** @param {Wish} wish @param {Tuning | null} tuning @returns {Promise<Device>} */
+async function gpu(wish, tuning) {
     if (!navigator.gpu) throw new Failure("NoWebGPU", "this browser has no WebGPU");
     const adapter = await navigator.gpu.requestAdapter({ powerPreference: "high-performance" });
     if (!adapter) throw new Failure("NoAdapter", "the browser found no GPU that it may use");
-    const engine = await foveate.Engine.create();
+    const { vendor, architecture, description } = adapter.info;
+    const name = description || [vendor, architecture].filter(Boolean).join(" ") || "unnamed adapter";
+    // The engine compares the driver and the shaders; browsers tell it no adapter's name.
+    const engine = await foveate.Engine.create(tuning?.adapter === name ? tuning.text : undefined);
     const facts = engine.adapter();
     let easel = null;
     // A software adapter has nothing to save by staying off the CPU, and some cannot present at all.
@@ -54,8 +59,6 @@ async function gpu(wish) {
         const canvas = new OffscreenCanvas(1, 1);
         easel = { canvas, screen: new foveate.Screen(engine, canvas) };
     }
-    const { vendor, architecture, description } = adapter.info;
-    const name = facts.name || description || [vendor, architecture].filter(Boolean).join(" ") || "unnamed adapter";
     return { module: foveate, engine, adapter: { ...facts, name, screen: easel ? "gpu" : "readback" }, easel, instead: null };
 }
 

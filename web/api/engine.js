@@ -8,6 +8,7 @@ import { Failure } from "./failure.js";
 
 /** @typedef {import("./protocol.js").Adapter} Adapter */
 /** @typedef {import("./load-progress.js").Progress} Progress */
+/** @typedef {import("./protocol.js").Tuning} Tuning */
 
 /**
  * A device that was opened.
@@ -22,6 +23,8 @@ import { Failure } from "./failure.js";
  * GPU that serves, or none any more
  * @property {"auto" | "gpu" | "readback"} [screen] how previews leave the device: drawn on a canvas there, or read back;
  * "auto" reads back on software adapters alone
+ * @property {Tuning} [tuning] what `model.tune` returned, for the kernels to follow if it was measured on this GPU with these shaders;
+ * `adapter.tuning` says whether they do
  * @property {boolean} [cache] whether models are kept in the browser's storage (they are)
  * @property {(device: Device) => void} [opened] told of every device: the first, and those that take the place of a lost one
  * @property {(why: Failure) => void} [lost] told when the device was lost; the engine starts another when it is next needed
@@ -100,6 +103,16 @@ export class Engine {
         return again(async () => (await this.session()).call(name, argument), (why) => this.giveUp(why));
     }
 
+    /**
+     * Has the kernels follow a tuning from now on, or their estimates where it is left out. That takes a new worker: runs under way end,
+     * and models load again when they are next needed.
+     * @param {Tuning} [tuning]
+     */
+    follow(tuning) {
+        this.#options = { ...this.#options, tuning };
+        this.#session?.close(new Failure("Cancelled", "the kernels follow another tuning"));
+    }
+
     /** Ends the worker and frees the device. */
     close() {
         this.#session?.close();
@@ -127,10 +140,10 @@ export class Engine {
     }
 
     async #open() {
-        const { screen = "auto", opened: tell, lost } = this.#options;
+        const { screen = "auto", tuning = null, opened: tell, lost } = this.#options;
         const session = new Session();
         try {
-            const { adapter, version, instead } = await session.call("open", { adapter: this.#wanted, screen });
+            const { adapter, version, instead } = await session.call("open", { adapter: this.#wanted, screen, tuning });
             [this.#session, this.adapter, this.version] = [session, adapter, version];
             // GPUs may have been given up meanwhile: that holds for the worker after this one.
             if (this.#wanted === "auto") this.#wanted = adapter.kind;

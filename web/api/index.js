@@ -27,6 +27,8 @@ export { Run } from "./run.js";
 /** @typedef {import("./foveate.js").LoadOptions} LoadOptions */
 /** @typedef {import("./protocol.js").Adapter} Adapter */
 /** @typedef {import("./engine.js").Device} Device */
+/** @typedef {import("./protocol.js").Tuning} Tuning */
+/** @typedef {import("./protocol.js").Measured} Measured */
 /** @typedef {import("./protocol.js").Wanted} Wanted */
 /** @typedef {import("./protocol.js").Facts} Facts */
 /** @typedef {import("./foveate.js").PolicyFacts} PolicyFacts */

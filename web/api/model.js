@@ -44,6 +44,29 @@ export class Model {
     }
 
     /**
+     * Measures which variants of the kernels are fastest on this GPU for the products of a request, which begins with no picture, and has the
+     * engine follow them from now on. Fails with "Gpu" on the processor, which has no variants. Returns what `Engine.create({ tuning })`
+     * takes later.
+     * @param {import("./foveate.js").Request} request
+     * @param {{ seconds?: number, progress?: (progress: import("./protocol.js").Measured) => void, signal?: AbortSignal }} [options]
+     */
+    async tune(request, { seconds = 20, progress, signal } = {}) {
+        const tuning = await this.again(async () => {
+            const session = await this.session(signal);
+            const measured = session.call("tune", { request, seconds }, progress);
+            try {
+                return await abortable(measured, signal);
+            } catch (error) {
+                // Ending its worker is the one way to end its measuring.
+                if (signal?.aborted) session.close(new Failure("Cancelled", "measuring was cancelled"));
+                throw error;
+            }
+        });
+        this.engine.follow(tuning);
+        return tuning;
+    }
+
+    /**
      * Loads it, unless it is there. `Engine.load` has done so.
      * @param {AbortSignal} [signal] ends the worker, and so what it is reading
      */

@@ -29,6 +29,16 @@
 /** @typedef {"auto" | "gpu" | "readback"} Screen how pictures should reach the page */
 
 /**
+ * What was measured on a GPU, to be kept as it is: `Engine.create({ tuning })` takes it.
+ * @typedef {{ adapter: string, text: string }} Tuning
+ */
+
+/**
+ * How far measuring is: products, done and in all.
+ * @typedef {{ done: number, total: number }} Measured
+ */
+
+/**
  * @typedef {object} Opened
  * @property {Adapter} adapter
  * @property {string} version the engine's
@@ -75,9 +85,10 @@
 
 /**
  * @typedef {object} Calls
- * @property {[{ adapter: Wanted, screen: Screen }, Opened]} open
+ * @property {[{ adapter: Wanted, screen: Screen, tuning: Tuning | null }, Opened]} open
  * @property {[{ url: string, options: import("./foveate.js").LoadOptions, cache: boolean }, Facts]} load
  * @property {[{ request: import("./foveate.js").Request, name: string | undefined, state: State | null }, Prepared]} prepare
+ * @property {[{ request: import("./foveate.js").Request, seconds: number }, Tuning]} tune
  * @property {[{ id: number, preview: boolean, tokens: boolean, state: boolean }, Taken | null]} step
  * @property {[{ id: number }, void]} free
  * @property {[{ image: Blob, most: number }, Look]} look

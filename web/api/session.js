@@ -3,9 +3,9 @@
 import { Failure } from "./failure.js";
 
 /** @typedef {import("./protocol.js").Calls} Calls */
-/** @typedef {import("./load-progress.js").Progress} Progress */
 
-/** @typedef {{ resolve: (result: any) => void, reject: (failure: Failure) => void, tell?: (progress: Progress) => void }} Waiting */
+/** Each call has progress of its own kind. @typedef {(progress: any) => void} Tell */
+/** @typedef {{ resolve: (result: any) => void, reject: (failure: Failure) => void, tell?: Tell }} Waiting */
 
 export class Session {
     /** Why it can no longer be called. @type {Failure | null} */
@@ -29,7 +29,7 @@ export class Session {
      * @template {keyof Calls} Name
      * @param {Name} name
      * @param {Calls[Name][0]} argument
-     * @param {(progress: Progress) => void} [tell]
+     * @param {Tell} [tell]
      * @returns {Promise<Calls[Name][1]>}
      */
     call(name, argument, tell) {
@@ -57,7 +57,7 @@ export class Session {
         this.ended?.(why);
     }
 
-    /** @param {{ id: number, result?: unknown, failure?: Failure, progress?: Progress, lost?: string }} message */
+    /** @param {{ id: number, result?: unknown, failure?: Failure, progress?: unknown, lost?: string }} message */
     #hear({ id, result, failure, progress, lost }) {
         if (lost !== undefined) return this.close(new Failure("DeviceLost", lost || "the GPU device was lost"));
         const waiting = this.#waiting.get(id);

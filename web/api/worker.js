@@ -25,6 +25,8 @@ const LARGEST = 2048;
 let module = foveate;
 /** @type {foveate.Engine} */
 let engine;
+/** The adapter's name. */
+let name = "";
 /** @type {foveate.Model} */
 let model;
 /** Where the model's files come from: a picture to begin with needs some that drawing from noise does not. @type {ModelFiles} */
@@ -35,13 +37,14 @@ let easel = null;
 const runs = new Map();
 let last = 0;
 
-/** @typedef {(progress: import("./load-progress.js").Progress) => void} Tell */
+/** @typedef {(progress: import("./load-progress.js").Progress | import("./protocol.js").Measured) => void} Tell */
 /** @type {{ [Name in keyof Calls]: (argument: Calls[Name][0], tell: Tell) => Promise<Calls[Name][1]> }} */
 const calls = {
-    async open({ adapter: wanted, screen }) {
+    async open({ adapter: wanted, screen, tuning }) {
         await start();
-        const device = await openDevice(wanted, screen);
+        const device = await openDevice(wanted, screen, tuning);
         ({ module, engine, easel } = device);
+        name = device.adapter.name;
         void engine.lost()?.then((message) => postMessage({ lost: message }));
         const { adapter, instead } = device;
         return { adapter, version: foveate.version(), instead: instead && { kind: instead.kind, message: instead.message } };
@@ -86,6 +89,11 @@ const calls = {
                 throw source.failed(error);
             }
         }
+    },
+
+    async tune({ request, seconds }, tell) {
+        const text = await model.tune(request, seconds, (done, total) => tell({ done, total }));
+        return { adapter: name, text };
     },
 
     async step({ id, preview, tokens, state }) {

@@ -17,6 +17,8 @@ export function adapter() {
 /** @param {import("../foveate/index.js").Device} device */
 export function showDevice({ adapter, instead }) {
     name = adapter.kind === "cpu" ? `${adapter.name} (${adapter.driver})` : adapter.name;
+    any("tuning").hidden = adapter.kind === "cpu";
+    any("untune").hidden = !adapter.tuning;
     tell(adapter.kind === "cpu" ? { adapter: name, "pictures reach the page": reach(adapter) } : gpu(adapter));
     any("notice").hidden = !instead;
     if (instead) any("notice").textContent = `${reason(instead)}: the processor draws, which takes longer.`;
@@ -31,6 +33,7 @@ function gpu(adapter) {
         "largest buffer": size(adapter.maxBuffer),
         "largest binding": size(adapter.maxBinding),
         "storage buffers in a dispatch": String(adapter.maxStorageBuffers),
+        "variants of kernels": adapter.tuning ? `measured here (${adapter.tuning})` : "estimated",
         "workgroup": `${adapter.workgroupThreads} threads, ${size(adapter.workgroupMemory)}`,
     };
 }

@@ -15,6 +15,7 @@ import { keep } from "./keep.js";
 import { showMatrix } from "./matrix.js";
 import { status, title } from "./status.js";
 import { Studio } from "./studio.js";
+import * as tuning from "./tuning.js";
 import "./mask-editor.js";
 
 /** @typedef {import("../foveate/index.js").Request} Request */
@@ -129,6 +130,7 @@ function buttons(working) {
     generate.hidden = working;
     cancel.hidden = !working;
     compare.disabled = working || !form.compresses();
+    for (const id of ["tune", "untune"]) button(id).disabled = working;
     // Focus follows the button that took the other's place.
     if (working && started) cancel.focus();
     else if (!working && focused === cancel) (started === compare && !compare.disabled ? compare : generate).focus();
@@ -192,6 +194,28 @@ function compare() {
     }, compare);
 }
 
+/** Finds the fastest kernels for pictures like the one that the form asks for. */
+function tune() {
+    if (!form.valid()) return;
+    void busy(async (signal) => {
+        const model = await ready(signal);
+        const progress = (/** @type {import("../foveate/index.js").Measured} */ { done, total }) =>
+            status(`Measuring product ${done + 1} of ${total}…`, done / total);
+        const kept = tuning.keep(await model.tune(form.request(), { progress, signal }));
+        await model.load(signal);
+        const found = model.engine.adapter.tuning ? "Done: the fastest kernels are in use" : "Done: the estimates are the fastest here";
+        status(kept ? `${found}.` : `${found}, until this page is closed.`, 1);
+    }, tune);
+}
+
+function untune() {
+    void busy(async (signal) => {
+        await studio.forgetTuning();
+        await (await ready(signal)).load(signal);
+        status("Done: kernels follow their estimates.", 1);
+    }, untune);
+}
+
 /** Puts the request into the address, from where it can be shared. @param {Request} request */
 function remember(request) {
     history.replaceState(null, "", link.write(request, address === BUNDLED ? null : address));
@@ -203,6 +227,8 @@ element("request", HTMLFormElement).addEventListener("submit", (event) => {
 });
 button("cancel").addEventListener("click", () => drawing?.abort());
 button("compare").addEventListener("click", compare);
+button("tune").addEventListener("click", tune);
+button("untune").addEventListener("click", untune);
 button("load").addEventListener("click", () => go(input("model").value.trim() || BUNDLED));
 addEventListener("hashchange", () => {
     const { request, model } = link.read(location.hash);

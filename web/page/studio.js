@@ -1,6 +1,7 @@
 /** The engine and the model of this page, opened when first needed and again after a failure. */
 
 import { Engine } from "../foveate/index.js";
+import * as tuning from "./tuning.js";
 
 /** @typedef {import("../foveate/index.js").Model} Model */
 /** @typedef {import("../foveate/index.js").Progress} Progress */
@@ -50,6 +51,12 @@ export class Studio {
         return (await this.#open()).mask(size, shapes);
     }
 
+    /** Has the kernels follow their estimates again. */
+    async forgetTuning() {
+        tuning.forget();
+        (await this.#open()).follow();
+    }
+
     /** The model at an address, loaded once. @param {string} url */
     model(url) {
         if (this.#loading?.url === url) return this.#loading.model;
@@ -74,7 +81,13 @@ export class Studio {
     #open() {
         if (this.#engine) return this.#engine;
         const { opened, lost } = this.#listener;
-        const engine = Engine.create({ adapter: this.#adapter, opened, lost });
+        const options = { adapter: this.#adapter, opened, lost };
+        const engine = Engine.create({ ...options, tuning: tuning.kept() }).catch((/** @type {Failure} */ error) => {
+            // What another version of the engine kept may not be a tuning any more.
+            if (error.kind !== "Usage" || !tuning.kept()) throw error;
+            tuning.forget();
+            return Engine.create(options);
+        });
         this.#engine = engine;
         engine.catch(() => {
             this.#engine = null;

@@ -197,6 +197,65 @@ test("policies without training and the step cache: reuse steps work less, and w
     }
 });
 
+test("tuning: measured on the GPU, followed from then on and by later engines where it fits, cancelled, refused on the processor", async () => {
+    const result = await visit.page.evaluate(async (url) => {
+        const { Engine } = await import(String("/foveate/index.js"));
+        const failed = (/** @type {Promise<unknown>} */ promise) => promise.then(() => null, ({ kind, message }) => ({ kind, message }));
+        const engine = await Engine.create({ screen: "readback" });
+        const model = await engine.load(url);
+        const request = { class: 7, steps: 2, seed: 3 };
+        const picture = async (/** @type {any} */ model) => [...(await model.generate(request).image()).data];
+        const untuned = await picture(model);
+
+        const stop = new AbortController();
+        const cancelled = await failed(model.tune(request, { seconds: 600, progress: () => stop.abort(new Error("enough")), signal: stop.signal }));
+        /** @type {{ done: number, total: number }[]} */
+        const told = [];
+        const tuning = await model.tune(request, { seconds: 4, progress: (/** @type {any} */ step) => told.push(step) });
+        await model.load();
+        const names = [engine.adapter.tuning];
+        const found = JSON.parse(tuning.text);
+
+        // A choice of the test's, and where it does not count.
+        const [{ case: shape, usual }] = found.measured;
+        const text = JSON.stringify({ ...found, choices: { linear: { [shape]: usual === "direct" ? "broadcast" : "direct" } } });
+        const other = JSON.stringify({ ...found, shaders: "0" });
+        const follows = async (/** @type {any} */ tuning) => {
+            const later = await Engine.create({ screen: "readback", tuning });
+            later.close();
+            return later.adapter.tuning;
+        };
+        engine.follow({ ...tuning, text });
+        const tuned = await picture(model);
+        names.push(engine.adapter.tuning, await follows({ ...tuning, text }));
+        const unfit = [await follows({ adapter: "another", text }), await follows({ ...tuning, text: other })];
+        const damaged = await failed(follows({ ...tuning, text: "{" }));
+        const file = await model.generate(request).png();
+        const said = new TextDecoder("latin1").decode(await file.arrayBuffer());
+        engine.follow();
+        await model.load();
+        const forgotten = engine.adapter.tuning;
+        engine.close();
+
+        const processor = await Engine.create({ adapter: "cpu" });
+        const none = await failed((await processor.load(url)).tune(request));
+        processor.close();
+        return { cancelled, told, found, names, unfit, damaged, forgotten, none, untuned, tuned, said };
+    }, TINY);
+    assert.equal(result.cancelled?.message, "enough");
+    assert.ok(result.told.length > 0 && result.told.every(({ done, total }) => done < total), JSON.stringify(result.told));
+    assert.ok(result.found.measured.length > 0 && result.found.measured.every((/** @type {any} */ { usual_us, chosen_us }) => chosen_us <= usual_us && usual_us > 0));
+    const [measured, forced, later] = result.names;
+    assert.equal(measured !== null, Object.keys(result.found.choices).length > 0, "followed where an estimate was not the fastest");
+    assert.match(forced ?? "", /^[0-9a-f]{8}$/);
+    assert.equal(later, forced);
+    assert.deepEqual([...result.unfit, result.forgotten], [null, null, null]);
+    assert.ok(result.said.includes(forced), "the picture names its tuning");
+    assert.equal(result.damaged?.kind, "Usage");
+    assert.equal(result.none?.kind, "Gpu");
+    assert.ok(psnr(result.tuned, result.untuned, 4) >= 40, "variants differ in rounding alone");
+});
+
 test("weights are kept, checked, and fetched again when they changed, broke, or never arrived", async () => {
     const first = await load(`/${SCENES}`);
     assert.equal(first.source, "network");

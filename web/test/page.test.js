@@ -191,6 +191,45 @@ test("sdtm and tome, which need no training, and the step cache: less work, maps
     await quiet();
 });
 
+test("the fastest kernels are looked for on a button, kept in this browser, and forgotten on another", async () => {
+    const { page } = visit;
+    await page.locator("#device-panel summary").click();
+    const variants = () => page.locator("#device div", { hasText: "variants of kernels" }).locator("dd").textContent();
+    assert.equal(await variants(), "estimated");
+    await page.click("#tune");
+    await status(page, /^Measuring product/);
+    await page.click("#cancel");
+    await status(page, /^Cancelled/);
+    assert.equal(await page.evaluate(() => localStorage.getItem("foveate.tuning")), null);
+
+    await page.click("#tune");
+    await status(page, /^Done: the (fastest kernels are in use|estimates are the fastest here)\.$/);
+    const kept = JSON.parse(await page.evaluate(() => localStorage.getItem("foveate.tuning")) ?? "null");
+    const { choices, measured } = JSON.parse(kept.text);
+    const followed = Object.keys(choices).length > 0;
+    assert.ok(measured.length > 0);
+    assert.match(await variants() ?? "", followed ? /^measured here \([0-9a-f]{8}\)$/ : /^estimated$/);
+
+    // What another version kept, and what is no tuning at all, is no obstacle to the next visit.
+    for (const text of [kept.text.replace(/"shaders": *"[^"]*"/, '"shaders": "0"'), '{"adapter": 1}']) {
+        await page.evaluate((item) => localStorage.setItem("foveate.tuning", item), JSON.stringify({ ...kept, text }));
+        await page.reload();
+        await status(page, /^Ready/);
+        assert.equal(await variants(), "estimated");
+    }
+    await page.evaluate((item) => localStorage.setItem("foveate.tuning", item), JSON.stringify(kept));
+    await page.reload();
+    await status(page, /^Ready/);
+    assert.equal(await page.locator("#untune").isHidden(), !followed, "a later visit follows it");
+    await page.locator("#device-panel summary").click();
+    if (followed) {
+        await page.click("#untune");
+        await status(page, /^Done: kernels follow their estimates/);
+        assert.equal(await page.evaluate(() => localStorage.getItem("foveate.tuning")), null);
+        assert.equal(await variants(), "estimated");
+    }
+});
+
 test("the second visit loads from storage: with the model files gone, and without a network", async () => {
     server.hooks.now = (path, _, response) => {
         if (!path.startsWith("/models/")) return false;

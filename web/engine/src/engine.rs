@@ -3,6 +3,7 @@
 use std::sync::Arc;
 
 use foveate::low_level::device::{Processor, ProcessorOptions};
+use foveate::low_level::tuning::Tuning;
 use foveate::{Device, Error, Gpu, Pipeline, Progress, Source, wgpu};
 use js_sys::{Function, Promise};
 use wasm_bindgen::prelude::*;
@@ -28,8 +29,10 @@ pub struct Engine {
 
 #[wasm_bindgen]
 impl Engine {
-    /// Opens the fastest adapter.
-    pub async fn create() -> Thrown<Engine> {
+    /// Opens the fastest adapter. Its kernels follow `tuning`, which [`Model::tune`] made, if that was measured on the same
+    /// adapter with the same shaders; [`Engine::adapter`] says whether they do.
+    pub async fn create(tuning: Option<String>) -> Thrown<Engine> {
+        let tuning = tuning.map(|text| Tuning::parse(&text)).transpose().map_err(failure)?;
         let instance = wgpu::Instance::new(wgpu::InstanceDescriptor::new_without_display_handle());
         let wish = wgpu::RequestAdapterOptions {
             power_preference: wgpu::PowerPreference::HighPerformance,
@@ -38,6 +41,10 @@ impl Engine {
         let found = instance.request_adapter(&wish).await;
         let adapter = found.map_err(|error| failure(Error::NoAdapter(error.to_string())))?;
         let gpu = Gpu::open(&adapter, false).await.map_err(failure)?;
+        let gpu = match tuning.filter(|tuning| tuning.fits(gpu.caps())) {
+            Some(tuning) => gpu.with_tuning(&tuning).map_err(failure)?,
+            None => gpu,
+        };
         Ok(Engine { device: gpu.into(), instance: Some(instance) })
     }
 

@@ -26,6 +26,8 @@ export interface AdapterFacts {
     maxStorageBuffers: number;
     workgroupMemory: number;
     workgroupThreads: number;
+    /** The name of the measured choices that kernels follow; null where they follow estimates. */
+    tuning: string | null;
 }
 
 /** What a model is, once loaded. */
@@ -87,6 +89,7 @@ pub fn adapter(device: &Device) -> Thrown<AdapterFacts> {
         "maxStorageBuffers": caps.max_storage_buffers,
         "workgroupMemory": caps.workgroup_memory,
         "workgroupThreads": caps.workgroup_threads,
+        "tuning": caps.choices.name(),
     }))
     .map(JsCast::unchecked_into)
 }
