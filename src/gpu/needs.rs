@@ -10,8 +10,21 @@ pub fn required_features() -> wgpu::Features {
 
 /// Features that are used where the device has them: `TIMESTAMP_QUERY` times slices exactly, whatever else a frame
 /// does. A host asks for `required_features() | optional_features() & adapter.features()`.
+///
+/// `EXPERIMENTAL_COOPERATIVE_MATRIX` is not among them, since it takes a host's word (`unsafe
+/// wgpu::ExperimentalFeatures::enabled()`). A host that gives it and asks for the feature as well has its matrix units
+/// used.
 pub fn optional_features() -> wgpu::Features {
     wgpu::Features::SHADER_F16 | wgpu::Features::SUBGROUP | wgpu::Features::TIMESTAMP_QUERY
+}
+
+/// What matrix units need. None where the environment forbids them, since drivers are new to them:
+/// `FOVEATE_MATRIX_UNITS=0`.
+pub(super) fn of_matrix_units() -> Option<wgpu::Features> {
+    let forbidden = std::env::var_os("FOVEATE_MATRIX_UNITS").is_some_and(|value| value == "0");
+    let needed =
+        wgpu::Features::EXPERIMENTAL_COOPERATIVE_MATRIX | wgpu::Features::SHADER_F16 | wgpu::Features::SUBGROUP;
+    (!forbidden).then_some(needed)
 }
 
 /// WebGPU's default limits, which every device of a browser has. What the kernels need of them is checked by name when
