@@ -33,7 +33,7 @@ pub(super) fn caps_of(adapter: &wgpu::Adapter, features: Features, limits: &wgpu
             && info.backend != wgpu::Backend::BrowserWebGpu
             && info.subgroup_min_size == info.subgroup_max_size)
             .then_some(info.subgroup_max_size),
-        matrix_units: needs::of_matrix_units()
+        matrix_units: needs::of_matrix_units(&info)
             .filter(|needed| features.contains(*needed))
             .and_then(|_| matrix_units(&adapter.cooperative_matrix_properties())),
         busy_threads: busy_threads(info.device_type),

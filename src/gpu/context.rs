@@ -117,7 +117,7 @@ impl Gpu {
         if profile {
             features |= wgpu::Features::TIMESTAMP_QUERY;
         }
-        let units = needs::of_matrix_units().filter(|needed| adapter.features().contains(*needed));
+        let units = needs::of_matrix_units(&adapter.get_info()).filter(|needed| adapter.features().contains(*needed));
         features |= units.unwrap_or_default();
         let descriptor = wgpu::DeviceDescriptor {
             label: Some("foveate"),

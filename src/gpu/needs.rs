@@ -18,13 +18,18 @@ pub fn optional_features() -> wgpu::Features {
     wgpu::Features::SHADER_F16 | wgpu::Features::SUBGROUP | wgpu::Features::TIMESTAMP_QUERY
 }
 
-/// What matrix units need. None where the environment forbids them, since drivers are new to them:
-/// `FOVEATE_MATRIX_UNITS=0`.
-pub(super) fn of_matrix_units() -> Option<wgpu::Features> {
-    let forbidden = std::env::var_os("FOVEATE_MATRIX_UNITS").is_some_and(|value| value == "0");
+/// What matrix units need, if they are wanted there: not on software adapters, which gain nothing, and of which Mesa's may
+/// name sizes without having the feature (wgpu then fails to open the device). Drivers are new to them, so the environment
+/// may say otherwise: `FOVEATE_MATRIX_UNITS=0` is never, `1` is always.
+pub(super) fn of_matrix_units(adapter: &wgpu::AdapterInfo) -> Option<wgpu::Features> {
+    let wanted = match std::env::var("FOVEATE_MATRIX_UNITS").as_deref() {
+        Ok("0") => false,
+        Ok("1") => true,
+        _ => adapter.device_type != wgpu::DeviceType::Cpu,
+    };
     let needed =
         wgpu::Features::EXPERIMENTAL_COOPERATIVE_MATRIX | wgpu::Features::SHADER_F16 | wgpu::Features::SUBGROUP;
-    (!forbidden).then_some(needed)
+    wanted.then_some(needed)
 }
 
 /// WebGPU's default limits, which every device of a browser has. What the kernels need of them is checked by name when

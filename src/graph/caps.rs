@@ -46,6 +46,16 @@ pub enum MatrixUnits {
     Sixteen,
 }
 
+impl MatrixUnits {
+    /// Rows and columns of a matrix.
+    pub fn side(self) -> u32 {
+        match self {
+            Self::Eight => 8,
+            Self::Sixteen => 16,
+        }
+    }
+}
+
 /// Where the memory of a device is.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub enum MemoryPlace {

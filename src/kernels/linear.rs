@@ -123,7 +123,7 @@ impl Way {
             }
         }
         if self.is_in_f16() {
-            all.push(("VEC8", f64::from(u8::from(k % 8 == 0))));
+            all.push(("VEC8", f64::from(u8::from(k.is_multiple_of(8)))));
         }
         all.extend(self.lanes.map(|lanes| ("LANES", f64::from(lanes))));
         all

@@ -170,7 +170,7 @@ pub fn tilings_in_halves(shape: ProductShape, caps: &Caps) -> Vec<Tiling> {
 pub fn tilings_in_units(shape: ProductShape, caps: &Caps, lanes: usize) -> Vec<Tiling> {
     let fits = |tile: &Tile| {
         let blocks = (tile.rows / 32) * (tile.columns / 32);
-        let whole = tile.rows % 32 == 0 && tile.columns % 32 == 0;
+        let whole = tile.rows.is_multiple_of(32) && tile.columns.is_multiple_of(32);
         whole && tile.threads() == blocks * lanes && tile.bytes_in_units() <= caps.workgroup_memory as usize
     };
     tilings_of(PRODUCT_TILES.map(Tile::in_halves).into_iter().filter(fits), shape, caps)

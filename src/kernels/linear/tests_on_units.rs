@@ -1,6 +1,6 @@
 //! The product on matrix units, against the reference.
 //!
-//! What computes needs an adapter with matrix units, and says so where there is none. `.ci/matrix-units` brings one.
+//! What computes needs an adapter with matrix units, and says so where there is none. `./x test` brings one along (`.ci/newer-mesa`).
 
 use super::*;
 use crate::kernels::Tile;
@@ -33,20 +33,20 @@ fn tiles() -> Vec<Tile> {
 }
 
 /// A row more than a tile and a column less, with k whole and in rows of whole eights; or the reverse, with k in slices that
-/// do not share it evenly and in rows of any length. k ends within a step.
+/// do not share it evenly and in rows of any length. k ends within a step. The tiles take turns: Mesa compiles each of
+/// these kernels for some seconds.
 #[test]
 fn every_tile_agrees_where_it_is_not_full() {
     let Some(gpu) = posing_with_units() else { return };
     let mut case = Case::new();
     for (t, tile) in tiles().into_iter().enumerate() {
-        for (slices, m, k, o) in [
-            (1, tile.rows + 1, 2 * tile.k_step + 8, tile.columns - 1),
-            (3, tile.rows - 1, 3 * tile.k_step - 3, tile.columns + 1),
-        ] {
-            let x = case.input(&format!("x{t} {slices}"), &[m, k]);
-            let weight = case.weight(&format!("w{t} {slices}"), &[o, k], Format::F16);
-            product_of(&mut case.graph, x, plain(weight), Some(Tiling { tile, slices })).unwrap();
-        }
+        let (slices, m, k, o) = match t % 2 {
+            0 => (1, tile.rows + 1, 2 * tile.k_step + 8, tile.columns - 1),
+            _ => (3, tile.rows - 1, 3 * tile.k_step - 3, tile.columns + 1),
+        };
+        let x = case.input(&format!("x{t}"), &[m, k]);
+        let weight = case.weight(&format!("w{t}"), &[o, k], Format::F16);
+        product_of(&mut case.graph, x, plain(weight), Some(Tiling { tile, slices })).unwrap();
     }
     case.agrees_on(gpu, TOLERANCE);
 }
@@ -55,18 +55,18 @@ fn every_tile_agrees_where_it_is_not_full() {
 fn agrees_in_every_format_with_all_that_follows_the_sum() {
     let Some(gpu) = posing_with_units() else { return };
     let mut case = Case::new();
-    for format in Format::ALL {
-        for (k, slices) in [(100, 3), (104, 1)] {
-            let x = case.input(&format!("x {format} {k}"), &[2, 11, k]);
-            let weight = case.weight(&format!("w {format} {k}"), &[70, k], format);
-            let bias = case.input(&format!("b {format} {k}"), &[70]);
-            let index = case.indices(&format!("i {format} {k}"), &[2, 10, 1], (0..20).map(|i| i * 7 % 11).collect());
-            let row_weight = case.input(&format!("r {format} {k}"), &[2, 10, 1]);
-            let rows = ReadRows::Map { index, weight: Some(row_weight) };
-            let options = Linear { weight, bias: Some(bias), activation: Activation::GeluTanh, rows };
-            let tiling = Tiling { tile: PRODUCT_TILES[5].in_halves(), slices };
-            product_of(&mut case.graph, x, options, Some(tiling)).unwrap();
-        }
+    let whole = Format::ALL.map(|format| (format, 100, 1));
+    for (format, k, slices) in whole.into_iter().chain([(Format::F16, 104, 1), (Format::Int4, 100, 3)]) {
+        let name = format!("{format} {k} {slices}");
+        let x = case.input(&format!("x {name}"), &[2, 11, k]);
+        let weight = case.weight(&format!("w {name}"), &[70, k], format);
+        let bias = case.input(&format!("b {name}"), &[70]);
+        let index = case.indices(&format!("i {name}"), &[2, 10, 1], (0..20).map(|i| i * 7 % 11).collect());
+        let row_weight = case.input(&format!("r {name}"), &[2, 10, 1]);
+        let rows = ReadRows::Map { index, weight: Some(row_weight) };
+        let options = Linear { weight, bias: Some(bias), activation: Activation::GeluTanh, rows };
+        let tiling = Tiling { tile: PRODUCT_TILES[5].in_halves(), slices };
+        product_of(&mut case.graph, x, options, Some(tiling)).unwrap();
     }
     case.agrees_on(gpu, TOLERANCE);
 }
