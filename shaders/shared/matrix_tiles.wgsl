@@ -2,11 +2,11 @@
 // them are multiplied and summed as f32 over all of k. A matrix's size is in its type's name, so linear_matrix_8.wgsl and
 // linear_matrix_16.wgsl are modules of their own, with what depends on it: `Sums`, `accumulate`, `put_quarter`, `place`.
 //
-// A matrix lies in the registers of a whole subgroup. So it is a subgroup that computes a block of 32×32 results, and all
-// operations on matrices are where all its lanes are. How many lanes a subgroup has is the device's choice, and with it
-// how many subgroups a workgroup has. The host gives as many threads as make a subgroup a block, as far as it knows. If
-// there are fewer, they compute as many blocks at a time, each time with all of k. If there are more, the others help to
-// stage and store, and compute the last block for nobody.
+// A matrix lies in the registers of a whole subgroup. So it is a subgroup that computes a block of 32×32 results, and
+// whether it does is the same for all its lanes. How many lanes a subgroup has is the device's choice, and with it how
+// many subgroups a workgroup has. The host gives as many threads as make a subgroup a block, as far as it knows. If there
+// are fewer subgroups, they compute as many blocks at a time, each time with all of k. If there are more, the others help
+// to stage and to store.
 //
 // No number of a matrix can be reached by itself. So the sums go through workgroup memory, a quarter of each block at a
 // time, and threads store them from there with all that follows.
@@ -91,7 +91,8 @@ fn units(
     }
     let end = min(params.k, (slice + 1u) * params.slice_k);
     for (var first = 0u; first < BLOCKS; first += subgroups) {
-        let block = min(first + subgroup, BLOCKS - 1u);
+        let blocks = min(subgroups, BLOCKS - first);
+        let block = first + subgroup;
         let x_at = block / BLOCKS_ACROSS * 32u * STRIDE;
         let weight_at = block % BLOCKS_ACROSS * 32u * STRIDE;
         var sums = Sums();
@@ -99,11 +100,12 @@ fn units(
             workgroupBarrier();
             stage(thread, column, k);
             workgroupBarrier();
-            for (var step = 0u; step < K_STEP; step += SIDE) {
-                sums = accumulate(sums, x_at + step, weight_at + step);
+            if subgroup < blocks {
+                for (var step = 0u; step < K_STEP; step += SIDE) {
+                    sums = accumulate(sums, x_at + step, weight_at + step);
+                }
             }
         }
-        let blocks = min(subgroups, BLOCKS - first);
         for (var quarter = 0u; quarter < 4u; quarter++) {
             workgroupBarrier();
             if subgroup < blocks {

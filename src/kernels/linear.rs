@@ -382,12 +382,13 @@ impl Op for Product {
 }
 
 /// Ways on matrix units, the one that is believed to be fastest first: for subgroups of as many lanes as the device has.
-/// Where it may choose, 32 are the rule, and 64 are worth a measurement.
+/// Where nobody says, both are worth a measurement: Apple's have 32, and Mesa compiles these kernels for 64 lanes on RDNA3.
 fn ways_on_units(units: MatrixUnits, shape: ProductShape, caps: &Caps) -> Vec<Way> {
-    let lanes: &[usize] = match caps.subgroup_lanes {
-        Some(64) => &[64],
-        Some(_) => &[32],
-        None => &[32, 64],
+    let lanes: &[usize] = match (caps.subgroup_lanes, units) {
+        (Some(64), _) => &[64],
+        (Some(_), _) => &[32],
+        (None, MatrixUnits::Eight) => &[32, 64],
+        (None, MatrixUnits::Sixteen) => &[64, 32],
     };
     let cuts = lanes.iter().flat_map(|&lanes| tilings_in_units(shape, caps, lanes).into_iter().take(2));
     cuts.map(|tiling| Way::units(units, tiling)).collect()
