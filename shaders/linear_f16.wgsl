@@ -8,7 +8,6 @@ override COLUMNS: u32 = 64u;
 override K_STEP: u32 = 32u;         // steps of k that are staged at a time: a multiple of 16
 override BLOCKS_DOWN: u32 = 2u;     // a thread's blocks of 4×4 results: 1, or 2 side by side
 override BLOCKS_ACROSS: u32 = 2u;
-override VEC8: bool = false;        // 8 divides K
 
 override THREADS: u32 = (ROWS / 4u / BLOCKS_DOWN) * (COLUMNS / 4u / BLOCKS_ACROSS);
 override X_GROUPS: u32 = ROWS / 4u;          // four rows each
@@ -34,35 +33,6 @@ fn stage_x(at: u32, starts: vec4u, k: u32) {
     x_tile[at + X_GROUPS] = rounded(xs[1]);
     x_tile[at + 2u * X_GROUPS] = rounded(xs[2]);
     x_tile[at + 3u * X_GROUPS] = rounded(xs[3]);
-}
-
-/// Eight weights of a row of W from `k` on, which is a multiple of 8, as of `weight_numbers`.
-struct Eight { low: vec4f, high: vec4f }
-
-/// Loads what is stored together once.
-fn eight_weights(row: u32, k: u32) -> Eight {
-    let start = min(row, params.columns - 1u) * params.row_words;
-    let at = min(k, (params.k - 1u) & ~7u);
-    if FORMAT == 1u && VEC8 {
-        let words = weight[(start + at / 2u) / 4u];
-        return Eight(
-            vec4f(unpack2x16float(words.x), unpack2x16float(words.y)),
-            vec4f(unpack2x16float(words.z), unpack2x16float(words.w)),
-        );
-    }
-    if FORMAT == 3u {
-        let block = start + at / 32u * 9u;
-        let first = block + 1u + at % 32u / 4u;
-        let scale = bitcast<f32>(weight_word(block));
-        return Eight(scale * four_bytes(weight_word(first)), scale * four_bytes(weight_word(first + 1u)));
-    }
-    if FORMAT == 4u {
-        let block = start + at / 32u * 5u;
-        let word = weight_word(block + 1u + at % 32u / 8u);
-        let scale = unpack2x16float(weight_word(block));
-        return Eight(scale.y + scale.x * four_nibbles(word), scale.y + scale.x * four_nibbles(word >> 16u));
-    }
-    return Eight(weight_numbers(row, k), weight_numbers(row, k + 4u));
 }
 
 fn stage_four_weights(at: u32, a: vec4f, b: vec4f, c: vec4f, d: vec4f) {

@@ -1,9 +1,13 @@
 //! Reads an adapter's capabilities.
 
-use crate::graph::{AdapterClass, Arithmetic, Caps, MemoryPlace};
+use wgpu::{CooperativeMatrixProperties, CooperativeScalarType, Features};
 
-/// What an adapter offers, as kernels ask for it.
-pub(super) fn caps_of(info: &wgpu::AdapterInfo, features: wgpu::Features, limits: &wgpu::Limits) -> Caps {
+use super::needs;
+use crate::graph::{AdapterClass, Arithmetic, Caps, MatrixUnits, MemoryPlace};
+
+/// What an adapter offers, as kernels ask for it; with the features and limits of a device of it.
+pub(super) fn caps_of(adapter: &wgpu::Adapter, features: Features, limits: &wgpu::Limits) -> Caps {
+    let info = adapter.get_info();
     Caps {
         name: info.name.clone(),
         backend: format!("{:?}", info.backend),
@@ -22,15 +26,18 @@ pub(super) fn caps_of(info: &wgpu::AdapterInfo, features: wgpu::Features, limits
         workgroup_threads: limits.max_compute_invocations_per_workgroup,
         max_workgroups: limits.max_compute_workgroups_per_dimension,
         uniform_alignment: limits.min_uniform_buffer_offset_alignment,
-        f16: features.contains(wgpu::Features::SHADER_F16),
-        subgroups: features.contains(wgpu::Features::SUBGROUP),
+        f16: features.contains(Features::SHADER_F16),
+        subgroups: features.contains(Features::SUBGROUP),
         // What is written for them lacks the `enable` that a browser asks for.
-        subgroup_lanes: (features.contains(wgpu::Features::SUBGROUP)
+        subgroup_lanes: (features.contains(Features::SUBGROUP)
             && info.backend != wgpu::Backend::BrowserWebGpu
             && info.subgroup_min_size == info.subgroup_max_size)
             .then_some(info.subgroup_max_size),
+        matrix_units: needs::of_matrix_units(&info)
+            .filter(|needed| features.contains(*needed))
+            .and_then(|_| matrix_units(&adapter.cooperative_matrix_properties())),
         busy_threads: busy_threads(info.device_type),
-        timestamps: features.contains(wgpu::Features::TIMESTAMP_QUERY),
+        timestamps: features.contains(Features::TIMESTAMP_QUERY),
         max_rounds: if info.name.starts_with("llvmpipe") { 65_535 } else { u64::MAX },
         memory: match info.device_type {
             wgpu::DeviceType::Cpu | wgpu::DeviceType::IntegratedGpu => MemoryPlace::System,
@@ -42,6 +49,26 @@ pub(super) fn caps_of(info: &wgpu::AdapterInfo, features: wgpu::Features, limits
     }
 }
 
+/// The largest matrices that kernels are written for. (Intel's are 8×16, which WGSL has no name for.)
+fn matrix_units(offered: &[CooperativeMatrixProperties]) -> Option<MatrixUnits> {
+    let has = |side| {
+        let wanted = CooperativeMatrixProperties {
+            m_size: side,
+            n_size: side,
+            k_size: side,
+            ab_type: CooperativeScalarType::F16,
+            cr_type: CooperativeScalarType::F32,
+            saturating_accumulation: false,
+        };
+        offered.contains(&wanted)
+    };
+    match (has(16), has(8)) {
+        (true, _) => Some(MatrixUnits::Sixteen),
+        (_, true) => Some(MatrixUnits::Eight),
+        _ => None,
+    }
+}
+
 /// Estimates: two warps of 32 for each of four schedulers of 64 (discrete) or 16 (integrated) cores. What hides its kind
 /// lies between.
 fn busy_threads(kind: wgpu::DeviceType) -> u32 {
@@ -49,5 +76,28 @@ fn busy_threads(kind: wgpu::DeviceType) -> u32 {
         wgpu::DeviceType::DiscreteGpu | wgpu::DeviceType::VirtualGpu => 16_384,
         wgpu::DeviceType::IntegratedGpu | wgpu::DeviceType::Cpu => 4096,
         wgpu::DeviceType::Other => 8192,
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn matrix_units_are_square_and_sum_in_f32() {
+        let of = |[m_size, n_size, k_size]: [u32; 3], cr_type| CooperativeMatrixProperties {
+            m_size,
+            n_size,
+            k_size,
+            ab_type: CooperativeScalarType::F16,
+            cr_type,
+            saturating_accumulation: false,
+        };
+        let (f16, f32) = (CooperativeScalarType::F16, CooperativeScalarType::F32);
+        let [eight, sixteen] = [[8; 3], [16; 3]].map(|sizes| of(sizes, f32));
+        assert_eq!(matrix_units(&[]), None);
+        assert_eq!(matrix_units(&[of([8; 3], f16), of([8, 16, 16], f32), of([16, 16, 8], f32)]), None);
+        assert_eq!(matrix_units(&[of([16; 3], f16), eight]), Some(MatrixUnits::Eight));
+        assert_eq!(matrix_units(&[eight, sixteen]), Some(MatrixUnits::Sixteen));
     }
 }

@@ -71,7 +71,7 @@ const SLICE: Duration = Duration::from_millis(100);
 pub async fn adapters() -> Vec<Caps> {
     let instance = wgpu::Instance::new(wgpu::InstanceDescriptor::new_without_display_handle());
     let adapters = instance.enumerate_adapters(wgpu::Backends::all()).await;
-    adapters.iter().map(|a| caps_of(&a.get_info(), a.features(), &a.limits())).collect()
+    adapters.iter().map(|a| caps_of(a, a.features(), &a.limits())).collect()
 }
 
 /// What to do where no adapter is found.
@@ -117,10 +117,13 @@ impl Gpu {
         if profile {
             features |= wgpu::Features::TIMESTAMP_QUERY;
         }
+        let units = needs::of_matrix_units(&adapter.get_info()).filter(|needed| adapter.features().contains(*needed));
+        features |= units.unwrap_or_default();
         let descriptor = wgpu::DeviceDescriptor {
             label: Some("foveate"),
             required_features: adapter.features() & features,
             required_limits: adapter.limits(),
+            experimental_features: units.map_or_else(Default::default, |_| unchecked::experimental()),
             // Models are a few large, long-lived buffers: do not grow pools around them.
             memory_hints: wgpu::MemoryHints::MemoryUsage,
             ..Default::default()
@@ -160,7 +163,7 @@ impl Gpu {
         borrowed: Option<Borrowed>,
     ) -> Result<Self> {
         needs::check(&device.limits())?;
-        let caps = caps_of(&adapter.get_info(), device.features(), &device.limits());
+        let caps = caps_of(adapter, device.features(), &device.limits());
         let rates = Rates::of(caps.class);
         Ok(Self(Arc::new(Inner {
             id: DeviceId::unique(),

@@ -10,8 +10,26 @@ pub fn required_features() -> wgpu::Features {
 
 /// Features that are used where the device has them: `TIMESTAMP_QUERY` times slices exactly, whatever else a frame
 /// does. A host asks for `required_features() | optional_features() & adapter.features()`.
+///
+/// `EXPERIMENTAL_COOPERATIVE_MATRIX` is not among them, since it takes a host's word (`unsafe
+/// wgpu::ExperimentalFeatures::enabled()`). A host that gives it and asks for the feature as well has its matrix units
+/// used.
 pub fn optional_features() -> wgpu::Features {
     wgpu::Features::SHADER_F16 | wgpu::Features::SUBGROUP | wgpu::Features::TIMESTAMP_QUERY
+}
+
+/// What matrix units need, if they are wanted there: not on software adapters, which gain nothing, and of which Mesa's may
+/// name sizes without having the feature (wgpu then fails to open the device). Drivers are new to them, so the environment
+/// may say otherwise: `FOVEATE_MATRIX_UNITS=0` is never, `1` is always.
+pub(super) fn of_matrix_units(adapter: &wgpu::AdapterInfo) -> Option<wgpu::Features> {
+    let wanted = match std::env::var("FOVEATE_MATRIX_UNITS").as_deref() {
+        Ok("0") => false,
+        Ok("1") => true,
+        _ => adapter.device_type != wgpu::DeviceType::Cpu,
+    };
+    let needed =
+        wgpu::Features::EXPERIMENTAL_COOPERATIVE_MATRIX | wgpu::Features::SHADER_F16 | wgpu::Features::SUBGROUP;
+    wanted.then_some(needed)
 }
 
 /// WebGPU's default limits, which every device of a browser has. What the kernels need of them is checked by name when

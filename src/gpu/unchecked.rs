@@ -1,4 +1,5 @@
-//! Kernels without run-time checks. This is the one file with `unsafe` code, and the audit behind it.
+//! Kernels without run-time checks, and on features that wgpu calls experimental. This is the one file with `unsafe`
+//! code, and the audit behind it.
 //!
 //! wgpu adds to each shader what WGSL promises: an index beyond an array stays inside it, and every loop ends. On Metal
 //! and Direct3D each index is clamped; everywhere the index into workgroup memory is, and every loop counts its rounds
@@ -15,7 +16,7 @@
 //!
 //! | op | indices | loops |
 //! |---|---|---|
-//! | `linear`, `linear_broadcast`, `linear_f16`, `sum_slices` | rows of x and W are clamped to the last, k to the row; a row map's index to the sample's rows; results are stored within rows and columns; places in workgroup memory follow from the thread and the tile (`tiles.rs` tests that a tile fits) | to k, by `K_STEP`, 4 or 64; to `slices` |
+//! | `linear`, `linear_broadcast`, `linear_f16`, `linear_matrix_8`, `linear_matrix_16`, `sum_slices` | rows of x and W are clamped to the last, k to the row; a row map's index to the sample's rows; results are stored within rows and columns; places in workgroup memory follow from the thread and the tile (`tiles.rs` tests that a tile fits) | to k, by `K_STEP`, 4 or 64; to `slices`; over blocks, by the subgroups of the workgroup, of which there is one or more |
 //! | `attention`, `attention_broadcast`, `attention_wide` | queries and keys are clamped to the last, columns to the head; results are stored within queries and the head | to keys and the head's columns |
 //! | `attention_columns` | the same of both sides | to keys, queries, heads and the head's columns |
 //! | `best_match` | sources and destinations are clamped to the last, channels to the row; what is stored as an index is clamped, and never read as one here | to destinations, channels and slices |
@@ -27,7 +28,8 @@
 //!
 //! Every sweep of these ops runs three ways ([`Case::agrees_on`](crate::testing::Case)): without checks; with them, in
 //! slices, to the same bytes; and in this second run each index is compared with what it indexes (`watch.rs`), in
-//! storage, in workgroup memory and in registers.
+//! storage, in workgroup memory and in registers. Of a matrix that is loaded or stored as a whole, that is its first
+//! number; the last one is within the tile as `tiles.rs` cuts it, by 32 rows and columns.
 #![allow(unsafe_code, reason = "wgpu leaves out checks for whoever promises that they are not needed")]
 
 use crate::graph::{Graph, Op};
@@ -64,6 +66,14 @@ pub(super) fn module(device: &wgpu::Device, descriptor: wgpu::ShaderModuleDescri
     // SAFETY: only kernels of nodes that carry the permission come here. It is given by `Graph::push_audited`, for the
     // reasons above, and by `Graph::push_unchecked`, whose callers have promised it.
     unsafe { device.create_shader_module_trusted(descriptor, checks) }
+}
+
+/// Allows features that wgpu calls experimental: matrix units (`shared/matrix_tiles.wgsl`).
+pub(super) fn experimental() -> wgpu::ExperimentalFeatures {
+    // SAFETY: what is asked for is that one knows of possible errors in wgpu and drivers. Of this feature the kernels use
+    // loads and stores in workgroup memory, whose places are audited above, and multiplication; all lanes of a subgroup
+    // do so together, as Vulkan demands. The workgroup's threads are whole subgroups.
+    unsafe { wgpu::ExperimentalFeatures::enabled() }
 }
 
 /// Whether the environment asks for all checks.

@@ -36,6 +36,26 @@ pub enum Arithmetic {
     Fast,
 }
 
+/// Units that multiply square matrices of f16 and sum in f32, a subgroup together. They are told apart by the matrices'
+/// side; a device may have other ones besides.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum MatrixUnits {
+    /// 8×8: Apple's, and Mesa's software adapter.
+    Eight,
+    /// 16×16: NVIDIA's, and AMD's since RDNA3.
+    Sixteen,
+}
+
+impl MatrixUnits {
+    /// Rows and columns of a matrix.
+    pub fn side(self) -> u32 {
+        match self {
+            Self::Eight => 8,
+            Self::Sixteen => 16,
+        }
+    }
+}
+
 /// Where the memory of a device is.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub enum MemoryPlace {
@@ -82,6 +102,8 @@ pub struct Caps {
     pub subgroups: bool,
     /// Lanes of a subgroup, where there are subgroup operations and every subgroup has as many.
     pub subgroup_lanes: Option<u32>,
+    /// Matrix units, where subgroups and f16 come with them.
+    pub matrix_units: Option<MatrixUnits>,
     /// Threads from which on all its units have work. An estimate by the kind of device: no API tells how many units
     /// there are.
     pub busy_threads: u32,
@@ -115,6 +137,7 @@ impl Caps {
             f16: false,
             subgroups: false,
             subgroup_lanes: None,
+            matrix_units: None,
             busy_threads: 8192,
             timestamps: false,
             max_rounds: u64::MAX,

@@ -23,7 +23,7 @@ mod weight;
 use std::fmt;
 use std::sync::Arc;
 
-pub use caps::{AdapterClass, Arithmetic, Caps, MemoryPlace};
+pub use caps::{AdapterClass, Arithmetic, Caps, MatrixUnits, MemoryPlace};
 pub use choices::{Candidates, Choices};
 pub use dispatch::Dispatch;
 pub use host::Host;

@@ -3,11 +3,12 @@
 use super::host::panels::Weight;
 use super::host::product::{Finish, product};
 use super::sum_slices::sum_slices;
-use super::tiles::{PRODUCT_TILES, ProductShape, Tiling, tiling, tilings, tilings_in_halves};
-use super::{Activation, ReadRows, linear_broadcast, linear_f16, params, shader};
+use super::tiles::{PRODUCT_TILES, ProductShape, Tiling, tiling, tilings, tilings_in_halves, tilings_in_units};
+use super::{Activation, ReadRows, linear_broadcast, linear_f16, linear_matrix_8, linear_matrix_16, params, shader};
 use crate::graph::reference::HostValues;
 use crate::graph::{
-    Access, AdapterClass, Candidates, Caps, Dispatch, Element, Graph, Host, Indices, Op, Pass, Shader, ValueId,
+    Access, AdapterClass, Candidates, Caps, Dispatch, Element, Graph, Host, Indices, MatrixUnits, Op, Pass, Shader,
+    ValueId,
 };
 use crate::size::elements;
 use crate::weights::Format;
@@ -97,6 +98,37 @@ impl Way {
         Self { shader: &linear_f16::SHADER, entry: "halves", ..Self::tiled(tiling) }
     }
 
+    fn units(units: MatrixUnits, tiling: Tiling) -> Self {
+        let shader = match units {
+            MatrixUnits::Eight => &linear_matrix_8::SHADER,
+            MatrixUnits::Sixteen => &linear_matrix_16::SHADER,
+        };
+        Self { shader, entry: "units", ..Self::tiled(tiling) }
+    }
+
+    /// Whether it multiplies in f16.
+    fn is_in_f16(&self) -> bool {
+        matches!(self.entry, "halves" | "units")
+    }
+
+    /// The `override` constants that not all ways have.
+    fn constants(&self, k: usize) -> Vec<(&'static str, f64)> {
+        let mut all = Vec::new();
+        if let Some(Tiling { tile, .. }) = self.tiling {
+            let [down, across] = tile.blocks.map(|blocks| blocks as f64);
+            all.extend([("ROWS", tile.rows as f64), ("COLUMNS", tile.columns as f64), ("K_STEP", tile.k_step as f64)]);
+            match self.entry {
+                "units" => all.push(("THREADS", tile.threads() as f64)),
+                _ => all.extend([("BLOCKS_DOWN", down), ("BLOCKS_ACROSS", across)]),
+            }
+        }
+        if self.is_in_f16() {
+            all.push(("VEC8", f64::from(u8::from(k.is_multiple_of(8)))));
+        }
+        all.extend(self.lanes.map(|lanes| ("LANES", f64::from(lanes))));
+        all
+    }
+
     /// Its name among the variants: see [`Candidates`].
     fn name(&self) -> String {
         self.tiling.map_or(self.entry.into(), |tiling| format!("{} {tiling}", self.entry))
@@ -171,12 +203,15 @@ impl Product {
             AdapterClass::Hardware => Vec::new(),
             AdapterClass::Software => [Some(Way::direct()), caps.broadcast_lanes().map(Way::broadcast)].into(),
         };
-        let in_halves = match self.multiplies_in_f16(caps) {
-            true => tilings_in_halves(shape, caps),
+        let in_f16 = match self.multiplies_in_f16(caps) {
+            true => {
+                let in_units = caps.matrix_units.into_iter().flat_map(|units| ways_on_units(units, shape, caps));
+                in_units.chain(tilings_in_halves(shape, caps).into_iter().map(Way::halves)).collect()
+            }
             false => Vec::new(),
         };
         let tiled = tilings(shape, caps).into_iter().map(Way::tiled);
-        software.into_iter().flatten().chain(in_halves.into_iter().map(Way::halves)).chain(tiled).collect()
+        software.into_iter().flatten().chain(in_f16).chain(tiled).collect()
     }
 
     fn multiplies_in_f16(&self, caps: &Caps) -> bool {
@@ -189,12 +224,16 @@ impl Product {
             _ if shape.rows <= 4 => Way::plain("few", 4, 16),
             (AdapterClass::Software, None) => Way::direct(),
             (AdapterClass::Software, Some(lanes)) => Way::broadcast(lanes),
-            (AdapterClass::Hardware, _) if self.multiplies_in_f16(caps) => {
-                let first = || tilings_in_halves(shape, caps).first().copied();
-                Way::halves(
-                    self.tiling.or_else(first).unwrap_or(Tiling { tile: PRODUCT_TILES[2].in_halves(), slices: 1 }),
-                )
-            }
+            (AdapterClass::Hardware, _) if self.multiplies_in_f16(caps) => match (caps.matrix_units, self.tiling) {
+                (Some(units), Some(tiling)) => Way::units(units, tiling),
+                (None, Some(tiling)) => Way::halves(tiling),
+                (units, None) => {
+                    let on_units = units.and_then(|units| ways_on_units(units, shape, caps).into_iter().next());
+                    let in_halves = || tilings_in_halves(shape, caps).first().copied().map(Way::halves);
+                    let any = || Way::halves(Tiling { tile: PRODUCT_TILES[2].in_halves(), slices: 1 });
+                    on_units.or_else(in_halves).unwrap_or_else(any)
+                }
+            },
             (AdapterClass::Hardware, _) => Way::tiled(self.tiling.unwrap_or_else(|| tiling(shape, caps))),
         }
     }
@@ -267,9 +306,7 @@ impl Op for Product {
                 .constant("MAPPED", index.is_some())
                 .constant("WEIGHTED", row_weight.is_some() && !sliced)
                 .constant("WIDE_LOADS", caps.class == AdapterClass::Hardware)
-                .constants((way.entry == "halves").then_some(("VEC8", k % 8 == 0)))
-                .constants(way.tiling.iter().flat_map(constants))
-                .constants(way.lanes.map(|lanes| ("LANES", lanes)))
+                .constants(way.constants(k))
                 .part(part)
                 .pass(if sliced { SLICES } else { WHOLE })
                 .workspace(workspace)
@@ -287,10 +324,9 @@ impl Op for Product {
     fn candidates(&self, graph: &Graph, caps: &Caps) -> Option<Candidates> {
         let shape = self.shape(graph);
         let usual = self.usual_way(shape, caps).name();
-        let (in_halves, others): (Vec<Way>, Vec<Way>) =
-            self.other_ways(shape, caps).into_iter().partition(|way| way.entry == "halves");
+        let (in_f16, others): (Vec<Way>, Vec<Way>) = self.other_ways(shape, caps).into_iter().partition(Way::is_in_f16);
         // Not all in f16: on some GPUs f32 is the faster one.
-        let others = in_halves.into_iter().take(2 * MOST_VARIANTS / 3).chain(others).map(|way| way.name());
+        let others = in_f16.into_iter().take(2 * MOST_VARIANTS / 3).chain(others).map(|way| way.name());
         let others = others.filter(|name| *name != usual);
         let variants: Vec<String> = [usual.clone()].into_iter().chain(others).take(MOST_VARIANTS).collect();
         (variants.len() > 1).then(|| Candidates { kernel: SHADER.name, case: self.case(shape, caps), variants })
@@ -345,16 +381,17 @@ impl Op for Product {
     }
 }
 
-/// The `override` constants of a tile.
-fn constants(Tiling { tile, .. }: &Tiling) -> [(&'static str, f64); 5] {
-    let [down, across] = tile.blocks;
-    [
-        ("ROWS", tile.rows as f64),
-        ("COLUMNS", tile.columns as f64),
-        ("K_STEP", tile.k_step as f64),
-        ("BLOCKS_DOWN", down as f64),
-        ("BLOCKS_ACROSS", across as f64),
-    ]
+/// Ways on matrix units, the one that is believed to be fastest first: for subgroups of as many lanes as the device has.
+/// Where nobody says, both are worth a measurement: Apple's have 32, and Mesa compiles these kernels for 64 lanes on RDNA3.
+fn ways_on_units(units: MatrixUnits, shape: ProductShape, caps: &Caps) -> Vec<Way> {
+    let lanes: &[usize] = match (caps.subgroup_lanes, units) {
+        (Some(64), _) => &[64],
+        (Some(_), _) => &[32],
+        (None, MatrixUnits::Eight) => &[32, 64],
+        (None, MatrixUnits::Sixteen) => &[64, 32],
+    };
+    let cuts = lanes.iter().flat_map(|&lanes| tilings_in_units(shape, caps, lanes).into_iter().take(2));
+    cuts.map(|tiling| Way::units(units, tiling)).collect()
 }
 
 /// A format's number in the shader.
@@ -370,3 +407,5 @@ fn format_id(format: Format) -> u8 {
 
 #[cfg(test)]
 mod tests;
+#[cfg(test)]
+mod tests_on_units;

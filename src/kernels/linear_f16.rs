@@ -6,4 +6,4 @@
 use super::shader;
 use crate::graph::Shader;
 
-pub(super) static SHADER: Shader = shader!("linear_f16", "product", "activations");
+pub(super) static SHADER: Shader = shader!("linear_f16", "product", "eights", "activations");

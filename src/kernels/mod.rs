@@ -26,6 +26,8 @@ mod joins;
 mod linear;
 mod linear_broadcast;
 mod linear_f16;
+mod linear_matrix_16;
+mod linear_matrix_8;
 mod merge;
 mod norm;
 mod patchify;
@@ -79,7 +81,7 @@ pub use rows::{Destinations, NOTHING, ReadRows, WriteRows};
 pub use scheduler_step::{Guidance, SchedulerStep, scheduler_step, step_row};
 pub use select::{Selection, select};
 pub use sides::{Sides, sides};
-pub use tiles::{PRODUCT_TILES, ProductShape, Tile, Tiling, tiling, tilings, tilings_in_halves};
+pub use tiles::{PRODUCT_TILES, ProductShape, Tile, Tiling, tiling, tilings, tilings_in_halves, tilings_in_units};
 pub use timestep_embedding::{TimestepEmbedding, Timesteps, timestep_embedding};
 pub use unpatchify::unpatchify;
 pub use window_destinations::window_destinations;
@@ -108,6 +110,8 @@ pub static SHADERS: &[&Shader] = &[
     &linear::SHADER,
     &linear_broadcast::SHADER,
     &linear_f16::SHADER,
+    &linear_matrix_16::SHADER,
+    &linear_matrix_8::SHADER,
     &merge::SHADER,
     &norm::SHADER,
     &patchify::SHADER,
@@ -144,8 +148,9 @@ use shader;
 pub fn fingerprint() -> String {
     let mut hash = Fingerprint::default();
     let products = [&linear::SHADER, &linear_broadcast::SHADER, &linear_f16::SHADER, &sum_slices::SHADER];
+    let on_units = [&linear_matrix_8::SHADER, &linear_matrix_16::SHADER];
     let attention = [&attention::SHADER, &attention_broadcast::SHADER, &attention_wide::SHADER];
-    hash.add_all(products.into_iter().chain(attention).map(|shader| shader.source));
+    hash.add_all(products.into_iter().chain(on_units).chain(attention).map(|shader| shader.source));
     format!("{:016x}", hash.value())
 }
 
@@ -171,6 +176,8 @@ mod tests {
     const SUBGROUP_SHADERS: [&str; 2] = ["attention_broadcast", "linear_broadcast"];
     /// Shaders that multiply in f16.
     const F16_SHADERS: [&str; 1] = ["linear_f16"];
+    /// Shaders that multiply on matrix units.
+    const MATRIX_SHADERS: [&str; 2] = ["linear_matrix_16", "linear_matrix_8"];
 
     #[test]
     fn every_shader_is_valid_and_keeps_to_the_conventions() {
@@ -185,6 +192,10 @@ mod tests {
             }
             if F16_SHADERS.contains(&shader.name) {
                 allowed |= naga::valid::Capabilities::SHADER_FLOAT16;
+            }
+            if MATRIX_SHADERS.contains(&shader.name) {
+                use naga::valid::Capabilities;
+                allowed |= Capabilities::COOPERATIVE_MATRIX | Capabilities::SUBGROUP | Capabilities::SHADER_FLOAT16;
             }
             let info = naga::valid::Validator::new(naga::valid::ValidationFlags::all(), allowed)
                 .validate(&module)

@@ -36,6 +36,12 @@ impl Tile {
         Self { k_step: 32, ..self }
     }
 
+    /// Bytes of workgroup memory where subgroups multiply blocks of 32×32 on matrix units: the tiles with their padding,
+    /// a quarter of each block, and where rows begin.
+    pub const fn bytes_in_units(&self) -> usize {
+        2 * (self.k_step + 8) * (self.rows + self.columns) + self.rows * self.columns + 4 * self.rows
+    }
+
     /// Bytes of workgroup memory.
     pub const fn workgroup_bytes(&self) -> usize {
         4 * self.k_step * (self.rows + self.columns)
@@ -160,7 +166,17 @@ pub fn tilings_in_halves(shape: ProductShape, caps: &Caps) -> Vec<Tiling> {
     tilings_of(PRODUCT_TILES.map(Tile::in_halves), shape, caps)
 }
 
-fn tilings_of(tiles: [Tile; 8], shape: ProductShape, caps: &Caps) -> Vec<Tiling> {
+/// The same for matrix units of subgroups with so many lanes, 32 or 64: each has a block of 32×32 results.
+pub fn tilings_in_units(shape: ProductShape, caps: &Caps, lanes: usize) -> Vec<Tiling> {
+    let fits = |tile: &Tile| {
+        let blocks = (tile.rows / 32) * (tile.columns / 32);
+        let whole = tile.rows.is_multiple_of(32) && tile.columns.is_multiple_of(32);
+        whole && tile.threads() == blocks * lanes && tile.bytes_in_units() <= caps.workgroup_memory as usize
+    };
+    tilings_of(PRODUCT_TILES.map(Tile::in_halves).into_iter().filter(fits), shape, caps)
+}
+
+fn tilings_of(tiles: impl IntoIterator<Item = Tile>, shape: ProductShape, caps: &Caps) -> Vec<Tiling> {
     let fits = |tile: &Tile| !has_few_registers(caps) || tile.blocks == [1, 1];
     let cuts = tiles.into_iter().filter(fits).flat_map(|tile| [1, 2, 4, 8].map(|slices| Tiling { tile, slices }));
     let mut possible: Vec<Tiling> = cuts.filter(|tiling| is_possible(tiling, shape, caps)).collect();
@@ -216,6 +232,22 @@ mod tests {
             assert!(halves.k_step % 16 == 0 && halves.workgroup_bytes() / 2 <= least.workgroup_memory as usize);
             for groups in [tile.rows / 4, tile.columns / 4] {
                 assert!(groups * halves.k_step / 8 <= threads, "{tile:?}");
+            }
+        }
+    }
+
+    #[test]
+    fn on_matrix_units_every_subgroup_has_a_block() {
+        let (shape, large) = (shape(512, 1152, 1152), Caps { workgroup_memory: 32 << 10, ..Caps::minimum() });
+        for lanes in [32, 64] {
+            // Enough for the default limits: the usual way always finds one.
+            for (caps, most) in [(&Caps::minimum(), 64), (&large, if lanes == 32 { 128 } else { 64 })] {
+                let found = tilings_in_units(shape, caps, lanes);
+                assert_eq!(found.iter().map(|tiling| tiling.tile.rows).max(), Some(most));
+                for Tiling { tile, .. } in found {
+                    assert_eq!(tile.threads() * 32 * 32, tile.rows * tile.columns * lanes);
+                    assert!(tile.bytes_in_units() <= caps.workgroup_memory as usize);
+                }
             }
         }
     }

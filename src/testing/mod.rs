@@ -25,6 +25,7 @@
 mod reflection;
 
 use std::collections::HashMap;
+use std::io::Write;
 use std::sync::OnceLock;
 use std::time::Duration;
 
@@ -58,12 +59,30 @@ pub fn posing_as(class: AdapterClass) -> Gpu {
     gpu().with_caps(Caps { class, arithmetic: Arithmetic::Exact, ..gpu().caps().clone() })
 }
 
-/// The adapter under test, believed to be hardware that multiplies everything in f16. The adapter must have it: Mesa's
-/// software adapter does.
+/// The adapter under test, believed to be hardware that multiplies everything in f16, and not on matrix units. The adapter
+/// must have it: Mesa's software adapter does.
 pub fn posing_with_f16() -> Gpu {
     assert!(gpu().caps().f16, "{} has no f16", gpu().caps());
+    posing_as_fast(Caps { matrix_units: None, ..gpu().caps().clone() })
+}
+
+/// The adapter under test, believed to be hardware that multiplies everything on its matrix units. Where it has none, a
+/// line says so and which test did not run. A software adapter's are used with `FOVEATE_MATRIX_UNITS=1`.
+pub fn posing_with_units() -> Option<Gpu> {
+    let caps = gpu().caps();
+    if caps.matrix_units.is_none() {
+        let test = std::thread::current().name().unwrap_or_default().to_owned();
+        let line = format!("{test} did not run: no matrix units on {caps}\n");
+        // Past the harness, which keeps for itself what passing tests print.
+        std::io::stderr().write_all(line.as_bytes()).unwrap();
+        return None;
+    }
+    Some(posing_as_fast(caps.clone()))
+}
+
+fn posing_as_fast(caps: Caps) -> Gpu {
     let name = "hardware".into();
-    gpu().with_caps(Caps { name, class: AdapterClass::Hardware, arithmetic: Arithmetic::Fast, ..gpu().caps().clone() })
+    gpu().with_caps(Caps { name, class: AdapterClass::Hardware, arithmetic: Arithmetic::Fast, ..caps })
 }
 
 /// The processor with one thread, which keeps weights packed, and with two, which decodes them each time.

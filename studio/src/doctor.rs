@@ -93,6 +93,7 @@ pub fn described(caps: &Caps) -> String {
         ("workgroups", format!("{} threads, {} KiB shared", caps.workgroup_threads, caps.workgroup_memory >> 10)),
         ("f16", yes(caps.f16).into()),
         ("subgroups", yes(caps.subgroups).into()),
+        ("matrix units", caps.matrix_units.map_or("no".into(), |units| format!("{0}×{0}", units.side()))),
         ("timestamps", yes(caps.timestamps).into()),
     ];
     let rows = rows.map(|(name, value)| format!("  {name:16} {value}"));
@@ -115,6 +116,7 @@ pub fn as_json(caps: &Caps) -> Value {
         "max_workgroups": caps.max_workgroups,
         "f16": caps.f16,
         "subgroups": caps.subgroups,
+        "matrix_units": caps.matrix_units.map(foveate::low_level::graph::MatrixUnits::side),
         "timestamps": caps.timestamps,
     })
 }
