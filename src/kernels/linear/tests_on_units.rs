@@ -3,6 +3,7 @@
 //! What computes needs an adapter with matrix units, and says so where there is none. `./x test` brings one along (`.ci/newer-mesa`).
 
 use super::*;
+use crate::graph::Choices;
 use crate::kernels::Tile;
 use crate::testing::{Case, posing_with_units};
 
@@ -113,7 +114,7 @@ fn an_index_beyond_the_rows_stays_inside_x() {
 }
 
 #[test]
-fn hardware_takes_its_units_where_it_multiplies_in_f16() {
+fn hardware_takes_its_units_where_they_were_measured_to_be_fastest() {
     let mut graph = Graph::new();
     let x = graph.stored("x", &[40, 64], Element::F32);
     for format in Format::ALL {
@@ -126,15 +127,25 @@ fn hardware_takes_its_units_where_it_multiplies_in_f16() {
     };
     for (units, name) in [(MatrixUnits::Eight, "linear_matrix_8"), (MatrixUnits::Sixteen, "linear_matrix_16")] {
         let caps = Caps { f16: true, matrix_units: Some(units), ..Caps::minimum() };
-        let f32 = "linear";
-        assert_eq!(shaders(&caps), [f32, f32, name, f32, f32, f32, name, f32, name, f32]);
-        assert_eq!(shaders(&Caps { arithmetic: crate::Arithmetic::Exact, ..caps.clone() }), [f32; 10]);
-        assert_eq!(shaders(&Caps { class: AdapterClass::Software, ..caps.clone() }), [f32; 10]);
+        let (f32, f16) = ("linear", "linear_f16");
+        assert_eq!(shaders(&caps), [f32, f32, f16, f32, f32, f32, f16, f32, f16, f32]);
         // To be measured: some of each kind.
         let candidates = |node: usize| graph.nodes()[node].op.candidates(&graph, &caps).unwrap().variants;
         let named = |name: &str, node| candidates(node).iter().filter(|variant| variant.starts_with(name)).count();
-        assert!(candidates(2)[0].starts_with("units "));
+        assert!(candidates(2)[0].starts_with("halves "));
         assert!(named("units ", 2) > 1 && named("halves ", 2) > 1 && named("tiled ", 2) > 1);
         assert_eq!(named("units ", 0), 0);
+
+        let mut choices = Choices::default();
+        let first = candidates(2).into_iter().find(|variant| variant.starts_with("units ")).unwrap();
+        for format in Format::ALL {
+            for in_f16 in ["", " in f16"] {
+                choices.insert(SHADER.name, &format!("40x20x64 {format}{in_f16}"), &first);
+            }
+        }
+        let caps = Caps { choices: choices.into(), ..caps };
+        assert_eq!(shaders(&caps), [f32, f32, name, f32, f32, f32, name, f32, name, f32]);
+        assert_eq!(shaders(&Caps { arithmetic: crate::Arithmetic::Exact, ..caps.clone() }), [f32; 10]);
+        assert_ne!(shaders(&Caps { matrix_units: None, ..caps })[2], name);
     }
 }
