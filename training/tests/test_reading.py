@@ -91,7 +91,15 @@ def test_an_encoder_learns_and_stays_near_to_what_it_said(tmp_path, tokenizer, m
     assert T5EncoderModel.from_pretrained(tmp_path / "text").config.d_model == 128
     monkeypatch.setattr(sys, "argv", ["train_text", *map(str, options), "--steps", "2"])
     train_text.main()  # from nothing: no folder to begin with, and none to stay near to
-    assert "unseen captions" in capsys.readouterr().out
+    assert "unseen captions of two things" in capsys.readouterr().out
+
+
+def test_asking_an_encoder_leaves_it_alone(tmp_path, tokenizer, monkeypatch, capsys):
+    data(tmp_path, tokenizer)
+    words = ["--data", tmp_path, "--tokenizer", f"{FOLDER}/tokenizer", "--init", FOLDER, "--frozen", "--steps", 3, "--out", tmp_path / "text"]
+    monkeypatch.setattr(sys, "argv", ["train_text", *map(str, words)])
+    train_text.main()
+    assert "drift 0.000" in capsys.readouterr().out and not (tmp_path / "text").exists()
 
 
 def test_positions_learn_faster_than_matrices(tokenizer):
