@@ -192,7 +192,9 @@ test("sdtm and tome, which need no training, and the step cache: less work, maps
 });
 
 test("the fastest kernels are looked for on a button, kept in this browser, and forgotten on another", async () => {
-    const { page } = visit;
+    const { page, quiet } = await open(context);
+    await page.goto(server.url);
+    await status(page, /^Ready/);
     await page.locator("#device-panel summary").click();
     const variants = () => page.locator("#device div", { hasText: "variants of kernels" }).locator("dd").textContent();
     assert.equal(await variants(), "estimated");
@@ -228,6 +230,8 @@ test("the fastest kernels are looked for on a button, kept in this browser, and 
         assert.equal(await page.evaluate(() => localStorage.getItem("foveate.tuning")), null);
         assert.equal(await variants(), "estimated");
     }
+    await quiet();
+    await page.close();
 });
 
 test("the second visit loads from storage: with the model files gone, and without a network", async () => {
