@@ -11,6 +11,12 @@ use crate::testing::{Case, posing_with_units};
 /// 2.8e-4 is expected.
 const TOLERANCE: f64 = 5e-4;
 
+/// A product that takes matrix units without a measurement: one whose tiling is given.
+fn on_units(graph: &mut Graph, x: ValueId, options: Linear) {
+    let tiling = Tiling { tile: PRODUCT_TILES[5].in_halves(), slices: 1 };
+    product_of(graph, x, options, Some(tiling)).unwrap();
+}
+
 fn plain(weight: ValueId) -> Linear {
     Linear { weight, bias: None, activation: Activation::None, rows: ReadRows::All }
 }
@@ -80,7 +86,7 @@ fn sums_are_f32() {
         let x = case.random(40 * 1000).into_iter().map(|x| x * scale).collect();
         let x = case.input_of(name, &[40, 1000], x);
         let weight = case.weight(&format!("{name} w"), &[33, 1000], Format::F16);
-        linear(&mut case.graph, x, plain(weight)).unwrap();
+        on_units(&mut case.graph, x, plain(weight));
     }
     case.agrees_on(gpu, TOLERANCE);
 }
@@ -92,7 +98,7 @@ fn a_weight_larger_than_a_binding_is_computed_in_parts() {
     let x = case.input("x", &[16, 64]);
     let weight = case.weight("w", &[150, 64], Format::F16);
     let bias = case.input("b", &[150]);
-    linear(&mut case.graph, x, Linear { bias: Some(bias), ..plain(weight) }).unwrap();
+    on_units(&mut case.graph, x, Linear { bias: Some(bias), ..plain(weight) });
     let small = gpu.with_caps(Caps { max_binding: 96 * 64 * 2, ..gpu.caps().clone() });
     assert_eq!(case.graph.nodes()[0].op.record(&case.graph, small.caps()).unwrap().len(), 3);
     case.agrees_on(&small, TOLERANCE);
@@ -107,7 +113,7 @@ fn an_index_beyond_the_rows_stays_inside_x() {
     let weight = case.weight("w", &[20, 36], Format::F16);
     let index = (0..40).map(|i| if i % 2 == 0 { u32::MAX - i } else { 20 + i }).collect();
     let index = case.indices("index", &[2, 20, 1], index);
-    linear(&mut case.graph, x, Linear { rows: ReadRows::Map { index, weight: None }, ..plain(weight) }).unwrap();
+    on_units(&mut case.graph, x, Linear { rows: ReadRows::Map { index, weight: None }, ..plain(weight) });
     let watched = gpu.watched();
     case.run(&watched);
     assert_eq!(pollster::block_on(watched.index_beyond()).unwrap(), None);
